@@ -1,0 +1,26 @@
+"""ArcFace (CVPR 2019) on MXNet/Gluon. Importing the package prepares the runtime, before MXNet is imported."""
+
+from __future__ import annotations
+
+import importlib
+
+from . import runtime
+
+__version__ = "0.1.0"
+
+runtime.prepare()
+
+# Resolved on first use, so that commands which need no MXNet start at once.
+_EXPORTS = {
+    "get_model": "models",
+    "load_model": "models",
+    "Margin": "losses",
+    "ShardedMarginHead": "losses",
+}
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)

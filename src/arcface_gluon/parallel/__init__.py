@@ -1,0 +1,1 @@
+"""How identities and batches are divided over devices and processes, and what travels between them."""

@@ -1,0 +1,164 @@
+"""What MXNet 1.9.1 needs to start on today's Python, NumPy and drivers; the devices it may use."""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+from .errors import UserError
+
+# Names that NumPy 1.24 removed and MXNet 1.9.1 reads at import.
+_NUMPY_NAMES = {"bool": bool, "int": int, "float": float, "object": object, "str": str, "complex": complex}
+
+# Libraries of the nvidia-*-cu11 packages that libmxnet.so links to, each after those it needs itself.
+CUDA_LIBRARIES = (
+    "cuda_runtime/lib/libcudart.so.11*",
+    "cuda_nvrtc/lib/libnvrtc.so.11*",
+    "nvtx/lib/libnvToolsExt.so.1",
+    "cublas/lib/libcublasLt.so.11",
+    "cublas/lib/libcublas.so.11",
+    "cufft/lib/libcufft.so.10",
+    "curand/lib/libcurand.so.10",
+    "cusparse/lib/libcusparse.so.11",
+    "cusolver/lib/libcusolver.so.11",
+    "cudnn/lib/libcudnn.so.8",
+    "nccl/lib/libnccl.so.2",
+)
+
+
+def prepare():
+    """Set OpenMP threads, NumPy names and CUDA libraries. Must run before `import mxnet`; later calls change nothing."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        # MXNet alone would take half of the cores.
+        os.environ["OMP_NUM_THREADS"] = str(physical_cores())
+    restore_numpy_names()
+    load_cuda_libraries()
+
+
+def physical_cores() -> int:
+    """Number of physical cores this process may run on (hyper-threads of a core count once)."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = set()
+    for cpu in allowed:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
+        except OSError:
+            return max(1, len(allowed))
+    return max(1, len(cores))
+
+
+def restore_numpy_names():
+    """Give NumPy 1.24 to 1.26 back the aliases that MXNet 1.9.1 uses (`numpy.bool` and others).
+
+    Raises:
+        UserError: NumPy 2, which MXNet 1.9.1 cannot use.
+    """
+    import numpy
+
+    if int(numpy.__version__.split(".")[0]) >= 2:
+        raise UserError(f'NumPy {numpy.__version__} is too new for MXNet 1.9.1; run: pip install "numpy<2"')
+    for name, value in _NUMPY_NAMES.items():
+        if name not in vars(numpy):
+            setattr(numpy, name, value)
+
+
+def cuda_library_folders() -> list[Path]:
+    """Folders named `nvidia` on the import path, where the nvidia-*-cu11 packages put their libraries."""
+    return [folder for entry in sys.path if (folder := Path(entry or ".") / "nvidia").is_dir()]
+
+
+def load_cuda_libraries() -> list[str]:
+    """For the GPU build, load the CUDA 11 libraries from the nvidia packages, so that no system CUDA is needed.
+
+    Returns:
+        The patterns of libraries that no package provides (a system CUDA may still have them; MXNet's import tells).
+        Empty for the CPU build.
+    """
+    if not is_gpu_build():
+        return []
+    missing = []
+    for pattern in CUDA_LIBRARIES:
+        found = sorted(path for folder in cuda_library_folders() for path in glob.glob(str(folder / pattern)))
+        for path in found[:1]:
+            try:
+                ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                found = []
+        if not found:
+            missing.append(pattern)
+    return missing
+
+
+def is_gpu_build() -> bool:
+    """Whether the installed MXNet links to CUDA, told without importing it."""
+    spec = importlib.util.find_spec("mxnet")
+    if spec is None or not spec.origin:
+        return False
+    site = Path(spec.origin).parent.parent
+    return any(site.glob("mxnet_cu*.dist-info"))
+
+
+def import_mxnet():
+    """Import MXNet, or say in one line why it cannot be.
+
+    Raises:
+        UserError: MXNet is missing, or a library that it links to is (named).
+    """
+    try:
+        import mxnet
+    except ImportError as error:
+        raise UserError(f'MXNet is not installed ({error}); run "make setup" or: pip install mxnet==1.9.1') from error
+    except OSError as error:
+        raise UserError(
+            f"MXNet cannot load a library: {error}; install the GPU packages with `make setup GPU=1`, "
+            "or the CPU build with `make setup`"
+        ) from error
+    return mxnet
+
+
+def contexts(spec=None):
+    """Devices to use, as a list of mx.Context.
+
+    Args:
+        spec: None: every GPU there is, else cpu(0). A count: that many GPUs where there are any, else that many CPU
+            contexts. A string such as "cpu(0),cpu(1)" or a list of such strings or of mx.Context.
+
+    Raises:
+        UserError: not a device, a device named twice, or a GPU that is not there.
+    """
+    mx = import_mxnet()
+    gpus = mx.context.num_gpus()
+    if spec is None:
+        return [mx.gpu(i) for i in range(gpus)] or [mx.cpu(0)]
+    if isinstance(spec, str):
+        spec = int(spec) if spec.strip().isdigit() else [part for part in spec.split(",") if part.strip()]
+    if isinstance(spec, int):
+        if spec < 1:
+            raise UserError(f"train.contexts={spec}: at least one device is needed")
+        if gpus and spec > gpus:
+            raise UserError(f"{spec} devices were asked for, but this machine has {gpus} GPU(s)")
+        return [mx.gpu(i) if gpus else mx.cpu(i) for i in range(spec)]
+    devices = [_device(item, mx, gpus) for item in spec]
+    if len(set(devices)) != len(devices):
+        raise UserError(f"a device is named twice in {','.join(map(str, devices))}")
+    if not devices:
+        raise UserError("no device named; give a count, or a list such as cpu(0),cpu(1)")
+    return devices
+
+
+def _device(item, mx, gpus):
+    if isinstance(item, mx.Context):
+        return item
+    match = re.fullmatch(r"\s*(cpu|gpu)(?:\((\d+)\)|:?(\d+))?\s*", str(item))
+    if not match:
+        raise UserError(f"{item!r} is not a device; write a count, or a list such as cpu(0),cpu(1) or gpu(0),gpu(1)")
+    index = int(match.group(2) or match.group(3) or 0)
+    if match.group(1) == "gpu" and index >= gpus:
+        raise UserError(f"gpu({index}) is not there: MXNet sees {gpus} GPU(s); `arcface-gluon doctor` says why")
+    return mx.Context(match.group(1), index)
