@@ -1,0 +1,59 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV ?= .venv
+RECIPE ?= orl
+RUN := $(VENV)/bin/arcface-gluon
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+# .ready names the MXNet build that is installed; GPU=1 and GPU=0 change it.
+INSTALLED := $(shell cat $(READY) 2>/dev/null)
+BUILD := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(INSTALLED),cpu)))
+
+# Values given to make, as overrides of the recipe.
+OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
+
+.PHONY: help setup doctor recipes data train eval-lfw test test-slow lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Settings: RECIPE=$(RECIPE) DATA=/path LOSS=name SEED=n RESUME=1 SET='train.iterations=100 …' GPU=1"
+
+setup: $(READY) ## make .venv with pinned versions (GPU=1: the CUDA build of MXNet)
+
+$(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(filter $(BUILD),$(INSTALLED)),,rebuild)
+	@sh scripts/make_venv.sh $(VENV) $(BUILD),orl,dev
+	@echo $(BUILD) > $@
+
+.PHONY: rebuild
+rebuild:
+
+doctor: $(READY) ## say what is installed, which devices there are, and what is wrong
+	@$(RUN) doctor
+
+recipes: $(READY) ## list the recipes
+	@$(RUN) recipes
+
+data: $(READY) ## prepare the ORL faces under datasets/orl
+	@$(PYTHON) datasets/orl.py
+
+train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl), evaluate it and write its report
+	@$(RUN) train $(RECIPE) $(if $(RESUME),--resume) $(OVERRIDES)
+
+eval-lfw: $(READY) ## 10-fold verification of RECIPE's last run, or of MODEL=path, on its sets (BIN=file for others)
+	@$(PYTHON) eval/verification.py $(if $(MODEL),--model $(MODEL),--recipe $(RECIPE)) $(foreach b,$(BIN),--bin $(b)) $(if $(DATA),--data $(DATA))
+
+test: $(READY) ## run the tests (under 6 minutes on two cores)
+	@$(PYTHON) -m pytest -q -m "not slow"
+
+test-slow: $(READY) ## run the slow tests too
+	@$(PYTHON) -m pytest -q -m slow
+
+lint: $(READY) ## check the code with ruff
+	@$(PYTHON) -m ruff check .
+
+bench: $(READY) ## measure backbone, head and pipeline beside their floors
+	@$(PYTHON) benchmarks/run.py
+
+clean: ## remove the environment and caches; runs/ and datasets/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache build

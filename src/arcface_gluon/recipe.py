@@ -1,0 +1,228 @@
+"""Recipes: one Python file an experiment, overridden by dotted names, checked at launch. Needs no MXNet."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import importlib.util
+import os
+from pathlib import Path
+
+from easydict import EasyDict
+
+from .errors import UserError, did_you_mean
+from .files import read_json
+
+# Keys whose default is None or empty say here what else they may hold.
+_EXTRA_TYPES = {
+    "run.name": (str,),
+    "data.path": (str,),
+    "train.contexts": (int, str, list, tuple),
+}
+# Dictionaries whose keys are the user's own (options of a network, multipliers by pattern, the paper's row).
+_OPEN = ("network.options", "train.lr_multipliers", "train.wd_multipliers", "paper")
+_CHOICES = {
+    "data.on_error": ("skip", "stop"),
+    "head.boundary": ("literal", "monotone"),
+    "train.dtype": ("float32", "float16"),
+}
+_POSITIVE = (
+    "network.embedding_size", "head.scale", "data.threads", "train.batch_size", "train.iterations", "train.lr",
+    "train.lr_factor", "train.log_every", "train.validate_every", "train.checkpoint_every", "train.keep", "train.loss_scale",
+)  # fmt: skip
+
+
+def recipes_folder() -> Path:
+    """The folder `recipes/`: the working directory's, else the one of this checkout."""
+    for folder in (Path.cwd() / "recipes", Path(__file__).resolve().parents[2] / "recipes"):
+        if (folder / "base.py").is_file():
+            return folder
+    raise UserError("no folder recipes/ with base.py here; run from the project's folder")
+
+
+def names() -> list[str]:
+    """Names of the recipes that can be trained, sorted."""
+    return sorted(p.stem for p in recipes_folder().glob("*.py") if p.stem not in ("base", "losses"))
+
+
+def summary(name) -> str:
+    """First line of a recipe's docstring."""
+    source = (recipes_folder() / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+
+
+def losses() -> dict:
+    """Losses by name, from recipes/losses.py: what each sets in a recipe, its equation and source."""
+    return _execute(recipes_folder() / "losses.py").losses
+
+
+def inherit(name: str, loss: str | None = None) -> EasyDict:
+    """A copy of another recipe (for use in recipe files), with a named loss's settings if one is given.
+
+    Raises:
+        UserError: unknown recipe or loss.
+    """
+    recipe = _load(name)
+    if loss is not None:
+        set_loss(recipe, loss)
+    return recipe
+
+
+def set_loss(recipe: EasyDict, name: str):
+    """Put a loss of recipes/losses.py into `recipe`: its name and all that it sets, such as head.margin."""
+    known = losses()
+    if name not in known:
+        raise UserError(f"unknown loss {name!r}{did_you_mean(name, known)} (`arcface-gluon losses` lists them)")
+    if name != recipe.loss:
+        # The recipe's row of the paper was for its own loss; Table 2 has a row for each.
+        recipe.paper = known[name]["paper"] if recipe.paper.get("table") == "table2_losses" else {}
+    recipe.loss = name
+    for key, value in known[name]["sets"].items():
+        set_value(recipe, key, value)
+
+
+def resolve(name: str, overrides=()) -> EasyDict:
+    """The recipe `name` (a name in recipes/, a .py file, or a run's recipe.json) with overrides applied.
+
+    Args:
+        overrides: strings such as "train.batch_size=256" or "loss=cosface", applied in order, `loss` first.
+
+    Raises:
+        UserError: unknown recipe, unknown or malformed override, a value of the wrong type or out of range.
+    """
+    recipe = _load(name)
+    pairs = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{text!r} is not an override; write name=value, such as train.batch_size=256")
+        pairs.append((key.strip(), _parse(value.strip())))
+    for key, value in pairs:
+        if key == "loss":
+            set_loss(recipe, str(value))
+    for key, value in pairs:
+        if key != "loss":
+            set_value(recipe, key, value)
+    if recipe.run.name is None:
+        chosen_loss = next((str(value) for key, value in pairs if key == "loss"), None)
+        recipe.run.name = Path(name).stem + (f"-{chosen_loss}" if chosen_loss else "")
+    check(recipe)
+    return recipe
+
+
+def set_value(recipe: EasyDict, key: str, value):
+    """Set one value by its dotted name; its type must be the default's.
+
+    Raises:
+        UserError: unknown name (the nearest known one is given) or wrong type.
+    """
+    node, path = recipe, key.split(".")
+    for depth, part in enumerate(path):
+        prefix = ".".join(path[:depth])
+        if prefix in _OPEN:
+            break
+        if not isinstance(node, dict) or part not in node:
+            raise UserError(f"unknown option {key!r}{did_you_mean(key, flatten(recipe))}")
+        if depth < len(path) - 1:
+            node = node[part]
+    if isinstance(node.get(path[-1]), dict) and not isinstance(value, dict):
+        raise UserError(f"{key} is a group of options, set one of them{did_you_mean(key, flatten(recipe))}")
+    node[path[-1]] = _coerce(key, value, node.get(path[-1]))
+
+
+def check(recipe: EasyDict):
+    """Refuse values that no run can use.
+
+    Raises:
+        UserError: names the option, its value and what is allowed.
+    """
+    values = flatten(recipe)
+    for key, choices in _CHOICES.items():
+        if values[key] not in choices:
+            raise UserError(f"{key}={values[key]!r}: choose one of {', '.join(choices)}")
+    for key in _POSITIVE:
+        if not values[key] > 0:
+            raise UserError(f"{key}={values[key]!r} must be above 0")
+    if not 0 < recipe.head.sample_rate <= 1:
+        raise UserError(f"head.sample_rate={recipe.head.sample_rate!r} must be above 0 and at most 1")
+    if not 0 <= recipe.network.dropout < 1:
+        raise UserError(f"network.dropout={recipe.network.dropout!r} must be at least 0 and below 1")
+    if len(recipe.head.margin) != 3:
+        raise UserError(f"head.margin={recipe.head.margin!r} must be three numbers (m1, m2, m3) of eq. 4")
+    steps = list(recipe.train.lr_steps)
+    if steps != sorted(set(steps)) or any(not isinstance(step, int) for step in steps):
+        raise UserError(f"train.lr_steps={steps!r} must be iteration numbers in rising order")
+
+
+def flatten(recipe, prefix="") -> dict:
+    """Dotted name → value; dictionaries with the user's own keys stay whole."""
+    flat = {}
+    for key, value in recipe.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and name not in _OPEN:
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _load(name) -> EasyDict:
+    path = Path(name)
+    if path.suffix == ".json":
+        recipe = copy.deepcopy(_execute(recipes_folder() / "base.py").recipe)
+        for key, value in flatten(read_json(path)).items():
+            set_value(recipe, key, value)
+        return recipe
+    if path.suffix != ".py":
+        path = recipes_folder() / f"{name}.py"
+        if not path.is_file():
+            raise UserError(f"unknown recipe {name!r}{did_you_mean(name, names())} (`arcface-gluon recipes` lists them)")
+    elif not path.is_file():
+        raise UserError(f"no recipe file {path}")
+    recipe = getattr(_execute(path), "recipe", None)
+    if not isinstance(recipe, EasyDict):
+        raise UserError(f'{path} defines no `recipe`; begin it with: recipe = inherit("base")')
+    return copy.deepcopy(recipe)
+
+
+def _execute(path: Path):
+    spec = importlib.util.spec_from_file_location(f"arcface_recipe_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"recipe {os.path.relpath(path)} cannot be read: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _parse(text: str):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def _coerce(key, value, default):
+    if key in _EXTRA_TYPES:
+        allowed = _EXTRA_TYPES[key]
+        if value is None or (isinstance(value, allowed) and not isinstance(value, bool)):
+            return value
+        if allowed == (str,) and isinstance(value, (int, float)):
+            return str(value)
+    elif default is None or type(value) is type(default):
+        return value
+    elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(default, (list, tuple)) and not isinstance(value, dict):
+        return list(value) if isinstance(value, (list, tuple)) else _split(value)
+    elif isinstance(default, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    wanted = "/".join(t.__name__ for t in _EXTRA_TYPES[key]) if key in _EXTRA_TYPES else type(default).__name__
+    raise UserError(f"{key}={value!r} must be {wanted}, such as {default!r}")
+
+
+def _split(value) -> list:
+    return [_parse(part.strip()) for part in str(value).split(",") if part.strip()]
+

@@ -1,0 +1,98 @@
+"""Checkpoints: everything a run needs to go on exactly as if it had never stopped.
+
+A checkpoint is a folder, `checkpoints/00000200` after 200 iterations, that appears under its name only when whole:
+
+    network.json        how to build the network again (get_model's arguments)
+    backbone.params     its parameters, running statistics averaged over the devices: this is the model
+    devices.params      running statistics of each device (they differ, as in the paper), keys "0:name"
+    momentum.params     momentum of the backbone's parameters
+    head-00000000.params  one file a shard, named by its first identity: centres and their momentum
+    state.json          iteration, training state, and the SHA-256 of every other file
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import mxnet as mx
+
+from ..errors import UserError
+from ..files import cannot_write, read_json, sha256, write_json
+
+STATE = "state.json"
+
+
+def checkpoint_folders(run_folder) -> list[Path]:
+    """Whole checkpoints of a run, oldest first."""
+    folder = Path(run_folder) / "checkpoints"
+    return sorted(p for p in folder.glob("[0-9]" * 8) if (p / STATE).is_file())
+
+
+def save_checkpoint(run_folder, iteration: int, arrays: dict, documents: dict, keep: int, best=None) -> Path:
+    """Write a checkpoint and drop those that are neither among the last `keep` nor the best.
+
+    Args:
+        arrays: file name → {key: NDArray}.
+        documents: file name → JSON-able value; must hold state.json, which gets the checksums.
+        best: iteration of the best checkpoint so far, or None.
+
+    Raises:
+        UserError: it cannot be written; earlier checkpoints stay as they are.
+    """
+    folder = Path(run_folder) / "checkpoints"
+    final, partial = folder / f"{iteration:08d}", folder / f".{iteration:08d}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        for name, values in arrays.items():
+            mx.nd.save(str(partial / name), values)
+            _flush(partial / name)
+        documents = {name: dict(value) for name, value in documents.items()}
+        for name, value in documents.items():
+            if name != STATE:
+                write_json(partial / name, value)
+        documents[STATE]["sha256"] = {p.name: sha256(p) for p in sorted(partial.iterdir())}
+        write_json(partial / STATE, documents[STATE])
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+        if best is not None:
+            write_json(folder / "best.json", {"iteration": best})
+    except (OSError, mx.MXNetError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise cannot_write(final, error) from error
+        raise UserError(f"cannot write {final}: {str(error).splitlines()[0]}; free some space") from error
+    for old in checkpoint_folders(run_folder)[:-keep]:
+        if int(old.name) != best:
+            shutil.rmtree(old)
+    return final
+
+
+def load_checkpoint(folder) -> tuple[dict, dict]:
+    """Read a checkpoint after verifying its checksums.
+
+    Returns:
+        (arrays, state): file name → {key: NDArray on cpu(0)}; the content of state.json.
+
+    Raises:
+        UserError: a file is missing or damaged (named).
+    """
+    folder = Path(folder)
+    state = read_json(folder / STATE)
+    checksums = state.get("sha256")
+    if not isinstance(checksums, dict) or "iteration" not in state:
+        raise UserError(f"{folder / STATE} is not a checkpoint's; remove {folder} to resume from the one before")
+    for name, expected in checksums.items():
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"checkpoint file {path} is missing; remove {folder} to resume from the one before")
+        if sha256(path) != expected:
+            raise UserError(f"checkpoint file {path} is damaged; remove {folder} to resume from the one before")
+    return {name: mx.nd.load(str(folder / name)) for name in checksums if name.endswith(".params")}, state
+
+
+def _flush(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

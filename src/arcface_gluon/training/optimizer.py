@@ -1,0 +1,99 @@
+"""SGD over the replicas of a backbone: gradients summed by a kvstore, the same update on every device."""
+
+from __future__ import annotations
+
+import re
+
+import mxnet as mx
+
+
+class ReplicaSGD:
+    """Momentum SGD of a network that is initialised on several contexts.
+
+    Weight decay reaches every parameter, biases, gammas, betas and PReLU slopes included: the paper's code did so.
+    Gradients are sums over the devices (each device holds its part of the gradient of the global batch's mean loss).
+
+    Args:
+        net: initialised HybridBlock.
+        contexts: its devices.
+        momentum, weight_decay: as in MXNet's SGD: mom = momentum mom - lr (grad + wd w); w += mom.
+        lr_multipliers, wd_multipliers: {regular expression of a parameter's structural name: factor}.
+        loss_scale: gradients arrive this many times too large (float16); float32 master weights are kept then.
+    """
+
+    def __init__(self, net, contexts, momentum, weight_decay, lr_multipliers=None, wd_multipliers=None, loss_scale=1.0):
+        self.contexts = list(contexts)
+        named = {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"}
+        self.names = list(named)
+        self.parameters = list(named.values())
+        for name, parameter in named.items():
+            parameter.lr_mult = _multiplier(name, lr_multipliers)
+            parameter.wd_mult = _multiplier(name, wd_multipliers)
+        half = any(p.dtype == "float16" for p in self.parameters)
+        self._optimizers = [
+            mx.optimizer.SGD(
+                momentum=momentum,
+                wd=weight_decay,
+                rescale_grad=1.0 / loss_scale,
+                multi_precision=half,
+                param_dict=dict(enumerate(self.parameters)),
+            )
+            for _ in self.contexts
+        ]
+        self._updaters = [mx.optimizer.get_updater(optimizer) for optimizer in self._optimizers]
+        self._kvstore = None
+        if len(self.contexts) > 1:
+            self._kvstore = mx.kv.create("device" if self.contexts[0].device_type == "gpu" else "local")
+            for i, parameter in enumerate(self.parameters):
+                self._kvstore.init(i, parameter.data(self.contexts[0]))
+
+    def reduce(self):
+        """Sum the gradients over the devices; each then holds the sum."""
+        if self._kvstore is not None:
+            for i, parameter in enumerate(self.parameters):
+                gradients = parameter.list_grad()
+                self._kvstore.pushpull(i, gradients, out=gradients, priority=-i)
+
+    def finite(self) -> bool:
+        """Whether the (reduced) gradients hold neither NaN nor infinity."""
+        return all_finite([p.grad(self.contexts[0]) for p in self.parameters])
+
+    def update(self, lr):
+        """Apply the reduced gradients."""
+        indices = list(range(len(self.parameters)))
+        for context, optimizer, updater in zip(self.contexts, self._optimizers, self._updaters):
+            optimizer.set_learning_rate(lr)
+            updater(indices, [p.grad(context) for p in self.parameters], [p.data(context) for p in self.parameters])
+
+    def state(self) -> dict:
+        """Momentum (and float32 master weights, key "master:…") by parameter name; equal on every device."""
+        state = {}
+        for i, values in self._updaters[0].states.items():
+            momentum, master = values if isinstance(values, tuple) else (values, None)
+            state[self.names[i]] = momentum
+            if master is not None:
+                state[f"master:{self.names[i]}"] = master
+        return state
+
+    def load_state(self, state: dict):
+        """Put back what `state` gave, on every device."""
+        for context, updater in zip(self.contexts, self._updaters):
+            for i, name in enumerate(self.names):
+                if name not in state:
+                    continue
+                master = state.get(f"master:{name}")
+                momentum = state[name].copyto(context)
+                updater.states[i] = momentum if master is None else (momentum, master.copyto(context))
+                updater.states_synced[i] = True
+
+
+def all_finite(arrays) -> bool:
+    """Whether arrays of one context hold neither NaN nor infinity."""
+    return bool(mx.nd.multi_all_finite(*arrays, num_arrays=len(arrays)).asscalar())
+
+
+def _multiplier(name, multipliers):
+    for pattern, factor in (multipliers or {}).items():
+        if re.search(pattern, name):
+            return float(factor)
+    return 1.0

@@ -1,0 +1,248 @@
+"""The training loop: batches → embeddings on every device → sharded margin loss → gradients → SGD → checkpoints."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from pathlib import Path
+
+import mxnet as mx
+from mxnet import autograd
+
+from ..errors import UserError
+from .checkpoint import STATE, load_checkpoint, save_checkpoint
+from .interrupt import Interrupted, Interrupts
+from .log import TrainingLog
+from .optimizer import ReplicaSGD, all_finite
+from .schedule import learning_rate
+
+# A loss whose running mean is this many times that of the first iterations will not come back.
+_DIVERGED = 2.0
+_FIRST = 20
+
+
+class Trainer:
+    """Trains a backbone on several devices with a sharded margin head.
+
+    Args:
+        net: backbone with `spec`, initialised on `contexts`; gives (B, d) float32 embeddings.
+        head: ShardedMarginHead over the same contexts.
+        batches: data.Batches.
+        contexts: devices; the first one's weights are saved (all are equal).
+        settings: the recipe's `train` group.
+        seed: decides every random number of the run, with the iteration.
+        run_folder: where checkpoints and metrics go.
+        validate: callable without arguments giving {set: {"accuracy": …, …}}, or None.
+        quiet: no progress bar.
+    """
+
+    def __init__(self, net, head, batches, contexts, settings, seed, run_folder, validate=None, quiet=False):
+        self.net, self.head, self.batches = net, head, batches
+        self.contexts, self.settings, self.seed = list(contexts), settings, seed
+        self.run_folder, self.validate, self.quiet = Path(run_folder), validate, quiet
+        self.half = settings.dtype == "float16"
+        self.loss_scale = settings.loss_scale if self.half else 1.0
+        self.optimizer = ReplicaSGD(
+            net,
+            self.contexts,
+            settings.momentum,
+            settings.weight_decay,
+            settings.lr_multipliers,
+            settings.wd_multipliers,
+            self.loss_scale,
+        )
+        self.head_lr_multiplier = float(settings.lr_multipliers.get("head", 1.0))
+        self.head_wd_multiplier = float(settings.wd_multipliers.get("head", 1.0))
+        self.iteration = 0  # iterations done
+        self.seconds = 0.0  # spent in iterations, validation left out, over all sessions of the run
+        self.verification = {}  # the last validation's result
+        self.best = None  # {"iteration": …, "accuracy": …} of the best validation
+        self.first_loss = None  # mean loss of the first iterations
+
+    def train(self):
+        """Run until `settings.iterations` are done.
+
+        Raises:
+            UserError: the loss is not finite or diverged; checkpoints made before are kept.
+            Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
+        """
+        settings = self.settings
+        log = TrainingLog(self.run_folder, self.iteration, settings.iterations, self.quiet, settings.tensorboard)
+        try:
+            with Interrupts() as interrupts, self.batches.iterate(self.iteration) as stream:
+                self._loop(stream, interrupts, log)
+        finally:
+            log.close()
+
+    def _loop(self, stream, interrupts, log):
+        settings = self.settings
+        meter = _Meter()
+        for batch in stream:
+            if self.iteration >= settings.iterations:
+                break
+            began = time.perf_counter()
+            lr = learning_rate(self.iteration, settings.lr, settings.lr_steps, settings.lr_factor)
+            loss, accuracy = self._step(batch, lr)
+            self.iteration += 1
+            self._check(loss, meter)
+            meter.add(loss, accuracy, len(batch.labels), time.perf_counter() - began)
+            self.seconds += time.perf_counter() - began
+            log.progress(meter.images_per_second, meter.loss, meter.accuracy, lr)
+            last = self.iteration == settings.iterations
+            if last or self.iteration % settings.log_every == 0:
+                log.write({"iteration": self.iteration, "epoch": round(batch.epoch, 4), **meter.line(), "lr": lr})
+            stopping = interrupts.received
+            if self.validate and not stopping and (last or self.iteration % settings.validate_every == 0):
+                self._validate(log)
+            if last or stopping or self.iteration % settings.checkpoint_every == 0:
+                folder = self.save()
+            if stopping and not last:
+                name = signal.Signals(stopping).name
+                raise Interrupted(stopping, f"{name}: stopped after iteration {self.iteration}; resume from {folder}")
+
+    def _step(self, batch, lr):
+        """One iteration; gives (mean loss, accuracy) of the global batch."""
+        for i, context in enumerate(self.contexts):
+            # MXNet's random state cannot be saved; one that depends on the iteration alone need not be.
+            mx.random.seed((self.seed * 1_000_003 + self.iteration * 1_009 + i) & 0x7FFFFFFF, ctx=context)
+        images, labels = batch.split(self.contexts)
+        with autograd.record():
+            embeddings = [self.net(x) for x in images]
+        loss, gradients = self.head.forward_backward(embeddings, labels)
+        if self.loss_scale != 1.0:
+            gradients = [g * self.loss_scale for g in gradients]
+        autograd.backward(embeddings, gradients)
+        self.optimizer.reduce()
+        if not self.half or self.optimizer.finite():  # float16 overflowed: leave this step out
+            self.optimizer.update(lr)
+            self.head.update(
+                lr * self.head_lr_multiplier,
+                self.settings.momentum,
+                self.settings.weight_decay * self.head_wd_multiplier,
+            )
+        return float(loss), float(self.head.accuracy)
+
+    def _check(self, loss, meter):
+        if self.first_loss is None and meter.count >= _FIRST:
+            self.first_loss = meter.mean_loss
+        diverged = self.first_loss is not None and meter.loss > _DIVERGED * max(self.first_loss, 1.0)
+        if math.isfinite(loss) and not diverged:
+            return
+        what = f"diverged to {meter.loss:.4g} (it began at {self.first_loss:.4g})" if diverged else f"is {loss}"
+        raise UserError(
+            f"the loss {what} at iteration {self.iteration}; {self._last_good()}; "
+            f"try a smaller train.lr (now {self.settings.lr:g}) or a smaller head.scale or head.margin"
+        )
+
+    def _last_good(self):
+        saved = sorted((self.run_folder / "checkpoints").glob("[0-9]" * 8))
+        return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
+
+    def _validate(self, log):
+        self.verification = self.validate()
+        if self.verification:
+            accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
+            if self.best is None or accuracy > self.best["accuracy"]:
+                self.best = {"iteration": self.iteration, "accuracy": accuracy}
+        log.write({"iteration": self.iteration, "verification": self.verification})
+        for name, result in self.verification.items():
+            log.say(f"iteration {self.iteration}: {name} {result['accuracy']:.2%} ± {result['std']:.2%}")
+
+    def save(self) -> Path:
+        """Write a checkpoint; refused where a parameter is not finite."""
+        parameters = self.net._collect_params_with_prefix()
+        first = {name: p.data(self.contexts[0]) for name, p in parameters.items()}
+        if not all_finite(list(first.values())):
+            raise UserError(f"a parameter is no longer finite at iteration {self.iteration}; {self._last_good()}")
+        statistics = {name: p.list_data() for name, p in parameters.items() if p.grad_req == "null"}
+        averages = {name: mx.nd.mean(mx.nd.stack(*_on_cpu(v)), axis=0) for name, v in statistics.items()}
+        arrays = {
+            "backbone.params": {n: averages.get(n, a).astype("float32", copy=False) for n, a in first.items()},
+            "devices.params": {f"{i}:{n}": a for n, v in statistics.items() for i, a in enumerate(v)},
+            "momentum.params": self.optimizer.state(),
+        }
+        for start, _, values in self.head.shards():
+            arrays[f"head-{start:08d}.params"] = values
+        state = {
+            "iteration": self.iteration,
+            "seconds": round(self.seconds, 3),
+            "num_classes": self.head.num_classes,
+            "contexts": len(self.contexts),
+            "first_loss": self.first_loss,
+            "verification": self.verification,
+            "best": self.best,
+        }
+        best = self.best and self.best["iteration"]
+        documents = {"network.json": self.net.spec, STATE: state}
+        return save_checkpoint(self.run_folder, self.iteration, arrays, documents, self.settings.keep, best)
+
+    def load(self, folder):
+        """Go on from a checkpoint, made with any number of devices.
+
+        With as many devices as before, the run goes on bit for bit on CPUs; with another number, each device starts
+        from the average of the running statistics.
+
+        Raises:
+            UserError: it is damaged, or was made for another network or number of identities.
+        """
+        arrays, state = load_checkpoint(folder)
+        if state["num_classes"] != self.head.num_classes:
+            raise UserError(
+                f"{folder} was trained on {state['num_classes']} identities, this data has {self.head.num_classes}; "
+                "give the data it was trained on, or start a new run with run.name="
+            )
+        parameters = self.net._collect_params_with_prefix()
+        saved = arrays["backbone.params"]
+        for name, parameter in parameters.items():
+            if name not in saved or saved[name].shape != parameter.shape:
+                found = f"has shape {saved[name].shape}, not {parameter.shape}" if name in saved else "is missing"
+                raise UserError(f"{folder} is of another network: {name} {found}; resume with the recipe it was made with")
+            parameter.set_data(saved[name].astype(parameter.dtype))
+        if state["contexts"] == len(self.contexts):
+            for key, value in arrays["devices.params"].items():
+                index, name = key.split(":", 1)
+                value.copyto(parameters[name].data(self.contexts[int(index)]))
+        self.optimizer.load_state(arrays["momentum.params"])
+        for name, values in arrays.items():
+            if name.startswith("head-"):
+                self.head.load_rows(int(name[5:13]), values)
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
+        self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
+
+
+def _on_cpu(arrays):
+    return [array.as_in_context(mx.cpu()) for array in arrays]
+
+
+class _Meter:
+    """Running means for the bar, and plain means since the last line for the metrics."""
+
+    def __init__(self):
+        self.count = 0
+        self._total = 0.0
+        self.loss = self.accuracy = self.images_per_second = 0.0
+        self._since = [0.0, 0.0, 0, 0.0, 0]  # loss, accuracy, images, seconds, iterations
+
+    @property
+    def mean_loss(self):
+        return self._total / self.count
+
+    def add(self, loss, accuracy, images, seconds):
+        self.count += 1
+        self._total += loss
+        keep = min(0.95, 1 - 1 / self.count)
+        self.loss = keep * self.loss + (1 - keep) * loss
+        self.accuracy = keep * self.accuracy + (1 - keep) * accuracy
+        self.images_per_second = keep * self.images_per_second + (1 - keep) * images / seconds
+        self._since = [a + b for a, b in zip(self._since, (loss, accuracy, images, seconds, 1))]
+
+    def line(self):
+        loss, accuracy, images, seconds, iterations = self._since
+        self._since = [0.0, 0.0, 0, 0.0, 0]
+        return {
+            "loss": loss / iterations,
+            "accuracy": accuracy / iterations,
+            "images_per_second": round(images / seconds, 3),
+            "seconds": round(seconds, 4),
+        }
