@@ -24,7 +24,7 @@ _OPCODES = """
     BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_LIST LIST APPEND APPENDS
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
     GLOBAL STACK_GLOBAL REDUCE BUILD
-""".split()
+"""
 
 
 class _Refused(Exception):
@@ -111,6 +111,7 @@ for _core in ("numpy.core", "numpy._core"):  # NumPy 1 and NumPy 2
     _NAMES[f"{_core}.multiarray", "_reconstruct"] = _reconstruct
     _NAMES[f"{_core}.multiarray", "scalar"] = _scalar
     _NAMES[f"{_core}.numeric", "_frombuffer"] = _frombuffer
+_CODES = [getattr(pickle, name)[0] for name in _OPCODES.split()]
 _CALLABLE = (_Dtype, _reconstruct, _frombuffer, _scalar, _encode, _bytearray)
 
 
@@ -120,7 +121,7 @@ class _Unpickler(pickle._Unpickler):
     (The one written in C allocates its memo for the largest number in the file.)
     """
 
-    dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES}
+    dispatch = {code: pickle._Unpickler.dispatch[code] for code in _CODES}
 
     def find_class(self, module, name):
         if (module, name) not in _NAMES:
