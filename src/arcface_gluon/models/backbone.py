@@ -1,0 +1,67 @@
+"""What every embedding network shares: input normalisation, precision, initialisation, choice of PReLU form."""
+
+from __future__ import annotations
+
+import json
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock
+
+from .layers import PReLU, reference_init
+
+# In-network normalisation of RGB 0..255: (x - 127.5) * 0.0078125, exact in float16 as well.
+PIXEL_MEAN = 127.5
+PIXEL_SCALE = 0.0078125
+
+
+class Backbone(HybridBlock):
+    """Base of the embedding networks. A subclass implements `features(F, x)`: normalised pixels -> embedding.
+
+    Input (B, 3, H, W), RGB 0..255, uint8 or floating; it is cast and normalised on the device it lies on.
+    Output (B, embedding_size) float32, also after `net.cast("float16")`, which leaves BatchNorm in float32.
+
+    PReLU runs in MXNet's own form on GPUs and in symbols (so that other tools can read an export), and in the faster
+    oneDNN form on CPUs. The form is part of the traced graph: the first call on another kind of device traces again.
+
+    Attributes:
+        spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec["options"], ...)` rebuilds the network.
+    """
+
+    def __init__(self, spec):
+        super().__init__(prefix="")
+        self.spec = json.loads(json.dumps(spec))
+        self._dtype = "float32"
+        self._native = True
+
+    def hybrid_forward(self, F, x):
+        x = F.cast(x, dtype=self._dtype, name="id")
+        return self.features(F, (x - PIXEL_MEAN) * PIXEL_SCALE)
+
+    def features(self, F, x):
+        raise NotImplementedError
+
+    def forward(self, x, *args):
+        if isinstance(x, mx.sym.Symbol):
+            used, _ = self._native, self._set_native(True)
+            try:
+                return super().forward(x, *args)
+            finally:
+                self._set_native(used)
+        native = x.context.device_type != "cpu"
+        if native != self._native:
+            self._set_native(native)
+            self._clear_cached_op()
+        return super().forward(x, *args)
+
+    def _set_native(self, native):
+        self._native = native
+        self.apply(lambda block: setattr(block, "native", native) if isinstance(block, PReLU) else None)
+
+    def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
+        """As gluon's, with the reference's initialisers by default (`reference_init`)."""
+        super().initialize(init or reference_init(), ctx, verbose, force_reinit)
+
+    def cast(self, dtype):
+        super().cast(dtype)
+        self._dtype = np.dtype(dtype).name

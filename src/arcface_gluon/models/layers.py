@@ -1,0 +1,79 @@
+"""Layers that MXNet lacks or runs slowly, named so that parameters carry the reference's flat names."""
+
+from __future__ import annotations
+
+import mxnet as mx
+from mxnet.gluon import HybridBlock, nn
+
+# Every BatchNorm of the reference network (formats: LResNetE-IR).
+BN_EPSILON = 2e-5
+BN_MOMENTUM = 0.9
+
+
+def reference_init():
+    """The reference's weight initialiser: Gaussian, variance 2 / fan-out. Other parameters bring their own.
+
+    `net.initialize(ctx=...)` of the backbones uses it by default. Biases and betas start at 0, gammas at 1,
+    PReLU slopes at 0.25. Seed it with `mx.random.seed`.
+    """
+    return mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
+
+
+class PReLU(HybridBlock):
+    """x where x > 0, else alpha * x, with one slope `alpha` (channels,) a channel, starting at 0.25.
+
+    Two forms with equal values and gradients. `native` is MXNet's operator. The other is
+    (1 + alpha)/2 * x + (1 - alpha)/2 * |x| from oneDNN operators: |x| is a leaky unit of slope -1, and the two scales
+    are depthwise 1x1 convolutions. On CPU the native backward takes nearly half of a training step. The backbones
+    choose by the device of their input; see `Backbone`.
+
+    Shape: (B, channels, ...) -> the same.
+    """
+
+    def __init__(self, channels, prefix=None):
+        super().__init__(prefix=prefix)
+        self._channels = channels
+        self.native = True
+        self.alpha = self.params.get("alpha", shape=(channels,), init=mx.init.Constant(0.25))
+
+    def hybrid_forward(self, F, x, alpha):
+        if self.native:
+            return F.LeakyReLU(x, alpha, act_type="prelu", name="fwd")
+        half = F.reshape(alpha * 0.5, shape=(-1, 1, 1, 1))
+        depthwise = {"num_filter": self._channels, "num_group": self._channels, "kernel": (1, 1), "no_bias": True}
+        magnitude = F.LeakyReLU(x, act_type="leaky", slope=-1.0)
+        return F.Convolution(x, 0.5 + half, **depthwise) + F.Convolution(magnitude, 0.5 - half, **depthwise)
+
+
+def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, prefix):
+    """Square convolution with the padding that keeps the size at stride 1."""
+    return nn.Conv2D(
+        channels, kernel, strides=stride, padding=kernel // 2, groups=groups, use_bias=use_bias,
+        in_channels=in_channels, prefix=prefix,
+    )  # fmt: skip
+
+
+def batch_norm(channels, *, scale=True, prefix):
+    """BatchNorm with the reference's constants. `scale=False` holds gamma at 1 (the reference's fix_gamma)."""
+    return nn.BatchNorm(
+        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, scale=scale, in_channels=channels, prefix=prefix
+    )
+
+
+class SqueezeExcitation(HybridBlock):
+    """Scales channels by gates from their global averages (Hu et al., 2018), with PReLU inside as in the reference.
+
+    Shape: (B, channels, H, W) -> the same.
+    """
+
+    def __init__(self, channels, reduction=16, prefix=None):
+        super().__init__(prefix=prefix)
+        squeezed = max(1, channels // reduction)
+        self.conv1 = conv(squeezed, 1, in_channels=channels, use_bias=True, prefix=prefix + "conv1_")
+        self.relu1 = PReLU(squeezed, prefix=prefix + "relu1_")
+        self.conv2 = conv(channels, 1, in_channels=squeezed, use_bias=True, prefix=prefix + "conv2_")
+
+    def hybrid_forward(self, F, x):
+        gates = F.Pooling(x, global_pool=True, pool_type="avg", kernel=(7, 7))
+        gates = self.conv2(self.relu1(self.conv1(gates)))
+        return F.broadcast_mul(x, F.sigmoid(gates))

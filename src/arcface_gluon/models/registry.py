@@ -1,0 +1,69 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from ..errors import UserError
+from .iresnet import OUTPUTS, UNITS, IResNet
+
+_IRESNET_OPTIONS = {"units": None, "width": 1.0, "se": False, "output": "E", "dropout": 0.4, "input_size": 112}
+
+# name -> (class, its options with their defaults)
+_NETWORKS = {f"r{depth}": (IResNet, {**_IRESNET_OPTIONS, "units": units}) for depth, units in UNITS.items()}
+
+
+def _positive(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+# option -> (test, what it must be)
+_CHECKS = {
+    "units": (lambda v: isinstance(v, (list, tuple)) and len(v) == 4 and all(map(_positive, v)), "four counts"),
+    "width": (lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v <= 16, "above 0"),
+    "se": (lambda v: isinstance(v, bool), "True or False"),
+    "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),
+    "dropout": (lambda v: isinstance(v, (int, float)) and 0 <= v < 1, "in [0, 1)"),
+    "input_size": (lambda v: _positive(v) and v >= 16, "a side of at least 16 pixels"),
+}
+
+
+def model_names():
+    """Names that `get_model` knows."""
+    return list(_NETWORKS)
+
+
+def get_model(name, embedding_size=512, options=None, **more):
+    """Build an embedding network, not initialised: `net.initialize(ctx=contexts)` draws the reference's weights.
+
+    The network takes (B, 3, 112, 112) RGB 0..255, uint8 or floating, and gives (B, embedding_size) float32.
+    `get_model(**net.spec)` builds the same network again.
+
+    Args:
+        name: r18, r34, r50, r100, r152, r200 (IResNet).
+        embedding_size: d.
+        options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
+            `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `input_size`.
+
+    Raises:
+        UserError: unknown name or option (the nearest known one is named), or a value out of range.
+    """
+    if name not in _NETWORKS:
+        raise UserError(f"unknown network {name!r}; {_nearest(name, _NETWORKS)}")
+    network, defaults = _NETWORKS[name]
+    chosen = {**defaults, **(options or {}), **more}
+    for option, value in chosen.items():
+        if option not in defaults:
+            raise UserError(f"unknown option {option!r} for {name}; {_nearest(option, defaults)}")
+        valid, expected = _CHECKS[option]
+        if not valid(value):
+            raise UserError(f"{name}: {option}={value!r} must be {expected}")
+    if not _positive(embedding_size):
+        raise UserError(f"{name}: embedding_size={embedding_size!r} must be a count above 0")
+    spec = {"name": name, "embedding_size": embedding_size, "options": chosen}
+    return network(spec, embedding_size=embedding_size, **chosen)
+
+
+def _nearest(word, known):
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
