@@ -117,7 +117,8 @@ def main(arguments=None):
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{folder} {'written' if written else 'is there'}: 300 images of 30 people, 900 pairs of 10 others in orl.bin")
+    state = "written" if written else "already there"
+    print(f"{folder} {state}: 300 images of 30 people; 900 pairs of 10 others in orl.bin")
     return 0
 
 
