@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 MXNET = "1.9.1"
@@ -6,13 +8,13 @@ setup(
     name="arcface-gluon",
     version="0.1.0",
     description="ArcFace (CVPR 2019) on MXNet/Gluon: training, identity-sharded margin losses and evaluation",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 needs NumPy 1, which has no build for Python 3.13
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"arcface_gluon.report": ["*.json"]},
+    package_data={"arcface_gluon.report": ["*.json", "*.css"]},
     install_requires=[
         "numpy>=1.20,<2",
         "opencv-python-headless>=4.5,<4.12",  # imports without X libraries; 4.12 needs NumPy 2

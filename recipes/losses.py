@@ -7,7 +7,9 @@ def _row(name):
 
 losses = {
     "arcface": dict(
-        sets={"head.margin": [1.0, 0.5, 0.0], "head.scale": 64.0}, equation="eq. 3, m = 0.5", paper=_row("ArcFace (0.5)")
+        sets={"head.margin": [1.0, 0.5, 0.0], "head.scale": 64.0},
+        equation="eq. 3, m = 0.5",
+        paper=_row("ArcFace (0.5)"),
     ),
     "cosface": dict(
         sets={"head.margin": [1.0, 0.0, 0.35], "head.scale": 64.0},

@@ -27,9 +27,12 @@ _CHOICES = {
     "train.dtype": ("float32", "float16"),
 }
 _POSITIVE = (
-    "network.embedding_size", "head.scale", "data.threads", "train.batch_size", "train.iterations", "train.lr",
-    "train.lr_factor", "train.log_every", "train.validate_every", "train.checkpoint_every", "train.keep", "train.loss_scale",
-)  # fmt: skip
+    "network.embedding_size",
+    "head.scale",
+    "data.threads",
+    *("train." + key for key in ("batch_size", "iterations", "lr", "lr_factor", "keep", "loss_scale")),
+    *("train." + key for key in ("log_every", "validate_every", "checkpoint_every")),
+)
 
 
 def recipes_folder() -> Path:
@@ -176,7 +179,9 @@ def _load(name) -> EasyDict:
     if path.suffix != ".py":
         path = recipes_folder() / f"{name}.py"
         if not path.is_file():
-            raise UserError(f"unknown recipe {name!r}{did_you_mean(name, names())} (`arcface-gluon recipes` lists them)")
+            raise UserError(
+                f"unknown recipe {name!r}{did_you_mean(name, names())} (`arcface-gluon recipes` lists them)"
+            )
     elif not path.is_file():
         raise UserError(f"no recipe file {path}")
     recipe = getattr(_execute(path), "recipe", None)
@@ -213,6 +218,8 @@ def _coerce(key, value, default):
             return str(value)
     elif default is None or type(value) is type(default):
         return value
+    elif isinstance(default, dict) and isinstance(value, dict):
+        return EasyDict(value)
     elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     elif isinstance(default, (list, tuple)) and not isinstance(value, dict):
@@ -225,4 +232,3 @@ def _coerce(key, value, default):
 
 def _split(value) -> list:
     return [_parse(part.strip()) for part in str(value).split(",") if part.strip()]
-

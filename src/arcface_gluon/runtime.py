@@ -32,7 +32,7 @@ CUDA_LIBRARIES = (
 
 
 def prepare():
-    """Set OpenMP threads, NumPy names and CUDA libraries. Must run before `import mxnet`; later calls change nothing."""
+    """Set OpenMP threads, NumPy names and CUDA libraries. Must run before `import mxnet`; again, it changes nothing."""
     if "OMP_NUM_THREADS" not in os.environ:
         # MXNet alone would take half of the cores.
         os.environ["OMP_NUM_THREADS"] = str(physical_cores())
@@ -113,12 +113,14 @@ def import_mxnet():
     try:
         import mxnet
     except ImportError as error:
-        raise UserError(f'MXNet is not installed ({error}); run "make setup" or: pip install mxnet==1.9.1') from error
+        raise UserError(f"MXNet is not installed ({error}); run `make setup`, or: pip install mxnet==1.9.1") from error
     except OSError as error:
-        raise UserError(
-            f"MXNet cannot load a library: {error}; install the GPU packages with `make setup GPU=1`, "
-            "or the CPU build with `make setup`"
-        ) from error
+        library = str(error).split(":")[0]
+        cure = {
+            "libcuda.so.1": "it belongs to the NVIDIA driver: install that, or use the CPU build (make setup GPU=0)",
+            "libgomp.so.1": "install the system's OpenMP runtime (Debian and Ubuntu: apt-get install libgomp1)",
+        }.get(library, "install the GPU packages with `make setup GPU=1`, or use the CPU build (make setup GPU=0)")
+        raise UserError(f"MXNet cannot load {error}; {cure}") from error
     return mxnet
 
 

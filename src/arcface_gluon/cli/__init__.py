@@ -1,0 +1,57 @@
+"""The command line: the only place that wires the layers together."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from .. import __version__
+from ..errors import UserError
+from ..training.interrupt import Interrupted
+
+# command → one line; each is a module of this package with add_arguments(parser) and run(args).
+COMMANDS = {
+    "train": "train a recipe, evaluate it and write its report",
+    "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
+    "report": "write a run's report.html again",
+    "recipes": "list the recipes",
+    "doctor": "say what is installed, which devices there are, and what is wrong",
+}
+
+
+def main(argv=None) -> int:
+    """Run one command; gives the exit status: 0, 2 for bad input (one line on stderr), 130 or 143 when interrupted."""
+    parser = argparse.ArgumentParser(prog="arcface-gluon", description="ArcFace on MXNet/Gluon")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line)
+        if argv[:1] == [name]:  # only the command in hand is imported: others may need MXNet
+            module = importlib.import_module(f".{name}", __name__)
+            module.add_arguments(command)
+    args = parser.parse_args(argv)
+    try:
+        return module.run(args) or 0
+    except UserError as error:
+        return _fail(error, 2)
+    except Interrupted as stop:
+        return _fail(stop, stop.status)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader (head, less) has closed; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None and not error.strerror:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror}; nothing that was written before is lost", 2)
+
+
+def _fail(message, status):
+    print(f"arcface-gluon: {message}", file=sys.stderr)
+    return status

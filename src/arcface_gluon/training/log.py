@@ -48,7 +48,9 @@ class TrainingLog:
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
         self._events = _summary_writer(run_folder / "tensorboard") if tensorboard else None
         # None: shown on a terminal only.
-        self._bar = tqdm(total=iterations, initial=start, unit="it", disable=True if quiet else None, dynamic_ncols=True)
+        self._bar = tqdm(
+            total=iterations, initial=start, unit="it", disable=True if quiet else None, dynamic_ncols=True
+        )
 
     def progress(self, images_per_second, loss, accuracy, lr):
         """Advance the bar by one iteration."""

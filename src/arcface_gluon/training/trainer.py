@@ -197,7 +197,9 @@ class Trainer:
         for name, parameter in parameters.items():
             if name not in saved or saved[name].shape != parameter.shape:
                 found = f"has shape {saved[name].shape}, not {parameter.shape}" if name in saved else "is missing"
-                raise UserError(f"{folder} is of another network: {name} {found}; resume with the recipe it was made with")
+                raise UserError(
+                    f"{folder} is of another network: {name} {found}; resume with the recipe it was made with"
+                )
             parameter.set_data(saved[name].astype(parameter.dtype))
         if state["contexts"] == len(self.contexts):
             for key, value in arrays["devices.params"].items():

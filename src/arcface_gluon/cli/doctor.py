@@ -1,0 +1,121 @@
+"""`arcface-gluon doctor`: what is installed, which devices there are, and what to do about anything wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+
+from .. import __version__, runtime
+from ..errors import UserError
+from ..files import write_json
+from ..runtime import import_mxnet
+
+_PACKAGES = ("mxnet", "mxnet-cu112", "numpy", "opencv-python-headless", "simplejpeg", "scikit-learn", "matplotlib")
+# CUDA 11 runs on drivers from 450.80.02 on (NVIDIA's table of minor version compatibility).
+_OLDEST_DRIVER = (450, 80)
+
+
+def add_arguments(parser):
+    parser.add_argument("--json", metavar="FILE", help="write the findings as JSON too")
+
+
+def run(args):
+    findings, problems = examine()
+    for key, value in findings.items():
+        print(f"{key:22} {value}")
+    for problem in problems:
+        print(f"PROBLEM: {problem}")
+    if not problems:
+        print("all well")
+    if args.json:
+        write_json(args.json, {**findings, "problems": problems})
+    return 2 if problems else 0
+
+
+def examine():
+    """(findings, problems): facts by name, and one line for each thing that is wrong, with what to do."""
+    findings = {
+        "arcface-gluon": __version__,
+        "Python": f"{platform.python_version()} ({sys.executable})",
+        "system": f"{platform.system()} {platform.machine()}, {runtime.physical_cores()} physical cores",
+        "OpenMP threads": os.environ.get("OMP_NUM_THREADS", "not set"),
+    }
+    for package in _PACKAGES:
+        try:
+            findings[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    problems = []
+    if "mxnet" in findings and "mxnet-cu112" in findings:
+        problems.append("both builds of MXNet are installed over each other; run `make clean` and `make setup` again")
+    if runtime.is_gpu_build():
+        problems += _gpu_problems(findings)
+        if problems:  # MXNet's import would only fail with the same words
+            return findings, problems
+    try:
+        mx = import_mxnet()
+    except UserError as error:
+        return findings, [*problems, str(error)]
+    findings["build features"] = " ".join(f.name for f in mx.runtime.feature_list() if f.enabled)
+    try:
+        devices = [mx.cpu(0)] + [mx.gpu(i) for i in range(mx.context.num_gpus())]
+    except mx.MXNetError as error:
+        problems.append(f"MXNet cannot ask for GPUs: {str(error).splitlines()[0]}")
+        devices = [mx.cpu(0)]
+    for device in devices:
+        try:
+            findings[f"GEMM on {device}"] = f"{gemm_rate(mx, device):.0f} GFLOP/s (float32)"
+        except mx.MXNetError as error:
+            problems.append(f"{device} cannot multiply matrices: {str(error).splitlines()[0]}")
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and int(threads) < runtime.physical_cores():
+        problems.append(f"OMP_NUM_THREADS={threads} leaves cores idle; unset it to use all {runtime.physical_cores()}")
+    return findings, problems
+
+
+def gemm_rate(mx, device, size=2048, repeats=8) -> float:
+    """GFLOP/s of float32 matrix products of `size` x `size` on a device, best of three."""
+    left = mx.nd.ones((size, size), ctx=device)
+    out = mx.nd.empty((size, size), ctx=device)
+    best = 0.0
+    for _ in range(3):
+        mx.nd.dot(left, left, out=out)
+        mx.nd.waitall()
+        began = time.perf_counter()
+        for _ in range(repeats):
+            mx.nd.dot(left, left, out=out)
+        mx.nd.waitall()
+        best = max(best, repeats * 2 * size**3 / (time.perf_counter() - began) / 1e9)
+    return best
+
+
+def _gpu_problems(findings):
+    problems = [
+        f"no package provides {pattern.split('/')[-1]}; run `make setup GPU=1`, or install a system CUDA 11"
+        for pattern in runtime.load_cuda_libraries()
+    ]
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return [*problems, "no NVIDIA driver (libcuda.so.1) here; install it, or use the CPU build: make setup GPU=0"]
+    driver = _driver_version()
+    findings["NVIDIA driver"] = ".".join(map(str, driver)) if driver else "unknown"
+    if driver and driver[:2] < _OLDEST_DRIVER:
+        problems.append(
+            f"NVIDIA driver {findings['NVIDIA driver']} is too old for CUDA 11; 450.80.02 or later is needed"
+        )
+    return problems
+
+
+def _driver_version():
+    try:
+        with open("/proc/driver/nvidia/version", encoding="utf-8") as file:
+            words = file.readline().split()
+    except OSError:
+        return None
+    numbers = [w for w in words if w.replace(".", "").isdigit() and "." in w]
+    return tuple(int(part) for part in numbers[0].split(".")) if numbers else None

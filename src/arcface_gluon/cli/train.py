@@ -1,0 +1,202 @@
+"""`arcface-gluon train RECIPE`: records → training → checkpoints → verification → report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import time
+from pathlib import Path
+
+from .. import __version__, recipe
+from ..errors import UserError
+from ..files import write_json
+from ..runtime import contexts as devices_of
+from ..runtime import import_mxnet
+
+
+def add_arguments(parser):
+    parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")
+    parser.add_argument("overrides", nargs="*", metavar="name=value", help="such as train.batch_size=256 loss=cosface")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the recipe's last run")
+    parser.add_argument("--json", metavar="FILE", help="write summary.json there too")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args):
+    values = recipe.resolve(args.recipe, args.overrides)
+    data_folder = find_data(values.data.path)
+    import_mxnet()
+    folder = run_folder(Path(values.run.folder), values.run.name, args.resume)
+    summary = train(values, data_folder, folder, args.resume, args.quiet)
+    if args.json:
+        write_json(args.json, summary)
+
+
+def train(values, data_folder, folder, resume, quiet):
+    """Train one resolved recipe in a run folder; gives the summary."""
+    import mxnet as mx
+
+    from ..losses import Margin, ShardedMarginHead
+    from ..report.run_report import write_report
+    from ..training.checkpoint import checkpoint_folders
+    from ..training.trainer import Trainer
+
+    devices = devices_of(values.train.contexts)
+    if values.train.batch_size < len(devices):
+        raise UserError(f"train.batch_size={values.train.batch_size} is smaller than the {len(devices)} devices")
+    batches = open_batches(values, data_folder)
+    validation = open_validation(values.data.validation, data_folder)
+    mx.random.seed(values.seed)
+    net = build_network(values, devices)
+    head = ShardedMarginHead(
+        batches.records.num_identities,
+        values.network.embedding_size,
+        devices,
+        margin=Margin(*values.head.margin, boundary=values.head.boundary),
+        scale=values.head.scale,
+        seed=values.seed,
+    )
+
+    def validate(save=False):
+        return {
+            name: _verify(net, bin_set, devices, folder if save else None, name) for name, bin_set in validation.items()
+        }
+
+    trainer = Trainer(net, head, batches, devices, values.train, values.seed, folder, validate, quiet)
+    if resume:
+        checkpoints = checkpoint_folders(folder)
+        if not checkpoints:
+            raise UserError(f"{folder} has no checkpoint to resume from; run without RESUME (--resume) to start it")
+        trainer.load(checkpoints[-1])
+        print(f"resuming {folder} after iteration {trainer.iteration}")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "recipe.json", values)
+    print(f"training {values.run.name} on {', '.join(map(str, devices))}: {len(batches.records)} images of "
+          f"{head.num_classes} identities, run in {folder}")  # fmt: skip
+    began, before = time.perf_counter(), trainer.iteration
+    trainer.train()
+    verification = validate(save=True)
+    summary = {
+        "recipe": values.run.name,
+        "seed": values.seed,
+        "iterations": trainer.iteration,
+        "images_per_second": round(trainer.iteration * values.train.batch_size / max(trainer.seconds, 1e-9), 3),
+        "seconds": round(trainer.seconds, 1),
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "skipped_records": batches.skipped,
+        "verification": verification,
+        "best": trainer.best,
+        "data": {"path": str(data_folder), "images": len(batches.records), "identities": head.num_classes},
+        "date": time.strftime("%Y-%m-%d"),
+        "environment": environment(devices),
+    }
+    write_json(folder / "summary.json", summary)
+    report = write_report(folder)
+    for name, result in verification.items():
+        print(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")
+    print(f"{trainer.iteration - before} iterations in {time.perf_counter() - began:.0f} s, "
+          f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB")  # fmt: skip
+    print(f"report: {report}")
+    return summary
+
+
+def find_data(path) -> Path:
+    """Folder of training records: a folder under datasets/, or any path.
+
+    Raises:
+        UserError: files are missing; says which, where it looked, and which page tells how to get them.
+    """
+    if not path:
+        raise UserError("no training data: set data.path=/folder (make … DATA=/folder)")
+    candidates = [Path(path)] if os.sep in path or Path(path).is_absolute() else [Path("datasets") / path, Path(path)]
+    for folder in candidates:
+        if (folder / "train.rec").is_file():
+            return folder
+    looked = " and ".join(str(folder.resolve()) for folder in candidates)
+    raise UserError(
+        f"no train.rec (with train.idx and property) in {looked}; "
+        f"datasets/README.md, section {Path(path).name}, tells how to get them, or give their folder with DATA=/path"
+    )
+
+
+def open_batches(values, data_folder):
+    from ..data import Augment, Batches, FaceRecords
+
+    return Batches(
+        FaceRecords(data_folder),
+        values.train.batch_size,
+        seed=values.seed,
+        augment=Augment(**values.data.augment),
+        threads=values.data.threads,
+        on_error=values.data.on_error,
+    )
+
+
+def open_validation(names, data_folder) -> dict:
+    """{set's name: (images, issame)} of the .bin files beside the records, or given by path.
+
+    Raises:
+        UserError: a file is missing or not a verification set.
+    """
+    from ..data import read_bin
+
+    sets = {}
+    for name in names:
+        path = Path(name) if str(name).endswith(".bin") else data_folder / f"{name}.bin"
+        if not path.is_file():
+            raise UserError(
+                f"no verification set {path}; put it there, or name those you have with "
+                "data.validation=lfw,agedb_30 (data.validation=[] for none)"
+            )
+        sets[path.stem] = read_bin(path)
+    return sets
+
+
+def build_network(values, devices):
+    from .. import get_model
+
+    options = dict(values.network.options)
+    net = get_model(values.network.name, values.network.embedding_size, dropout=values.network.dropout, **options)
+    net.initialize(ctx=devices)
+    if values.train.dtype == "float16":
+        net.cast("float16")
+    net.hybridize(static_alloc=True, static_shape=True)
+    return net
+
+
+def run_folder(root, name, resume) -> Path:
+    """Folder of a new run (name, then name-2, name-3 … where earlier runs stand), or of the last one to resume."""
+    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?$")
+    taken = {int(m.group(1) or 1) for p in root.glob("*") if p.is_dir() and (m := pattern.match(p.name))}
+    number = max(taken, default=0) + (0 if resume else 1)
+    if number == 0:
+        raise UserError(f"no run {root / name} to resume; run without RESUME (--resume) to start it")
+    return root / (name if number == 1 else f"{name}-{number}")
+
+
+def environment(devices) -> dict:
+    """What a result depends on besides the recipe."""
+    import mxnet as mx
+    import numpy as np
+
+    return {
+        "arcface-gluon": __version__,
+        "python": platform.python_version(),
+        "mxnet": mx.__version__,
+        "numpy": np.__version__,
+        "devices": [str(device) for device in devices],
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+        "processor": platform.machine(),
+    }
+
+
+def _verify(net, bin_set, devices, folder, name):
+    from ..embed import verify_set
+    from ..report.verification_store import save_verification
+
+    result = verify_set(net, *bin_set, contexts=devices, what=name)
+    if folder is not None:
+        save_verification(folder, name, result, bin_set[0])
+    return result.to_json()

@@ -1,0 +1,84 @@
+"""Starting MXNet: threads, NumPy names, devices."""
+
+import os
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy
+import pytest
+
+from arcface_gluon import runtime
+from arcface_gluon.errors import UserError
+
+
+def run(code, **environment):
+    env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**env, **environment}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_threads_are_the_physical_cores_unless_the_user_says():
+    code = "import os, arcface_gluon; print(os.environ['OMP_NUM_THREADS'])"
+    assert run(code) == str(runtime.physical_cores())
+    assert run(code, OMP_NUM_THREADS="1") == "1"
+
+
+def test_package_does_not_import_mxnet_before_it_is_needed():
+    assert run("import sys, arcface_gluon; print('mxnet' in sys.modules)") == "False"
+
+
+def test_numpy_names_are_back():
+    assert numpy.bool is bool or numpy.bool is numpy.bool_
+    assert mx.nd.ones((2,)).asnumpy().sum() == 2
+
+
+def test_numpy_2_is_refused(monkeypatch):
+    monkeypatch.setattr(numpy, "__version__", "2.1.0")
+    with pytest.raises(UserError, match="numpy<2"):
+        runtime.restore_numpy_names()
+
+
+@pytest.mark.parametrize(
+    "spec, expected",
+    [
+        (None, [mx.cpu(0)]),
+        (3, [mx.cpu(0), mx.cpu(1), mx.cpu(2)]),
+        ("2", [mx.cpu(0), mx.cpu(1)]),
+        ("cpu(0), cpu(2)", [mx.cpu(0), mx.cpu(2)]),
+        (["cpu(1)", mx.cpu(0)], [mx.cpu(1), mx.cpu(0)]),
+    ],
+)
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="counts mean GPUs where there are any")
+def test_contexts(spec, expected):
+    assert runtime.contexts(spec) == expected
+
+
+@pytest.mark.parametrize(
+    "spec, words",
+    [
+        (0, "at least one"),
+        ("tpu(0)", "not a device"),
+        ("cpu(0),cpu(0)", "twice"),
+        ("gpu(99)", "not there"),
+        ([], "no device"),
+    ],
+)
+def test_contexts_that_are_refused(spec, words):
+    with pytest.raises(UserError, match=words):
+        runtime.contexts(spec)
+
+
+def test_every_cuda_library_comes_after_those_it_needs():
+    order = [pattern.split("/")[0] for pattern in runtime.CUDA_LIBRARIES]
+    # From the libraries' own NEEDED entries.
+    needs = {"cublas": ["cuda_runtime"], "cusolver": ["cublas", "cusparse"], "cudnn": ["cublas", "cuda_nvrtc"]}
+    for library, needed in needs.items():
+        assert all(order.index(other) < order.index(library) for other in needed)
+
+
+def test_missing_cuda_packages_are_named(monkeypatch):
+    monkeypatch.setattr(runtime, "is_gpu_build", lambda: True)
+    monkeypatch.setattr(runtime, "cuda_library_folders", list)
+    assert "cudnn/lib/libcudnn.so.8" in runtime.load_cuda_libraries()
