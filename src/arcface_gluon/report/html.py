@@ -1,0 +1,86 @@
+"""Self-contained HTML pages, built from elements that escape their text."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+
+_EMPTY = ("img", "link", "meta")  # elements without an end tag
+# First bytes of the image formats that every browser shows.
+_IMAGE_TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png", b"GIF8": "image/gif", b"BM": "image/bmp"}
+
+
+class Markup(str):
+    """Text that is HTML already. Every other string is escaped when it is put into an element."""
+
+
+def element(name, /, *children, **attributes) -> Markup:
+    """`<name attributes>children</name>`; text children and attribute values are escaped, None children left out.
+
+    A trailing underscore of an attribute name is dropped (`class_`), others become hyphens (`aria_label`).
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()
+    )
+    end = "" if name in _EMPTY else f"</{name}>"
+    return Markup(f"<{name}{written}>{join(*children)}{end}")
+
+
+def join(*parts) -> Markup:
+    """Markup and escaped text, one after the other."""
+    known = (part for part in parts if part is not None)
+    return Markup("".join(part if isinstance(part, Markup) else escape(str(part)) for part in known))
+
+
+def table(heads, rows, caption=None, text_columns=1, kind=None) -> Markup:
+    """A table that scrolls sideways where it is too wide. The first `text_columns` cells of a row are left-aligned."""
+    titles = (element("th", cell, scope="col", class_=_side(i, text_columns)) for i, cell in enumerate(heads))
+    head = element("tr", *titles)
+    body = []
+    for row in rows:
+        first = element("th", row[0], scope="row", class_="text")
+        rest = (element("td", cell, class_=_side(i, text_columns)) for i, cell in enumerate(row[1:], start=1))
+        body.append(element("tr", first, *rest))
+    content = element("table", element("thead", head), element("tbody", *body), **({"class_": kind} if kind else {}))
+    # Not a <caption>, which would be squeezed to the width of a narrow table.
+    note = element("p", caption, class_="note") if caption else None
+    return join(note, element("div", content, class_="scroll"))
+
+
+def section(title, *children) -> Markup:
+    """A heading with what belongs to it."""
+    return element("section", element("h2", title), *children)
+
+
+def fold(title, *children) -> Markup:
+    """Content that a click opens, and that is open in print."""
+    return element("details", element("summary", title), *children)
+
+
+def picture(data, alt) -> Markup:
+    """An encoded image as a data URI, or its description where no browser shows its format."""
+    for start, kind in _IMAGE_TYPES.items():
+        if data.startswith(start):
+            source = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+            return element("img", src=source, alt=alt)
+    return element("span", f"{alt}: no preview of its format", class_="noimage")
+
+
+def page(title, *children) -> str:
+    """A whole document that needs nothing beside itself: style inside, no scripts, no requests."""
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("link", rel="icon", href="data:,"),  # else browsers ask the server for one
+        element("style", Markup(style)),
+    )
+    return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{element("body", element("main", *children))}\n</html>\n'
+
+
+def _side(index, text_columns):
+    return "text" if index < text_columns else "number"

@@ -1,0 +1,48 @@
+"""The paper's printed numbers (paper_tables.json) and which of a run's numbers stand beside them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+# Columns of Tables 2, 4 and 5 by the usual names of the verification sets.
+SET_COLUMNS = {
+    "lfw": "LFW",
+    "cfp_fp": "CFP-FP",
+    "agedb_30": "AgeDB-30",
+    "calfw": "CALFW",
+    "cplfw": "CPLFW",
+    "ytf": "YTF",
+}
+
+
+@functools.lru_cache(maxsize=None)
+def paper_tables() -> dict:
+    """{table key: table} in the paper's order.
+
+    A table has `number`, `title`, `unit`, `decimals`, `columns`, `rows` ({row: values in the columns' order, null where
+    the paper prints a dash}) and `cited`, the rows that the paper took from other works; some have a `setting`.
+    """
+    text = (Path(__file__).parent / "paper_tables.json").read_text(encoding="utf-8")
+    return json.loads(text)["tables"]
+
+
+def paper_rows(recipe) -> list[tuple[str, str]]:
+    """(table key, row) pairs that stand beside a run: the one that its recipe names, then its namesakes.
+
+    The recipe's `paper` is {"table": key, "row": row}, or empty. The paper prints one trained model in several tables
+    under one name ("MS1MV2, R100, ArcFace" in Tables 4 to 7).
+    """
+    named = recipe.get("paper") or {}
+    key, row = named.get("table"), named.get("row")
+    tables = paper_tables()
+    if key not in tables or row not in tables[key]["rows"]:
+        return []
+    return [(key, row), *((other, row) for other in tables if other != key and row in tables[other]["rows"])]
+
+
+def paper_value(key, row, column):
+    """The paper's cell, None where it has none."""
+    table = paper_tables()[key]
+    return dict(zip(table["columns"], table["rows"].get(row, ()))).get(column)

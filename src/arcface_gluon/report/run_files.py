@@ -1,0 +1,98 @@
+"""What a run folder holds, read so that a report can be made of a run that is unfinished, killed or partly deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import read_json
+from ..training.log import read_metrics
+from .verification_store import StoredVerification, load_verification
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The contents of runs/<name>/. `notes` has a line for each part that is missing or cannot be read."""
+
+    folder: Path
+    recipe: dict
+    metrics: list[dict]
+    summary: dict
+    verifications: list[StoredVerification]
+    written: str
+    notes: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def measures(self) -> dict[str, dict]:
+        """{set: measures} of every verification set: the summary's, completed by the stored ones."""
+        stored = {found.name: found.measures for found in self.verifications}
+        summary = _dictionary(self.summary.get("verification"))
+        names = dict.fromkeys([*summary, *stored])
+        return {name: {**stored.get(name, {}), **_dictionary(summary.get(name))} for name in names}
+
+
+def read_run(run_dir) -> RunFiles:
+    """Read a run folder.
+
+    Raises:
+        UserError: there is no such folder, or nothing of a run is in it.
+    """
+    folder, notes = Path(run_dir), []
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a run folder: there is no such folder")
+    paths = [folder / name for name in ("recipe.json", "metrics.jsonl", "summary.json")]
+    stored = sorted((folder / "verification").glob("*.npz"))
+    there = [path for path in [*paths, *stored] if path.exists()]
+    if not there:
+        raise UserError(f"{folder} is not a run folder: it has no recipe.json, metrics.jsonl or summary.json")
+    summary = _read_dictionary(paths[2], "environment, speed and memory are left out", notes)
+    # The summary's order of sets is the recipe's.
+    order = list(_dictionary(summary.get("verification")))
+    verifications = [found for found in (_attempt(load_verification, path, notes) for path in stored) if found]
+    verifications.sort(key=lambda found: order.index(found.name) if found.name in order else len(order))
+    # The run's own date, so that the report of an old run does not look new.
+    written = datetime.fromtimestamp(max(path.stat().st_mtime for path in there), timezone.utc)
+    return RunFiles(
+        folder=folder,
+        recipe=_read_dictionary(paths[0], "the recipe is left out", notes),
+        metrics=_read_metrics(paths[1], notes),
+        summary=summary,
+        verifications=verifications,
+        written=written.strftime("%Y-%m-%d %H:%M UTC"),
+        notes=notes,
+    )
+
+
+def _read_dictionary(path, consequence, notes):
+    if not path.exists():
+        notes.append(f"{path.name} is missing: {consequence}.")
+        return {}
+    content = _attempt(read_json, path, notes)
+    if content is not None and not isinstance(content, dict):
+        notes.append(f"{path.name} does not hold a dictionary: {consequence}.")
+    return _dictionary(content)
+
+
+def _read_metrics(path, notes):
+    if not path.exists():
+        notes.append("metrics.jsonl is missing: the curves are left out.")
+        return []
+    return [row for row in read_metrics(path) if isinstance(row, dict) and "iteration" in row]
+
+
+def _attempt(read, path, notes):
+    try:
+        return read(path)
+    except UserError as error:
+        notes.append(f"{error}.")
+        return None
+
+
+def _dictionary(value):
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,117 @@
+"""Reports of whole, partial and damaged runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.report.run_report import write_report
+
+
+def text_of(path):
+    """The page's words, without style and tags."""
+    page = re.sub(r"<style>.*?</style>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page).replace("\u00a0", " "))
+
+
+def change(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_whole_run(run_dir):
+    path = write_report(run_dir)
+    assert path == run_dir / "report.html"
+    again = path.read_bytes()
+    assert write_report(run_dir).read_bytes() == again, "the same run gives the same page"
+    page, words = path.read_text(encoding="utf-8"), text_of(path)
+    accuracy = json.loads((run_dir / "summary.json").read_text())["verification"]["lfw"]["accuracy"]
+    assert f"Pairs of faces told apart correctly: {100 * accuracy:.2f} %" in words
+    assert "Trained to the end, 400 iterations." in words
+    for part in ("casia_r50", "171.2 images/s", "1,432 MiB", "6 min 40 s", "network.name", "cpu(0)"):
+        assert part in words, part
+    assert page.count("<svg") == 5  # loss, accuracy, ROC, two histograms
+    assert page.count("<img") == 2 * 2 * 16  # two sets, hardest pairs of both kinds
+    assert "Left out" not in words
+    assert "<script" not in page and "@import" not in page
+    for link in re.findall(r'(?:src|href)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page):
+        assert link.startswith(("data:", "#")), f"the page asks for {link}"
+
+
+def test_the_papers_row_stands_beside_the_runs(run_dir):
+    words = text_of(write_report(run_dir))
+    accuracy = json.loads((run_dir / "summary.json").read_text())["verification"]["lfw"]["accuracy"]
+    assert "Paper: Table 2 [CASIA, ResNet50, loss*], row “ArcFace (0.5)”, as printed." in words
+    assert "This run: r50, arcface, trained on datasets/casia." in words
+    difference = f"{100 * accuracy - 99.53:+.2f}".replace("-", "−")
+    assert f"LFW 99.53 % {100 * accuracy:.2f} % {difference}" in words
+    assert "CFP-FP 95.56 % not measured" in words
+
+
+def test_a_run_on_other_sets_is_not_compared(run_dir):
+    (run_dir / "verification" / "lfw.npz").unlink()
+    summary = json.loads((run_dir / "summary.json").read_text())
+    del summary["verification"]["lfw"]
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    words = text_of(write_report(run_dir))
+    assert "LFW 99.53 % not measured" in words and "cannot be compared" in words
+
+
+def test_a_recipe_without_the_papers_row(run_dir):
+    change(run_dir / "recipe.json", paper={})
+    assert "Beside the paper" not in text_of(write_report(run_dir))
+
+
+def test_a_killed_run(run_dir):
+    """No summary yet, and a metrics file that ends within a line."""
+    (run_dir / "summary.json").unlink()
+    shutil.rmtree(run_dir / "verification")
+    rows = (run_dir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run_dir / "metrics.jsonl").write_text("".join(rows[:10]) + rows[10][:15])
+    words = text_of(write_report(run_dir))
+    assert "Not yet verified on any set of face pairs. Training stopped at iteration 200 of 400." in words
+    assert "summary.json is missing: environment, speed and memory are left out." in words
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("recipe.json", "the recipe is left out"),
+        ("metrics.jsonl", "the curves are left out"),
+        ("summary.json", "left out"),
+    ],
+)
+def test_a_missing_part_is_named(run_dir, name, words):
+    (run_dir / name).unlink()
+    shutil.rmtree(run_dir / "verification")
+    shown = text_of(write_report(run_dir))
+    assert f"{name} is missing" in shown and words in shown
+
+
+def test_damaged_parts_are_named_and_the_rest_is_shown(run_dir):
+    (run_dir / "recipe.json").write_text("{")
+    (run_dir / "summary.json").write_text("[1]")
+    (run_dir / "verification" / "lfw.npz").write_bytes(b"PK\x03\x04 no archive")
+    words = text_of(write_report(run_dir))
+    assert "recipe.json is not valid JSON" in words and "summary.json does not hold a dictionary" in words
+    assert "lfw.npz is not a stored verification" in words
+    assert "orl: closest impostors" in words
+
+
+def test_names_and_values_are_escaped(run_dir):
+    change(run_dir / "recipe.json", data={"path": "<script>alert(1)</script>"})
+    evil = run_dir.with_name("<img src=x>")
+    run_dir.rename(evil)
+    page = write_report(evil).read_text(encoding="utf-8")
+    assert "<script>" not in page and "<img src=x>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        write_report(tmp_path / "nothing")
+    with pytest.raises(UserError, match="is not a run folder: it has no recipe.json"):
+        write_report(tmp_path)

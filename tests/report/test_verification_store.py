@@ -1,0 +1,45 @@
+"""Verifications as the report keeps them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.report.verification_store import hardest_pairs, load_verification, save_verification
+
+
+def test_what_is_saved_is_read_back(tmp_path, result, images):
+    stored = load_verification(save_verification(tmp_path, "lfw", result, images))
+    assert (stored.name, stored.measures) == ("lfw", result.to_json())
+    np.testing.assert_array_equal(stored.distances, result.distances)
+    np.testing.assert_array_equal(stored.issame, result.issame)
+    assert list(stored.pictures) == hardest_pairs(result.distances, result.issame).tolist()
+    for pair, pictures in stored.pictures.items():
+        assert pictures == (images[2 * pair], images[2 * pair + 1])
+
+
+def test_hardest_are_distant_genuine_and_close_impostors():
+    distances = np.array([0.1, 3.0, 2.0, 0.5, 1.0, 0.7])
+    issame = np.array([True, True, True, False, False, False])
+    assert hardest_pairs(distances, issame, count=2).tolist() == [1, 2, 3, 5]
+    assert hardest_pairs(distances, issame, count=10).tolist() == [1, 2, 0, 3, 5, 4]
+
+
+def test_without_images_no_picture_is_kept(tmp_path, result):
+    stored = load_verification(save_verification(tmp_path, "lfw", result))
+    assert stored.pictures == {} and len(stored.distances) == result.pairs
+
+
+def test_any_set_name_becomes_a_file_inside_the_run(tmp_path, result):
+    path = save_verification(tmp_path, "../../my set/ä.bin", result)
+    assert path.parent == tmp_path / "verification"
+    assert load_verification(path).name == "../../my set/ä.bin"
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"\x80\x04K\x01."])
+def test_a_damaged_file_is_named(tmp_path, result, damage):
+    path = save_verification(tmp_path, "lfw", result)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match="lfw.npz is not a stored verification"):
+        load_verification(path)
