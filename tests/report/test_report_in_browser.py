@@ -1,4 +1,4 @@
-"""The report as a browser shows it, on a desktop and on a phone: nothing fails to load, figures are seen, no overflow."""
+"""The report in a browser, as wide as a desktop and as a phone: all of it loads, is seen, and fits."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ document.getElementById("frame").onload = event => {{
 def browse(page, width, tmp_path):
     """What a browser sees of the page, and the lines of its console."""
     (tmp_path / "frame.html").write_text(FRAME.format(width=width, page=escape(page)), encoding="utf-8")
-    options = (
-        "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync "
-        "--disable-component-update --enable-logging=stderr --virtual-time-budget=5000 --dump-dom"
-    ).split()
-    command = [BROWSER, *options, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,1000"]
+    options = [
+        *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+        *("--disable-sync", "--disable-component-update", "--enable-logging=stderr", "--virtual-time-budget=5000"),
+    ]
+    command = [BROWSER, *options, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,1000", "--dump-dom"]
     done = subprocess.run(
         [*command, (tmp_path / "frame.html").as_uri()], capture_output=True, encoding="utf-8", timeout=120
     )
