@@ -52,6 +52,7 @@ def run_dir(tmp_path, result, images):
         "images_per_second": 171.234,
         "peak_memory_mib": 1432.5,
         "verification": {"lfw": result.to_json(), "orl": result.to_json()},
+        "data": {"path": "datasets/casia", "images": 490_623, "identities": 10_572},
         "environment": {"python": "3.11.7", "devices": ["cpu(0)", "cpu(1)"]},
     }
     (folder / "recipe.json").write_text(json.dumps(recipe))

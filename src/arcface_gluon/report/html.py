@@ -33,16 +33,22 @@ def join(*parts) -> Markup:
     return Markup("".join(part if isinstance(part, Markup) else escape(str(part)) for part in known))
 
 
-def table(heads, rows, caption=None, text_columns=1, kind=None) -> Markup:
-    """A table that scrolls sideways where it is too wide. The first `text_columns` cells of a row are left-aligned."""
-    titles = (element("th", cell, scope="col", class_=_side(i, text_columns)) for i, cell in enumerate(heads))
-    head = element("tr", *titles)
+def table(heads, rows, caption=None, texts=(), kind=None) -> Markup:
+    """A table that scrolls sideways where it is too wide.
+
+    Args:
+        rows: lists of cells; the first cell of each is its head.
+        texts: heads of the columns to align left, besides the first; the others hold numbers.
+        kind: CSS class.
+    """
+    sides = ["text" if index == 0 or head in texts else "number" for index, head in enumerate(heads)]
+    titles = (element("th", head, scope="col", class_=side) for head, side in zip(heads, sides))
     body = []
-    for row in rows:
-        first = element("th", row[0], scope="row", class_="text")
-        rest = (element("td", cell, class_=_side(i, text_columns)) for i, cell in enumerate(row[1:], start=1))
-        body.append(element("tr", first, *rest))
-    content = element("table", element("thead", head), element("tbody", *body), **({"class_": kind} if kind else {}))
+    for first, *rest in rows:
+        cells = (element("td", cell, class_=side) for cell, side in zip(rest, sides[1:]))
+        body.append(element("tr", element("th", first, scope="row", class_="text"), *cells))
+    head = element("thead", element("tr", *titles))
+    content = element("table", head, element("tbody", *body), **({"class_": kind} if kind else {}))
     # Not a <caption>, which would be squeezed to the width of a narrow table.
     note = element("p", caption, class_="note") if caption else None
     return join(note, element("div", content, class_="scroll"))
@@ -80,7 +86,3 @@ def page(title, *children) -> str:
         element("style", Markup(style)),
     )
     return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{element("body", element("main", *children))}\n</html>\n'
-
-
-def _side(index, text_columns):
-    return "text" if index < text_columns else "number"

@@ -15,6 +15,8 @@ SET_COLUMNS = {
     "cplfw": "CPLFW",
     "ytf": "YTF",
 }
+# The training sets of the rows that a run's summary can fill: identities and images of Table 1.
+_TRAINING_SETS = {"CASIA": (10_000, 500_000), "MS1MV2": (85_000, 5_800_000)}
 
 
 @functools.lru_cache(maxsize=None)
@@ -46,3 +48,17 @@ def paper_value(key, row, column):
     """The paper's cell, None where it has none."""
     table = paper_tables()[key]
     return dict(zip(table["columns"], table["rows"].get(row, ()))).get(column)
+
+
+def is_papers_training_set(key, row, data) -> bool:
+    """Whether a run was trained on the set that a row of the paper names, judged by its size.
+
+    Args:
+        data: the summary's `data`, with `identities` and `images`; Table 1 rounds them to one or two digits.
+    """
+    text = f"{paper_tables()[key].get('setting', '')} {row}"
+    sizes = next((sizes for name, sizes in _TRAINING_SETS.items() if name in text), None)
+    if sizes is None or not isinstance(data, dict):
+        return False
+    counts = (data.get("identities"), data.get("images"))
+    return all(isinstance(n, int) and abs(n - size) <= 0.1 * size for n, size in zip(counts, sizes))

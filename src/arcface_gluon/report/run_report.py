@@ -12,7 +12,7 @@ from ..protocols.verification import pair_angles, roc_curve, thin_roc
 from ..recipe import flatten
 from . import figures
 from .html import Markup, element, fold, join, page, picture, section, table
-from .paper import SET_COLUMNS, paper_rows, paper_tables, paper_value
+from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_files import read_run
 
 
@@ -104,29 +104,25 @@ def _verification(run):
 
 
 def _paper_comparison(run):
-    here = _here(run)
     for key, row in paper_rows(run.recipe):
         printed = paper_tables()[key]
+        same_data = is_papers_training_set(key, row, run.summary.get("data"))
         lines = []
         for name, column in SET_COLUMNS.items():
             value = paper_value(key, row, column)
             if value is None:
                 continue
             ours = run.measures.get(name, {}).get("accuracy")
-            difference = "" if ours is None else f"{100 * ours - value:+.2f}".replace("-", "−")
-            lines.append([column, f"{value:.2f} %", _percent(ours, 2) or "not measured", difference])
+            difference = "" if ours is None or not same_data else f"{100 * ours - value:+.2f}".replace("-", "−")
+            lines.append([column, f"{value:.2f}\u00a0%", _percent(ours, 2) or "not measured", difference])
         if lines:
             setting = f" {printed['setting']}" if "setting" in printed else ""
-            yield element("h3", "Beside the paper")
-            yield table(
-                ["set", "paper", "this run", "difference"],
-                lines,
-                f"Paper: Table {printed['number']}{setting}, row “{row}”, as printed. This run: {here}.",
+            text = (
+                f"Paper: Table {printed['number']}{setting}, row “{row}”, as printed. This run: {_here(run)}"
+                f"{'' if same_data else ', which is not the paper’s training set, so the two cannot be compared'}."
             )
-            if not any(name in run.measures for name in SET_COLUMNS):
-                yield element(
-                    "p", "This run was not verified on the paper's sets: the numbers cannot be compared.", class_="note"
-                )
+            yield element("h3", "Beside the paper")
+            yield table(["set", "paper", "this run", "difference"], lines, text)
 
 
 def _curves(run):
@@ -210,10 +206,12 @@ def _figure(figure, name, text):
 
 
 def _here(run):
-    # Network, loss and data of this run, in the words of its recipe.
-    flat = flatten(run.recipe)
-    words = {"network.name": "{}", "loss": "{}", "data.path": "trained on {}"}
-    return ", ".join(text.format(flat[key]) for key, text in words.items() if flat.get(key)) or "see its recipe"
+    # Network, loss and data of this run.
+    flat, data = flatten(run.recipe), run.summary.get("data")
+    text = f"{flat.get('network.name')}, {flat.get('loss')}, trained on {flat.get('data.path')}"
+    if isinstance(data, dict) and isinstance(data.get("images"), int) and isinstance(data.get("identities"), int):
+        text += f" ({data['images']:,} images of {data['identities']:,} people)"
+    return text
 
 
 def _iterations(run):
@@ -223,7 +221,8 @@ def _iterations(run):
 
 
 def _duration(run):
-    seconds = max((row["seconds"] for row in run.metrics if isinstance(row.get("seconds"), (int, float))), default=0)
+    measured = [run.summary.get("seconds"), *(row.get("seconds") for row in run.metrics)]
+    seconds = max((value for value in measured if isinstance(value, (int, float))), default=0)
     if not seconds:
         return None
     minutes, seconds = divmod(round(seconds), 60)

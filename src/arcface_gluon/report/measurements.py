@@ -1,0 +1,124 @@
+"""Everything measured under runs/ that has a place in the paper's Tables 2 to 9.
+
+Two sources. A run whose recipe names a row of the paper (`paper`) gives its verification accuracies from summary.json.
+Every other protocol writes runs/<name>/results/<any name>.json, a list of measurements:
+
+    [{"table": "table6_megaface", "row": "MS1MV2, R100, ArcFace, R", "column": "Ver: TAR at FAR 1e-6",
+      "value": 98.31, "data": "MegaFace, refined", "model": "runs/ms1mv2_r100", "date": "2026-11-24",
+      "command": "make eval-megaface RECIPE=ms1mv2_r100 DATA=/data/megaface", "paper_data": true}]
+
+    table, column   a key and a column of paper_tables.json
+    row             a row of it, or a name of one's own, which is added below the paper's
+    value           a number in the table's unit (per cent, degrees or fraction)
+    data, model     what it was measured on and with; measurements that agree in both are averaged (seeds)
+    date            YYYY-MM-DD
+    command         what was run
+    paper_data      true only where training and test data are the paper's own: only then is a difference printed, and
+                    only then does the measurement fill the paper's cell; false where left out (demo and small sets)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import read_json
+from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured number and where it belongs."""
+
+    table: str
+    row: str
+    column: str
+    value: float
+    data: str
+    model: str
+    date: str
+    command: str
+    paper_data: bool = False
+
+
+def collect(runs_dir) -> tuple[list[Measurement], list[str]]:
+    """(measurements, problems): all that is measured under a folder of runs, and a line for what cannot be used.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    runs_dir = Path(runs_dir)
+    if not runs_dir.is_dir():
+        raise UserError(f"{runs_dir} is not there: train something first, or name the folder of the runs")
+    found, problems = [], []
+    for path in sorted(runs_dir.rglob("summary.json")):
+        _attempt(_from_summary, path, found, problems)
+    for path in sorted(runs_dir.rglob("results/*.json")):
+        _attempt(_from_results, path, found, problems)
+    return found, problems
+
+
+def _attempt(read, path, found, problems):
+    try:
+        found += read(path)
+    except UserError as error:
+        problems.append(str(error))
+
+
+def _from_summary(path):
+    recipe_path = path.with_name("recipe.json")
+    if not recipe_path.exists():
+        return []  # of something that is not a training run
+    summary, recipe = read_json(path), read_json(recipe_path)
+    try:
+        verification = {name: values["accuracy"] for name, values in summary.get("verification", {}).items()}
+        return [
+            Measurement(
+                table=key,
+                row=row,
+                column=column,
+                value=100 * verification[name],
+                data=recipe["data"]["path"],
+                model=f"{path.parent.name}: {recipe['network']['name']}, {summary['iterations']:,} iterations",
+                date=summary.get("date", ""),
+                command=f"arcface-gluon train {summary.get('recipe', path.parent.name)}",
+                paper_data=is_papers_training_set(key, row, summary.get("data")),
+            )
+            for key, row in paper_rows(recipe)
+            for name, column in SET_COLUMNS.items()
+            if name in verification and column in paper_tables()[key]["columns"]
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} or the recipe beside it is not a run's ({type(error).__name__}: {error})") from error
+
+
+def _from_results(path):
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise UserError(f"{path} does not hold a list of measurements")
+    return [_checked(entry, f"{path}, entry {number}") for number, entry in enumerate(entries, start=1)]
+
+
+def _checked(entry, where):
+    names = {field.name: field for field in fields(Measurement)}
+    if not isinstance(entry, dict):
+        raise UserError(f"{where} is not a measurement but {type(entry).__name__}")
+    missing = [name for name in names if name not in entry and name != "paper_data"]
+    if missing or set(entry) - set(names):
+        wrong = (
+            f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(sorted(set(entry) - set(names)))}"
+        )
+        raise UserError(f"{where} {wrong}; a measurement has {', '.join(names)}")
+    table = paper_tables().get(entry["table"])
+    if table is None:
+        raise UserError(f"{where}: no table {entry['table']!r}; there are {', '.join(paper_tables())}")
+    if entry["column"] not in table["columns"]:
+        raise UserError(
+            f"{where}: {entry['table']} has no column {entry['column']!r} but {', '.join(table['columns'])}"
+        )
+    value = entry["value"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(f"{where}: the value {value!r} is not a number")
+    return Measurement(**entry)

@@ -1,0 +1,187 @@
+"""The paper's Tables 2 to 9 with what was measured here beside each cell, as one HTML page and as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from ..files import atomic_write
+from .html import element, page, section, table
+from .measurements import collect
+from .paper import paper_tables, paper_value
+
+# What fills a table: {table: {rows that begin with: (command, data it needs)}}.
+_LOSSES = ("make ablation DATA=casia", "CASIA-WebFace with lfw.bin, cfp_fp.bin and agedb_30.bin")
+_MS1MV2 = "the model of `make train RECIPE=ms1mv2_r100` (MS1MV2)"
+_CASIA = "the model of `make train RECIPE=casia_r50` (CASIA-WebFace)"
+HOW_TO_FILL = {
+    "table2_losses": {"": _LOSSES},
+    "table2_losses_journal": {"": _LOSSES},
+    "table3_angles_degrees": {
+        "": ("make eval-angles DATA=casia", "the runs of `make ablation DATA=casia`, and lfw.bin")
+    },
+    "table4_lfw_ytf": {"": ("make eval-lfw RECIPE=ms1mv2_r100; make eval-ytf", f"{_MS1MV2}, lfw.bin and YTF")},
+    "table5_calfw_cplfw": {
+        "": ("make eval-lfw RECIPE=ms1mv2_r100", f"{_MS1MV2}, lfw.bin, calfw.bin and cplfw.bin"),
+    },
+    "table6_megaface": {
+        "CASIA": ("make eval-megaface RECIPE=casia_r50", f"{_CASIA}, MegaFace and FaceScrub; rows R: the noise lists"),
+        "MS1MV2": (
+            "make eval-megaface RECIPE=ms1mv2_r100",
+            f"{_MS1MV2}, with LOSS=cosface for CosFace; MegaFace as above",
+        ),
+    },
+    "table7_ijb": {
+        "VGG2": ("make eval-ijb RECIPE=vgg2_r50", "the model of `make train RECIPE=vgg2_r50`, IJB-B and IJB-C"),
+        "MS1MV2": ("make eval-ijb RECIPE=ms1mv2_r100", f"{_MS1MV2}, IJB-B and IJB-C"),
+    },
+    "table8_trillion_pairs": {
+        "": ("make eval-trillion", "a ResNet100 trained on the row's data, the Trillion-Pairs set")
+    },
+    "table9_iqiyi_vid": {"": ("make eval-iqiyi", "the model of `make train RECIPE=ms1mv2_asian_r100`, iQIYI-VID")},
+}
+_SOURCE = ("data", "model", "date")  # columns on the right of each table
+_GAP_HEADS = ("table", "blank", "command", "data")
+_UNITS = {"%": "In per cent", "degrees": "In degrees", "fraction": "As fractions"}
+_NOTE = (
+    "“Paper” is the number as printed, “here” what was measured under runs/, averaged over seeds. The difference is "
+    "in brackets, only where training and test data are the paper's own. Rows marked “cited” are other works' numbers."
+)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the paper is measured. Cells are those that the paper itself measured and did not cite."""
+
+    cells: int
+    filled: int
+    other_data: int
+    gaps: list[tuple[str, str, int, str, str]]  # table's key, first row, blank cells, command, data
+    problems: list[str]
+
+    @property
+    def missing(self) -> int:
+        return self.cells - self.filled
+
+    @property
+    def verdict(self) -> str:
+        other = f", {self.other_data} more measured on other data" if self.other_data else ""
+        return f"{self.filled} of the paper's {self.cells} own cells are measured on its data{other}."
+
+
+def write_tables(runs_dir, folder=None) -> Coverage:
+    """Collect all measurements under `runs_dir` and write tables.html and tables.md into `folder` (runs_dir itself).
+
+    Raises:
+        UserError: there is no such folder, or it cannot be written to.
+    """
+    measurements, problems = collect(runs_dir)
+    coverage = _coverage(measurements, problems)
+    tables = [(key, *_grid(key, measurements)) for key in paper_tables()]
+    folder = Path(folder or runs_dir)
+    with atomic_write(folder / "tables.html", "w") as file:
+        file.write(_html(tables, coverage))
+    with atomic_write(folder / "tables.md", "w") as file:
+        file.write(_markdown(tables, coverage))
+    return coverage
+
+
+def _grid(key, measurements):
+    """(heads, rows of strings) of one table: a line for each row, model and data; blank where nothing was measured."""
+    printed = paper_tables()[key]
+    heads = ["row"]
+    for column in printed["columns"]:
+        heads += [f"{column}: paper", "here"]
+    rows = []
+    mine = [found for found in measurements if found.table == key]
+    for row in dict.fromkeys([*printed["rows"], *(found.row for found in mine)]):
+        sources = sorted({(found.data, found.model) for found in mine if found.row == row}) or [("", "")]
+        for data, model in sources:
+            group = [found for found in mine if (found.row, found.data, found.model) == (row, data, model)]
+            name = f"{row} (cited)" if row in printed["cited"] else row
+            cells = [text for column in printed["columns"] for text in _cells(key, row, column, group)]
+            rows.append([name, *cells, data, model, max((found.date for found in group), default="")])
+    return [*heads, *_SOURCE], rows
+
+
+def _cells(key, row, column, group):
+    # The paper's cell, and ours with the difference.
+    digits = paper_tables()[key]["decimals"]
+    paper = paper_value(key, row, column)
+    found = [one for one in group if one.column == column]
+    values = [one.value for one in found]
+    ours = f"{mean(values):.{digits}f}" if values else ""
+    if len(values) > 1:
+        ours += f" ± {stdev(values):.{digits}f}, n = {len(values)}"
+    comparable = values and paper is not None and all(one.paper_data for one in found)
+    if comparable:
+        ours += f" ({mean(values) - paper:+.{digits}f})".replace("-", "−")
+    return ["" if paper is None else f"{paper:.{digits}f}", ours]
+
+
+def _coverage(measurements, problems):
+    own = {(found.table, found.row, found.column) for found in measurements if found.paper_data}
+    other = {(found.table, found.row, found.column) for found in measurements} - own
+    cells, gaps = set(), {}
+    for key, printed in paper_tables().items():
+        for row in printed["rows"]:
+            if row in printed["cited"]:
+                continue
+            for column in printed["columns"]:
+                cell = (key, row, column)
+                if paper_value(*cell) is None:
+                    continue
+                cells.add(cell)
+                if cell not in own:
+                    start = next(start for start in HOW_TO_FILL[key] if row.startswith(start))
+                    gaps[key, start] = gaps.get((key, start), 0) + 1
+    listed = [(key, start, count, *HOW_TO_FILL[key][start]) for (key, start), count in gaps.items()]
+    return Coverage(len(cells), len(cells & own), len(cells & other), listed, problems)
+
+
+def _title(key):
+    printed = paper_tables()[key]
+    setting = f" {printed['setting']}" if "setting" in printed else ""
+    return f"Table {printed['number']}: {printed['title']}{setting}", f"{_UNITS[printed['unit']]}."
+
+
+def _gap_rows(coverage):
+    for key, start, count, command, data in coverage.gaps:
+        rows = f", rows {start}" if start else ""
+        yield [f"Table {paper_tables()[key]['number']}{rows}", str(count), command, data]
+
+
+def _html(tables, coverage):
+    parts = [
+        element("h1", "The paper's tables, and what was measured here"),
+        element("p", coverage.verdict, class_="verdict"),
+    ]
+    parts.append(element("p", _NOTE, class_="note"))
+    if coverage.problems:
+        items = (element("li", problem) for problem in coverage.problems)
+        parts.append(section("Files that could not be used", element("ul", *items, class_="note")))
+    for key, heads, rows in tables:
+        title, unit = _title(key)
+        parts.append(section(title, table(heads, rows, unit, _SOURCE)))
+    if coverage.gaps:
+        parts.append(section("What is missing", table(_GAP_HEADS, _gap_rows(coverage), kind="values")))
+    return page("ArcFace: the paper's tables", *parts)
+
+
+def _markdown(tables, coverage):
+    lines = ["# The paper's tables, and what was measured here", "", coverage.verdict, "", _NOTE, ""]
+    lines += [f"- Not used: {problem}" for problem in coverage.problems]
+    for key, heads, rows in tables:
+        title, unit = _title(key)
+        lines += ["", f"## {title}", "", unit, "", *_markdown_table(heads, rows)]
+    if coverage.gaps:
+        lines += ["", "## What is missing", "", *_markdown_table(_GAP_HEADS, _gap_rows(coverage))]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(heads, rows):
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return [line(heads), line(["---"] * len(heads)), *map(line, rows)]

@@ -1,0 +1,149 @@
+"""Collecting measurements into the paper's tables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.report.measurements import collect
+from arcface_gluon.report.tables import write_tables
+
+CASIA = {"path": "/data/casia", "images": 490_623, "identities": 10_572}
+MEGAFACE = {
+    "table": "table6_megaface",
+    "row": "MS1MV2, R100, ArcFace, R",
+    "column": "Ver: TAR at FAR 1e-6",
+    "value": 98.31,
+    "data": "MegaFace, refined",
+    "model": "ms1mv2_r100",
+    "date": "2026-11-24",
+    "command": "make eval-megaface",
+    "paper_data": True,
+}
+
+
+def write_run(runs, name="casia_r50", accuracies=None, data=CASIA, paper=("table2_losses", "ArcFace (0.5)")):
+    folder = runs / name
+    folder.mkdir(parents=True)
+    recipe = {"network": {"name": "r50"}, "data": {"path": "casia"}, "paper": dict(zip(("table", "row"), paper))}
+    verification = {key: {"accuracy": value} for key, value in (accuracies or {"lfw": 0.995, "orl": 0.9}).items()}
+    summary = {"iterations": 32000, "verification": verification, "data": data, "date": "2026-11-24", "recipe": name}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def write_results(runs, *entries, name="megaface"):
+    folder = runs / "evaluation" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(entries))
+
+
+def line_of(runs, row, table="## Table 2:"):
+    """Cells of a row of a table in tables.md."""
+    text = (runs / "tables.md").read_text(encoding="utf-8")
+    lines = text[text.index(table) :].splitlines()
+    return next([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith(f"| {row} |"))
+
+
+def test_a_run_fills_the_cells_of_its_row(tmp_path):
+    write_run(tmp_path)
+    coverage = write_tables(tmp_path)
+    source = ["casia", "casia_r50: r50, 32,000 iterations", "2026-11-24"]
+    assert line_of(tmp_path, "ArcFace (0.5)") == [
+        "ArcFace (0.5)",
+        "99.53",
+        "99.50 (−0.03)",
+        "95.56",
+        "",
+        "95.15",
+        "",
+        *source,
+    ]
+    assert line_of(tmp_path, "ArcFace (0.4)")[1:] == ["99.53", "", "95.41", "", "94.98", "", "", "", ""]
+    assert (coverage.filled, coverage.other_data, coverage.problems) == (1, 0, [])
+
+
+def test_a_run_on_other_data_is_shown_without_a_difference(tmp_path):
+    write_run(tmp_path, data={"path": "datasets/orl", "images": 300, "identities": 30})
+    coverage = write_tables(tmp_path)
+    assert line_of(tmp_path, "ArcFace (0.5)")[2] == "99.50"
+    assert (coverage.filled, coverage.other_data) == (0, 1)
+
+
+def test_one_model_fills_all_tables_that_print_it(tmp_path):
+    paper = ("table4_lfw_ytf", "MS1MV2, R100, ArcFace")
+    data = {"images": 5_822_653, "identities": 85_742}
+    write_run(tmp_path, "ms1mv2_r100", {"lfw": 0.9983, "calfw": 0.95}, data, paper)
+    coverage = write_tables(tmp_path)
+    assert line_of(tmp_path, paper[1], "## Table 4")[2] == "99.83 (+0.00)"
+    assert line_of(tmp_path, paper[1], "## Table 5")[2:5] == ["99.83 (+0.01)", "95.45", "95.00 (−0.45)"]
+    assert coverage.filled == 3
+
+
+def test_results_of_protocols_and_rows_of_ones_own(tmp_path):
+    write_results(tmp_path, MEGAFACE, {**MEGAFACE, "row": "orl, R18", "data": "demo", "paper_data": False})
+    coverage = write_tables(tmp_path)
+    assert line_of(tmp_path, MEGAFACE["row"], "## Table 6")[3:5] == ["98.48", "98.31 (−0.17)"]
+    assert line_of(tmp_path, "orl, R18", "## Table 6")[1:6] == ["", "", "", "98.31", "demo"]
+    assert (coverage.filled, coverage.other_data) == (1, 0)
+
+
+def test_seeds_of_one_model_are_averaged_and_other_data_stand_apart(tmp_path):
+    demo = {**MEGAFACE, "data": "demo", "value": 50, "paper_data": False}
+    write_results(tmp_path, {**MEGAFACE, "value": 98.0}, {**MEGAFACE, "value": 98.2}, demo)
+    write_tables(tmp_path)
+    assert line_of(tmp_path, MEGAFACE["row"], "## Table 6")[4] == "98.10 ± 0.14, n = 2 (−0.38)"
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert text.count(f"| {MEGAFACE['row']} |") == 2 and "| 50.00 | demo |" in text
+
+
+def test_what_is_missing_is_counted_with_what_fills_it(tmp_path):
+    coverage = write_tables(tmp_path)
+    assert coverage.filled == 0 and coverage.missing == coverage.cells == sum(gap[2] for gap in coverage.gaps)
+    commands = {(key, start): command for key, start, _, command, _ in coverage.gaps}
+    assert commands["table2_losses", ""] == "make ablation DATA=casia"
+    assert commands["table6_megaface", "CASIA"] == "make eval-megaface RECIPE=casia_r50"
+    for name in ("tables.md", "tables.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert coverage.verdict in text.replace("&#x27;", "'") and "make eval-megaface RECIPE=casia_r50" in text
+    write_results(tmp_path, MEGAFACE)
+    assert write_tables(tmp_path).missing == coverage.missing - 1
+
+
+@pytest.mark.parametrize(
+    "entry, words",
+    [
+        ({"value": 1}, "entry 1 lacks table, row, column"),
+        ({**MEGAFACE, "table": "table10"}, "no table 'table10'"),
+        ({**MEGAFACE, "column": "rank 1"}, "has no column 'rank 1' but Id: rank-1"),
+        ({**MEGAFACE, "value": "98"}, "the value '98' is not a number"),
+        ({**MEGAFACE, "value": float("nan")}, "the value nan is not a number"),
+        ({**MEGAFACE, "colour": 1}, "has unknown colour"),
+        ("98", "is not a measurement but str"),
+    ],
+)
+def test_a_wrong_entry_is_named_and_the_rest_is_used(tmp_path, entry, words):
+    write_results(tmp_path, entry, name="bad")
+    write_results(tmp_path, MEGAFACE)
+    coverage = write_tables(tmp_path)
+    assert coverage.filled == 1 and len(coverage.problems) == 1
+    assert "results/bad.json" in coverage.problems[0] and words in coverage.problems[0]
+    assert "results/bad.json" in (tmp_path / "tables.html").read_text(encoding="utf-8")
+
+
+def test_damaged_files_are_named(tmp_path):
+    write_run(tmp_path)
+    write_run(tmp_path, "broken")
+    (tmp_path / "broken" / "summary.json").write_text("[]")
+    write_results(tmp_path)
+    (tmp_path / "evaluation" / "results" / "cut.json").write_text("[{")
+    found, problems = collect(tmp_path)
+    assert len(found) == 1 and len(problems) == 2
+    assert "broken/summary.json" in problems[0] and "cut.json is not valid JSON" in problems[1]
+
+
+def test_no_folder_of_runs(tmp_path):
+    with pytest.raises(UserError, match="nothing is not there"):
+        write_tables(tmp_path / "nothing")
