@@ -5,10 +5,12 @@ VENV ?= .venv
 RECIPE ?= orl
 RUN := $(VENV)/bin/arcface-gluon
 PYTHON := $(VENV)/bin/python
+comma := ,
 READY := $(VENV)/.ready
-# .ready names the MXNet build that is installed; GPU=1 and GPU=0 change it.
+# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), and horovod (HOROVOD=1 adds it).
 INSTALLED := $(shell cat $(READY) 2>/dev/null)
-BUILD := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(INSTALLED),cpu)))
+MXNET := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(filter cpu cu112,$(INSTALLED)),cpu)))
+BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)
 
 # Values given to make, as overrides of the recipe.
 OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
@@ -19,10 +21,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: RECIPE=$(RECIPE) DATA=/path LOSS=name SEED=n RESUME=1 SET='train.iterations=100 …' GPU=1"
 
-setup: $(READY) ## make .venv with pinned versions (GPU=1: the CUDA build of MXNet)
+setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines)
 
-$(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(filter $(BUILD),$(INSTALLED)),,rebuild)
-	@sh scripts/make_venv.sh $(VENV) $(BUILD),orl,dev
+$(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(subst $(BUILD),,$(INSTALLED))$(subst $(INSTALLED),,$(BUILD)),rebuild)
+	@sh scripts/make_venv.sh $(VENV) $(subst $() ,$(comma),$(BUILD)),orl,dev
 	@echo $(BUILD) > $@
 
 .PHONY: rebuild

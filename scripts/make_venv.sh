@@ -29,6 +29,20 @@ case ",$extras," in
     *,cu112,*) other=mxnet ;;
     *) other=mxnet-cu112 ;;
 esac
-"$venv/bin/python" -m pip --disable-pip-version-check uninstall -q -y "$other" 2>/dev/null || true
-"$venv/bin/python" -m pip --disable-pip-version-check install -q -c constraints.txt setuptools wheel
-"$venv/bin/python" -m pip --disable-pip-version-check install -q -c constraints.txt --no-build-isolation -e ".[$extras]"
+pip="$venv/bin/python -m pip --disable-pip-version-check"
+$pip uninstall -q -y "$other" 2>/dev/null || true
+$pip install -q -c constraints.txt setuptools wheel
+$pip install -q -c constraints.txt --no-build-isolation -e ".[$(echo "$extras" | sed 's/,horovod//')]"
+
+case ",$extras," in *,horovod,*)
+    command -v g++ >/dev/null || { echo "make: Horovod is built from source: install g++ (Debian and Ubuntu: apt-get install g++)" >&2; exit 2; }
+    echo "building Horovod (a few minutes)"
+    $pip install -q -c constraints.txt cmake cloudpickle psutil pyyaml packaging cffi
+    # The build asks MXNet for its paths, in a process that knows nothing of us: scripts/horovod_build gives that
+    # process the NumPy names which MXNet needs.
+    env PATH="$PWD/$venv/bin:$PATH" PYTHONPATH="$PWD/scripts/horovod_build" \
+        HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
+        HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 ${HOROVOD_GPU_OPERATIONS:+HOROVOD_GPU_OPERATIONS=$HOROVOD_GPU_OPERATIONS} \
+        $PWD/$pip install -q -c constraints.txt --no-build-isolation --no-cache-dir "horovod==0.28.1"
+    ;;
+esac

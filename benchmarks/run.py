@@ -1,0 +1,107 @@
+"""`make bench`: every benchmark with its floor measured in the same run; writes runs/bench/bench.md and bench.json.
+
+    python benchmarks/run.py [NAME …] [--quick]
+
+A benchmark is a module of this folder with `measure(quick)`, which gives rows
+{"what", "value", "unit", "floor", "ratio"}: `floor` is what the same work costs at the least (or the rate that it can
+reach at the most) on this machine in this run, `ratio` is value over floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from arcface_gluon import runtime
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import atomic_write, read_json, write_json
+
+HERE = Path(__file__).resolve().parent
+ORDER = ("backbone", "head", "pipeline", "verification", "identification", "templates")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"which of {', '.join(ORDER)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results")
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # measure one benchmark, in a process of its own
+    args = parser.parse_args()
+    if args.one:
+        sys.path.insert(0, str(HERE))
+        write_json(args.out / f"{args.one}.json", importlib.import_module(args.one).measure(quick=args.quick))
+        return 0
+    unknown = set(args.names) - set(ORDER)
+    if unknown:
+        print(f"bench: unknown benchmark {unknown.pop()!r}; known: {', '.join(ORDER)}", file=sys.stderr)
+        return 2
+    results = {}
+    for name in args.names or ORDER:
+        print(f"## {name}", flush=True)
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            name,
+            "--out",
+            str(args.out),
+            *(["--quick"] if args.quick else []),
+        ]
+        subprocess.run(command, check=True)
+        results[name] = read_json(args.out / f"{name}.json")
+        print(table(results[name]), flush=True)
+    header = (
+        f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {runtime.physical_cores()} cores, "
+        f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}."
+    )
+    with atomic_write(args.out / "bench.md", "w") as file:
+        file.write(f"{header}\n")
+        for name, rows in results.items():
+            file.write(f"\n## {name}\n\n{table(rows)}\n")
+    write_json(args.out / "bench.json", {"header": header, "results": results})
+    print(f"{args.out / 'bench.md'}")
+    return 0
+
+
+def table(rows) -> str:
+    """Rows as a Markdown table."""
+    lines = ["| what | value | unit | floor | ratio |", "| --- | ---: | --- | ---: | ---: |"]
+    for row in rows:
+        lines.append(
+            f"| {row['what']} | " + " | ".join(_cell(row.get(k)) for k in ("value", "unit", "floor", "ratio")) + " |"
+        )
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _cell(value):
+    if value is None:
+        return ""
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float) and abs(value) < 1000
+        else f"{value:,.0f}"
+        if isinstance(value, (int, float))
+        else str(value)
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (UserError, subprocess.CalledProcessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
