@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from .layers import reference_init
+from .load import export_model, load_model, load_parameters, parameter_values, save_backbone
+from .params_file import read_params, write_params
 from .registry import get_model, model_names
 
-__all__ = ["get_model", "model_names", "reference_init"]
+__all__ = [
+    "export_model",
+    "get_model",
+    "load_model",
+    "load_parameters",
+    "model_names",
+    "parameter_values",
+    "read_params",
+    "reference_init",
+    "save_backbone",
+    "write_params",
+]

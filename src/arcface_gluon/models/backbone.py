@@ -25,7 +25,7 @@ class Backbone(HybridBlock):
     oneDNN form on CPUs. The form is part of the traced graph: the first call on another kind of device traces again.
 
     Attributes:
-        spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec["options"], ...)` rebuilds the network.
+        spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec)` rebuilds it.
     """
 
     def __init__(self, spec):

@@ -76,4 +76,4 @@ class SqueezeExcitation(HybridBlock):
     def hybrid_forward(self, F, x):
         gates = F.Pooling(x, global_pool=True, pool_type="avg", kernel=(7, 7))
         gates = self.conv2(self.relu1(self.conv1(gates)))
-        return F.broadcast_mul(x, F.sigmoid(gates))
+        return F.broadcast_mul(x, F.Activation(gates, act_type="sigmoid"))

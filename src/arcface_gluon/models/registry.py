@@ -19,7 +19,8 @@ def _positive(value):
 
 # option -> (test, what it must be)
 _CHECKS = {
-    "units": (lambda v: isinstance(v, (list, tuple)) and len(v) == 4 and all(map(_positive, v)), "four counts"),
+    "units": (lambda v: isinstance(v, (list, tuple)) and len(v) == 4 and all(_positive(n) and n <= 100 for n in v),
+              "four counts, 1 to 100"),
     "width": (lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v <= 16, "above 0"),
     "se": (lambda v: isinstance(v, bool), "True or False"),
     "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),

@@ -1,0 +1,260 @@
+"""Models in files: run folders, checkpoints, and exports in the reference's form."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock, SymbolBlock
+
+from .. import runtime
+from ..errors import UserError
+from ..files import atomic_write, read_json
+from .backbone import Backbone
+from .params_file import read_params, write_params
+from .reference import export_symbol, recognise, reference_name, units_of
+from .registry import get_model
+
+NETWORK_FILE = "network.json"
+PARAMETERS_FILE = "backbone.params"
+OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
+
+
+def load_model(path, contexts=None):
+    """A network with its parameters, hybridised, ready for (B, 3, H, W) RGB 0..255 -> (B, embedding_size) float32.
+
+    Args:
+        path: a run folder (its best checkpoint, else its last), a checkpoint folder, or an exported model: the prefix,
+            either of its files `prefix-symbol.json` and `prefix-0000.params`, or the folder of a single one. With
+            several epochs the last is taken unless the .params file is named.
+        contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
+
+    Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
+    the output `fc1_output` where it has one; such a block has `spec` None.
+
+    Raises:
+        UserError: nothing to load at `path`, a file is missing or damaged, or it does not fit the network.
+    """
+    path, devices = Path(path), runtime.contexts(contexts)
+    if path.is_dir():
+        checkpoint = _checkpoint_of(path)
+        if checkpoint is not None:
+            net = _load_checkpoint(checkpoint, devices)
+            net.hybridize()
+            return net
+    net = _load_exported(*_exported_files(path), devices)
+    net.hybridize()
+    return net
+
+
+def save_backbone(net: Backbone, folder):
+    """Write network.json and backbone.params (structural names, mean over the devices) into a checkpoint folder."""
+    folder = Path(folder)
+    with atomic_write(folder / NETWORK_FILE, "w") as file:
+        json.dump(net.spec, file, indent=2)
+    write_params(folder / PARAMETERS_FILE, parameter_values(net))
+
+
+def export_model(net: Backbone, prefix):
+    """Write `prefix-symbol.json` and `prefix-0000.params` as the reference does, for its tools and for `load_model`.
+
+    Float32 whatever the network's precision; parameters are the mean over its devices.
+
+    Raises:
+        UserError: `net` was not built by `get_model`, or the files cannot be written.
+    """
+    if not isinstance(net, Backbone):
+        raise UserError("only networks built by get_model can be exported; this one already is an exported symbol")
+    symbol = export_symbol(net)
+    auxiliary = set(symbol.list_auxiliary_states())
+    arrays = {}
+    for name, value in parameter_values(net).items():
+        name = reference_name(name)
+        arrays[("aux:" if name in auxiliary else "arg:") + name] = value.astype(np.float32)
+    write_params(f"{prefix}-0000.params", arrays)
+    with atomic_write(f"{prefix}-symbol.json", "w") as file:
+        file.write(symbol.tojson())
+
+
+def parameter_values(net):
+    """Structural name -> NumPy array, the mean over the devices (BatchNorm's statistics differ between them)."""
+    values = {}
+    for name, parameter in net._collect_params_with_prefix().items():
+        copies = [copy.asnumpy() for copy in parameter.list_data()]
+        # Summed in float64, so that the mean of equal copies is that copy to the last bit.
+        values[name] = np.mean(copies, axis=0, dtype=np.float64).astype(copies[0].dtype)
+    return values
+
+
+def load_parameters(net, values, source, contexts=None):
+    """Set all parameters of a network.
+
+    Args:
+        net: a network, initialised unless `contexts` is given.
+        values: structural name -> array.
+        source: the file they come from, for messages.
+        contexts: list of mx.Context to put an uninitialised network on.
+
+    Raises:
+        UserError: a parameter is missing, left over, or of another shape: the first is named with the likely reason.
+    """
+    parameters = net._collect_params_with_prefix()
+    problem = _mismatch({name: p.shape for name, p in parameters.items()}, {k: v.shape for k, v in values.items()})
+    if problem:
+        raise UserError(f"{source} does not fit the network: {problem}")
+    if contexts is not None:
+        net.initialize(mx.init.Zero(), ctx=contexts)
+    for name, parameter in parameters.items():
+        parameter.set_data(mx.nd.array(values[name], dtype=values[name].dtype))
+
+
+def _mismatch(wanted, found):
+    """Why parameters of the shapes `found` cannot fill those of `wanted`; None if they can. Both: name -> shape."""
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
+    if missing or unexpected:
+        first = f"it lacks {missing[0]}" if missing else f"it has {unexpected[0]}, which the network lacks"
+        more = len(missing) + len(unexpected) - 1
+        return first + (f" and {more} more differ" if more else "") + _reason_names(wanted, found)
+    for name, shape in wanted.items():
+        if shape != found[name]:
+            return f"{name} is {_sides(found[name])} in it, {_sides(shape)} in the network" + _reason_shape(name)
+    return None
+
+
+def _reason_names(wanted, found):
+    deep, have = units_of(wanted), units_of(found)
+    if not set(wanted) & set(found):
+        return "; it holds another kind of network"
+    if deep != have:
+        return f"; its stages have {have} units, the network's {deep}: choose the network of that depth"
+    if any(".se." in name for name in wanted) != any(".se." in name for name in found):
+        return "; one of the two has squeeze-and-excitation: set the option se"
+    return "; the options of the network (output, se) must be those it was trained with"
+
+
+def _reason_shape(name):
+    if name.startswith(("pre_fc1", "fc1")):
+        return "; the embedding size or the input size differs"
+    return "; the width differs"
+
+
+def _sides(shape):
+    return "x".join(map(str, shape))
+
+
+def _checkpoint_of(folder):
+    """The checkpoint folder that a folder stands for: itself, or the best or last of a run; None for other folders."""
+    if (folder / NETWORK_FILE).exists() or (folder / PARAMETERS_FILE).exists():
+        return folder
+    checkpoints = folder / "checkpoints"
+    if not checkpoints.is_dir():
+        return None
+    steps = sorted(item for item in checkpoints.iterdir() if re.fullmatch(r"\d{8}", item.name) and item.is_dir())
+    best = checkpoints / "best.json"
+    if best.exists():
+        record = read_json(best)
+        iteration = record.get("iteration") if isinstance(record, dict) else None
+        chosen = [step for step in steps if int(step.name) == iteration]
+        if chosen:
+            return chosen[0]
+    if not steps:
+        raise UserError(f"{folder} has no checkpoint yet: {checkpoints} is empty; train on, or name another one")
+    return steps[-1]
+
+
+def _load_checkpoint(folder, devices):
+    for name in (NETWORK_FILE, PARAMETERS_FILE):
+        if not (folder / name).exists():
+            raise UserError(f"{folder} is not a whole checkpoint: {name} is missing; choose another one")
+    spec = read_json(folder / NETWORK_FILE)
+    if not isinstance(spec, dict) or "name" not in spec:
+        raise UserError(f"{folder / NETWORK_FILE} does not describe a network; choose another checkpoint")
+    try:
+        net = get_model(**spec)
+    except TypeError as error:
+        raise UserError(f"{folder / NETWORK_FILE} does not describe a network ({error})") from error
+    load_parameters(net, read_params(folder / PARAMETERS_FILE), folder / PARAMETERS_FILE, devices)
+    return net
+
+
+def _exported_files(path):
+    """(symbol file, params file) of an exported model; a UserError names what is missing."""
+    if path.is_dir():
+        symbols = sorted(path.glob("*-symbol.json"))
+        if len(symbols) != 1:
+            raise UserError(
+                f"{path} is neither a run, a checkpoint nor an exported model: it has no checkpoints/, "
+                f"no {NETWORK_FILE} and {len(symbols)} files *-symbol.json; name one of those"
+            )
+        path = symbols[0]
+    match = re.fullmatch(r"(.+)-(symbol\.json|\d{4}\.params)", str(path))
+    prefix = match.group(1) if match else str(path)
+    symbol = Path(f"{prefix}-symbol.json")
+    epochs = sorted(symbol.parent.glob(f"{glob.escape(Path(prefix).name)}-[0-9][0-9][0-9][0-9].params"))
+    params = path if path.suffix == ".params" else epochs[-1] if epochs else Path(f"{prefix}-0000.params")
+    missing = [str(file) for file in (symbol, params) if not file.is_file()]
+    if missing:
+        raise UserError(f"no model at {path}: {' and '.join(missing)} missing; give a run, a checkpoint or both files")
+    return symbol, params
+
+
+def _load_exported(symbol_file, params_file, devices):
+    symbol = _read_symbol(symbol_file)
+    values = {re.sub(r"^(arg|aux):", "", name): value for name, value in read_params(params_file).items()}
+    net = recognise(symbol, {name: value.shape for name, value in values.items()})
+    if net is None:
+        return SymbolNetwork(symbol, values, params_file, devices)
+    structural = {reference_name(name): name for name in net._collect_params_with_prefix()}
+    # The reference's last gamma is fixed at 1 whatever its file holds.
+    if "fc1_gamma" in values and "fc1.beta" in structural.values():
+        values["fc1_gamma"] = np.ones_like(values["fc1_gamma"])
+    load_parameters(net, {structural.get(k, k): v for k, v in values.items()}, params_file, devices)
+    return net
+
+
+def _read_symbol(path):
+    read_json(path)  # MXNet's parser says less of what is wrong
+    try:
+        symbol = mx.sym.load(str(path))
+    except mx.MXNetError as error:
+        raise UserError(f"MXNet cannot read {path} as a network: {str(error).strip().splitlines()[-1]}") from error
+    outputs = symbol.get_internals().list_outputs()
+    if "data" not in outputs:
+        raise UserError(f"{path}: the network has no input named data")
+    if OUTPUT_NODE in outputs:
+        return symbol.get_internals()[OUTPUT_NODE]
+    if len(symbol.list_outputs()) != 1:
+        raise UserError(f"{path}: the network has no output {OUTPUT_NODE} and several others; keep the embedding only")
+    return symbol
+
+
+class SymbolNetwork(HybridBlock):
+    """An exported network that is none of ours, run as its symbol stands. uint8 or floating images, float32 out.
+
+    Raises:
+        UserError: parameters that the symbol needs are missing, or have other shapes.
+    """
+
+    spec = None
+
+    def __init__(self, symbol, values, source, contexts):
+        super().__init__(prefix="")
+        self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
+        parameters = self.body.collect_params()
+        missing = [name for name in parameters if name not in values]
+        if missing:
+            raise UserError(f"{source} does not fit its symbol: it lacks {missing[0]} and {len(missing) - 1} more")
+        used = {name: values[name] for name in parameters}
+        try:
+            symbol.infer_shape_partial(**{name: value.shape for name, value in used.items()})
+        except mx.MXNetError as error:
+            raise UserError(f"{source} does not fit its symbol: {str(error).strip().splitlines()[-1]}") from error
+        parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in used.items()}, contexts)
+
+    def hybrid_forward(self, F, x):
+        return self.body(F.cast(x, dtype="float32"))

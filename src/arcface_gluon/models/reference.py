@@ -1,0 +1,158 @@
+"""The reference's view of our networks: flat parameter names, exported symbols, and recognising its checkpoints.
+
+The reference is the symbol network LResNetE-IR of the paper's MXNet code (`docs/formats.md`).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+
+import mxnet as mx
+
+from ..errors import UserError
+from .backbone import Backbone
+from .iresnet import OUTPUTS, UNITS
+from .registry import get_model
+
+SPEC_ATTRIBUTE = "__arcface_gluon__"  # on the data node of our exports; other tools ignore it
+
+_TO_REFERENCE = {"alpha": "gamma", "running_mean": "moving_mean", "running_var": "moving_var"}
+
+# Operators that pass their input on at inference.
+_TRANSPARENT = {"_copy", "Cast", "Dropout"}
+
+# Attributes that decide what an operator computes, with their defaults.
+_ATTRIBUTES = {
+    "Convolution": {
+        "kernel": (), "stride": (1, 1), "pad": (0, 0), "dilate": (1, 1), "num_filter": 0, "num_group": 1,
+        "no_bias": False,
+    },
+    "BatchNorm": {"eps": 1e-3, "fix_gamma": True, "use_global_stats": False, "axis": 1},
+    "FullyConnected": {"num_hidden": 0, "no_bias": False, "flatten": True},
+    "LeakyReLU": {"act_type": "leaky", "slope": 0.25},
+    "Activation": {"act_type": ""},
+    "Pooling": {"kernel": (), "pool_type": "max", "global_pool": False, "stride": (1, 1), "pad": (0, 0)},
+    "_minus_scalar": {"scalar": 0.0},
+    "_mul_scalar": {"scalar": 0.0},
+}  # fmt: skip
+
+
+def reference_name(structural):
+    """Flat name of a parameter in the reference: `stage1.unit1.relu1.alpha` -> `stage1_unit1_relu1_gamma`."""
+    *path, kind = structural.split(".")
+    return "_".join([*path, _TO_REFERENCE.get(kind, kind)])
+
+
+def export_symbol(net: Backbone):
+    """Symbol of a network at float32, nodes named as in the reference, `data` to `fc1_output`."""
+    data = mx.sym.var("data", attr={SPEC_ATTRIBUTE: json.dumps(net.spec)})
+    dtype, net._dtype = net._dtype, "float32"
+    try:
+        graph = json.loads(net(data).tojson())
+    finally:
+        net._dtype = dtype
+    flat = {parameter.name: reference_name(name) for name, parameter in net._collect_params_with_prefix().items()}
+    for node in graph["nodes"]:
+        if node["op"] == "null":
+            node["name"] = flat.get(node["name"], node["name"])
+        elif node["name"] == "id":
+            node.update(op="_copy", attrs={})
+        else:
+            node["name"] = re.sub(r"_fwd$", "", node["name"])
+    return mx.sym.load_json(json.dumps(graph))
+
+
+def recognise(symbol, shapes):
+    """The network of this project that a reference checkpoint holds, or None.
+
+    Args:
+        symbol: its graph.
+        shapes: flat parameter name -> shape.
+
+    A network is returned only if its graph computes the same, operator by operator, from the same parameters.
+    """
+    spec = _spec_from_attribute(symbol) or _spec_from_names(shapes)
+    if spec is None:
+        return None
+    try:
+        net = get_model(**spec)
+    except (UserError, TypeError):
+        return None
+    return net if _signature(symbol) == _signature(export_symbol(net)) else None
+
+
+def _spec_from_attribute(symbol):
+    text = symbol.attr_dict().get("data", {}).get(SPEC_ATTRIBUTE)
+    try:
+        spec = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return spec if isinstance(spec, dict) else None
+
+
+def _spec_from_names(shapes):
+    units = units_of(shapes)
+    head = "pre_fc1_weight" if "pre_fc1_weight" in shapes else "fc1_weight"
+    if len(units) != 4 or head not in shapes or "stage4_unit1_conv2_weight" not in shapes:
+        return None
+    embedding_size, inputs = shapes[head]
+    channels = shapes["stage4_unit1_conv2_weight"][0]
+    shape = ("bn1_gamma" in shapes, head == "pre_fc1_weight")
+    output = next(letter for letter, (before, _, after) in OUTPUTS.items() if (before, after) == shape)
+    options = {
+        "units": units,
+        "width": channels / 512,
+        "se": "stage1_unit1_se_conv1_weight" in shapes,
+        "output": output,
+        "input_size": 16 * round((inputs / channels) ** 0.5),
+    }
+    depth = next((depth for depth, known in UNITS.items() if list(known) == units), 50)
+    return {"name": f"r{depth}", "embedding_size": embedding_size, "options": options}
+
+
+def units_of(names):
+    """Units of each stage that flat or structural parameter names speak of, e.g. [2, 2, 2, 2]."""
+    deepest = {}
+    for name in names:
+        match = re.match(r"stage(\d+)[._]unit(\d+)[._]", name)
+        if match:
+            stage, unit = map(int, match.groups())
+            deepest[stage] = max(unit, deepest.get(stage, 0))
+    return [deepest[stage] for stage in sorted(deepest)]
+
+
+def _signature(symbol):
+    """Digest of what a graph computes: operators, the attributes that matter, parameters by name; not node names."""
+    graph = json.loads(symbol.tojson())
+    digests = []
+    for node in graph["nodes"]:
+        inputs = [(digests[source], output) for source, output, *_ in node["inputs"]]
+        if node["op"] in _TRANSPARENT:
+            digests.append(inputs[0][0])
+            continue
+        name = node["name"] if node["op"] == "null" else ""
+        content = repr((node["op"], name, _attributes(node), inputs))
+        digests.append(hashlib.sha256(content.encode()).hexdigest())
+    return digests[graph["heads"][0][0]]
+
+
+def _attributes(node):
+    given = {key: _value(text) for key, text in node.get("attrs", {}).items() if not key.startswith("__")}
+    known = _ATTRIBUTES.get(node["op"])
+    if node["op"] == "null":
+        return []
+    if known is None:
+        return sorted(given.items())
+    # An empty tuple is how MXNet writes the default.
+    return [default if given.get(key, ()) == () else given[key] for key, default in known.items()]
+
+
+def _value(text):
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return tuple(value) if isinstance(value, list) else value
