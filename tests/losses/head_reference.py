@@ -1,0 +1,48 @@
+"""The head in plain float64 NumPy, unsharded, for comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def psi(margin, theta):
+    """Target cosine with margin, and dpsi/dtheta, sample by sample from the formula."""
+    values, slopes = [], []
+    for angle in theta:
+        phi, k = margin.m1 * angle + margin.m2, 0
+        if margin.boundary == "monotone":
+            while phi > (k + 1) * np.pi:
+                k += 1
+        values.append((-1) ** k * np.cos(phi) - 2 * k - margin.m3)
+        slopes.append(-((-1) ** k) * margin.m1 * np.sin(phi))
+    return np.array(values), np.array(slopes)
+
+
+def head(x, w, labels, margin, scale):
+    """Loss, dloss/dx and dloss/dW by the chain rule over the full (B, N) matrix."""
+    x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
+    batch = np.arange(len(x))
+    x_norm, w_norm = (np.linalg.norm(a, axis=1, keepdims=True) for a in (x, w))
+    unit_x, unit_w = x / x_norm, w / w_norm
+    cosines = unit_x @ unit_w.T
+    own = unit_w[labels]
+    theta = 2 * np.arctan2(np.linalg.norm(unit_x - own, axis=1), np.linalg.norm(unit_x + own, axis=1))
+    value, slope = psi(margin, theta)
+    logits = scale * cosines
+    logits[batch, labels] = scale * value
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+    loss = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[batch, labels])
+    by_cosine = p.copy()
+    by_cosine[batch, labels] = (p[batch, labels] - 1) * -slope / np.sin(theta)
+    by_cosine *= scale / len(x)
+    # Tangents: d cos / d x = (w - cos x) / |x|. Each pair on its own, so that nothing cancels near 0 and pi.
+    tangent_x = by_cosine @ unit_w - (by_cosine * cosines).sum(1, keepdims=True) * unit_x
+    tangent_w = by_cosine.T @ unit_x - (by_cosine * cosines).sum(0)[:, None] * unit_w
+    return loss, tangent_x / x_norm, tangent_w / w_norm
+
+
+def update(w, momenta, gradient, lr, momentum, wd):
+    """MXNet's SGD in float64."""
+    momenta = momentum * momenta - lr * (gradient + wd * w)
+    return w + momenta, momenta
