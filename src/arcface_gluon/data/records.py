@@ -65,11 +65,10 @@ class FaceRecords:
         Raises:
             UserError: the record is damaged, or its label is no identity of this set; names the key.
         """
-        payload = self.reader.read(int(self._offsets[index]))
         try:
-            _, labels, image = unpack(payload)
-        except ValueError as error:
-            raise UserError(f"{self.path}: record {self.keys[index]} is damaged: {error}") from error
+            _, labels, image = unpack(self.reader.read(int(self._offsets[index])))
+        except (ValueError, UserError) as error:
+            raise UserError(f"{self.path}: record {self.keys[index]} is damaged ({error})") from error
         if not self._is_identity(labels[0]):
             raise UserError(
                 f"{self.path}: record {self.keys[index]} has label {labels[0]:g}, "
