@@ -1,0 +1,137 @@
+"""MegaFace's lists, folders, noise lists and result names, as the devkit and the ArcFace authors' scripts have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import read_json
+
+SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+SETS = (1, 2, 3)
+
+# The ArcFace authors' script appends a 513th value to every vector: 0, or 100 for a noisy distractor.
+_NOISE_MARK = 100.0
+
+
+@dataclass
+class ImageList:
+    """paths: relative image paths, unique. identities: one a path, or None where the list has none."""
+
+    paths: list
+    identities: list | None = None
+
+
+def read_probe_list(path):
+    """`facescrub_features_list.json` (parallel arrays `path` and `id`), or a text list of `person/image` lines."""
+    if not _is_json(path):
+        paths = _read_lines(path)
+        bare = next((line for line in paths if "/" not in line), None)
+        if bare is not None:
+            raise UserError(f"{path}: {bare} has no folder; a probe is written person/image")
+        return ImageList(_unique(path, paths), [str(PurePosixPath(line).parent) for line in paths])
+    value = _read_list(path)
+    paths, identities = value["path"], value.get("id")
+    if not isinstance(identities, list) or len(identities) != len(paths):
+        raise UserError(f"{path} must have an `id` for each `path`, as facescrub_features_list.json has")
+    return ImageList(_unique(path, paths), [str(identity) for identity in identities])
+
+
+def read_distractor_list(path):
+    """`megaface_features_list.json_<size>_<set>` (array `path`), or a text list of one path a line."""
+    return ImageList(_unique(path, _read_list(path)["path"] if _is_json(path) else _read_lines(path)))
+
+
+def distractor_list_path(folder, size, number):
+    """Where the devkit keeps the list of `size` distractors of set `number`."""
+    return Path(folder) / f"megaface_features_list.json_{size}_{number}"
+
+
+def feature_paths(root, paths, ending):
+    """Feature files of images: the devkit appends `ending` (`_r100.bin`) to the path, the image's own ending stays."""
+    return [Path(root) / f"{path}{ending}" for path in paths]
+
+
+def algorithm(ending):
+    """The algorithm's name in results: the ending before its first dot, without underscores around it."""
+    return ending.split(".")[0].strip("_")
+
+
+def result_name(ending, size, number):
+    """File name of the devkit's result."""
+    return f"cmc_facescrub_megaface_{algorithm(ending)}_{size}_{number}.json"
+
+
+def read_noise_list(path):
+    """Names of mislabelled images: one a line, `#` starts a comment, only what follows a tab counts."""
+    lines = (line.split("\t")[-1].strip() for line in _text(path).splitlines() if not line.startswith("#"))
+    return [line for line in lines if line]
+
+
+def find_noisy(paths, noise):
+    """Which images are in a noise list.
+
+    A name with a folder must equal the path. A bare name is compared with the path's last part without its ending,
+    since the lists say .png where features may come from .jpg.
+
+    Returns:
+        (mask, unknown): (n,) bool, and the names that are in the list but among no path.
+    """
+    exact = {name for name in noise if "/" in name}
+    bare = {PurePosixPath(name).stem for name in noise if "/" not in name}
+    stems = [PurePosixPath(path).stem for path in paths]
+    mask = np.array([path in exact or stem in bare for path, stem in zip(paths, stems)], bool)
+    known = set(paths), set(stems)
+    unknown = [n for n in noise if (n not in known[0] if "/" in n else PurePosixPath(n).stem not in known[1])]
+    return mask, unknown
+
+
+def split_noise_mark(features):
+    """Undo the 513th value that the ArcFace authors' noise script appended.
+
+    Returns:
+        (features, noisy): unchanged and all False if there is no such mark.
+    """
+    last = np.asarray(features[:, -1])
+    if features.shape[1] % 2 == 0 or not np.isin(last, (0.0, _NOISE_MARK)).all():
+        return features, np.zeros(len(features), bool)
+    return features[:, :-1], last == _NOISE_MARK
+
+
+def _is_json(path):
+    return ".json" in Path(path).name
+
+
+def _read_list(path):
+    value = read_json(path)
+    paths = value.get("path") if isinstance(value, dict) else None
+    if not isinstance(paths, list) or not all(isinstance(item, str) for item in paths):
+        raise UserError(f"{path} must be a JSON object with an array `path`, as the devkit's template lists are")
+    return value
+
+
+def _read_lines(path):
+    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path):
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text list ({error.reason}); check the path") from error
+
+
+def _unique(source, paths):
+    if not paths:
+        raise UserError(f"{source} names no image")
+    seen = set()
+    for path in paths:
+        if path in seen:
+            raise UserError(f"{source} names {path} twice; remove one, or its scores would count double")
+        seen.add(path)
+    return paths

@@ -1,0 +1,131 @@
+"""Unit features, and the score matrix of two sets of them, block by block on every device.
+
+Letters: n rows (probes), m columns (gallery), d the embedding size. The n x m matrix is never kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+
+import mxnet as mx
+import numpy as np
+
+from ..errors import UserError
+
+# 256 x 32768 scores are 32 MiB: rows long enough for NumPy's reductions, enough of them for an efficient product.
+ROW_BLOCK = 256
+COLUMN_BLOCK = 32768
+
+# Squared norms outside of this range are computed again in float64, where they neither overflow nor vanish.
+_SAFE_SQUARES = (1e-12, 1e30)
+
+
+def unit(features, names=None, first=0, what="embedding"):
+    """A float32 copy of `features` (n, d) with rows of length 1.
+
+    Args:
+        names: what to call the rows in errors; else they are numbered from `first`.
+        what: the kind of the rows, for errors.
+
+    Raises:
+        UserError: a row with NaN or infinity, or of zeros; it is named.
+    """
+    features = np.ascontiguousarray(features, np.float32)
+    if features.ndim != 2:
+        raise ValueError(f"features must have two dimensions (n, d), not the shape {features.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", features, features)
+    low, high = _SAFE_SQUARES
+    safe = (squares > low) & (squares < high)
+    inverse = 1 / np.sqrt(np.where(safe, squares, 1))
+    unsafe = np.flatnonzero(~safe)
+    result = features * inverse[:, None]
+    for i in unsafe:
+        row = features[i].astype(np.float64)
+        name = names[i] if names is not None else f"number {first + i}"
+        if not np.isfinite(row).all():
+            raise UserError(f"{what} {name} has NaN or infinite values; extract it again or leave it out")
+        if not row.any():
+            raise UserError(f"{what} {name} is a zero vector, which has no direction; extract it again or leave it out")
+        result[i] = row / np.linalg.norm(row)
+    return result
+
+
+def block_edges(count, block=COLUMN_BLOCK, first=None):
+    """Borders 0 … count of blocks of `block` (the first of `first`) rows."""
+    edges = [0] if first is None or first >= count else [0, first]
+    return [*edges, *range(edges[-1] + block, count, block), count] if count else [0]
+
+
+def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
+    """Inner products of `rows` with blocks of columns, computed ahead on all contexts, in order.
+
+    Columns are the outer loop, so that each is loaded once. While the caller reduces one block, the next ones are
+    being computed: two in flight a context. On cpu(0) the product is written straight into the array handed over.
+
+    Args:
+        rows: (n, d) float32, C-contiguous.
+        load: function (start, stop) → (at most stop - start, d) float32 columns, C-contiguous; called once a block.
+        edges: borders of the column blocks, as from `block_edges`.
+        contexts: devices, as a list of mx.Context.
+
+    Yields:
+        (row_start, column_start, scores): scores is a read-only float32 array (rows, columns) that is **overwritten**
+        once the next block is asked for.
+    """
+    widest = int(max(np.diff(edges), default=0))
+    if not len(rows) or not widest:
+        return
+    slots = [_Slot(context, min(row_block, len(rows)) * widest) for _ in range(2) for context in contexts]
+    row_starts = range(0, len(rows), row_block)
+    resident = {c: [_to(c, rows[i : i + row_block]) for i in row_starts] for c in contexts}
+
+    def launches():
+        slot = 0
+        for start, stop in zip(edges, edges[1:]):
+            columns = load(start, stop)
+            if not len(columns):
+                continue
+            copies = {}
+            for block, row_start in enumerate(row_starts):
+                context = slots[slot].context
+                if context not in copies:
+                    copies[context] = _to(context, columns)
+                yield row_start, start, slots[slot].launch(resident[context][block], copies[context])
+                slot = (slot + 1) % len(slots)
+
+    ahead = launches()
+    waiting = deque(itertools.islice(ahead, len(slots)))
+    while waiting:
+        row_start, start, ready = waiting.popleft()
+        yield row_start, start, ready()
+        waiting.extend(itertools.islice(ahead, 1))
+
+
+def _to(context, array):
+    return mx.nd.from_numpy(array[:], zero_copy=True).as_in_context(context)
+
+
+class _Slot:
+    """One block of memory on a device and, unless the device is cpu(0), its mirror in host memory."""
+
+    def __init__(self, context, size):
+        self.context = context
+        self.memory = np.empty(size, np.float32)
+        self.host = mx.nd.from_numpy(self.memory, zero_copy=True)
+        self.device = self.host if context == mx.cpu(0) else mx.nd.empty((size,), context)
+
+    def launch(self, rows, columns):
+        """Start the product; returns a function that waits for it and gives the scores."""
+        shape = (rows.shape[0], columns.shape[0])
+        size = shape[0] * shape[1]
+        mx.nd.dot(rows, columns, transpose_b=True, out=self.device[:size].reshape(shape))
+        if self.device is not self.host:
+            self.device[:size].copyto(self.host[:size])
+
+        def ready():
+            self.host.wait_to_read()
+            return self.memory[:size].reshape(shape)
+
+        return ready
