@@ -121,3 +121,36 @@ class VerificationCurve:
         grid = [f"{far:.3e}" for far in np.logspace(-decades, 0, decades * per_decade + 1)]
         points = sorted({self.at(far)[:2] for far in grid})
         return [float(far) for far, _ in points], [float(tar) for _, tar in points]
+
+
+def nearest_tar(genuine, impostors, total, fars):
+    """TAR at the curve's point whose FAR is nearest to each of `fars`: the rule of the published IJB numbers.
+
+    They were read from scikit-learn's ROC curve, reversed, which leaves out points in the middle of straight lines; so
+    does this. Where impostor scores are few (FAR 1e-6 of 15 million) the rule can pick a FAR above the one asked for,
+    unlike `VerificationCurve.at`.
+
+    Args:
+        genuine: every genuine score, ascending. impostors: the highest impostor scores, ascending; of `total`.
+
+    Returns:
+        a list of TARs, with None where more impostor scores are needed to tell.
+    """
+    complete = len(impostors) == total
+    known = genuine if complete else genuine[np.searchsorted(genuine, impostors[0]) :]
+    thresholds = np.unique(np.concatenate([impostors, known]))[::-1]
+    false = len(impostors) - np.searchsorted(impostors, thresholds)
+    true = len(genuine) - np.searchsorted(genuine, thresholds)
+    if len(false) > 2:
+        corner = np.r_[True, (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0), True]
+        false, true = false[corner], true[corner]
+    far = np.r_[0, false][::-1] / total
+    tar = np.r_[0, true][::-1] / len(genuine)
+    rates = []
+    for value in fars:
+        distance = np.abs(far - value)
+        nearest = int(np.argmin(distance))
+        # The lowest known score may be no corner, and all points beyond it are at least as far away.
+        certain = complete or far[0] - value > distance[nearest]
+        rates.append(float(tar[nearest]) if certain else None)
+    return rates
