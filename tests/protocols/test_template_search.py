@@ -9,7 +9,7 @@ import pytest
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import template_search
-from arcface_gluon.protocols.template_search import search
+from arcface_gluon.protocols.template_search import GallerySearch, search
 from arcface_gluon.protocols.templates import Templates
 
 
@@ -51,13 +51,17 @@ def test_search_agrees_with_the_naive_one(monkeypatch, seed):
     random = np.random.default_rng(seed)
     # Half of the cases are full of ties; subject 3 has two templates in the first gallery.
     vectors = exact_vectors(random, 140) if seed % 2 else random.normal(size=(140, 10)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = np.sort(random.choice(5000, 140, replace=False))
     order = random.permutation(140)
     galleries = [order[:13], order[13:25]]
     subjects = [np.r_[np.arange(12), 3], np.arange(12, 24)]
     probes = order[25:]
-    probe_subjects = random.integers(0, 30, len(probes))  # 24 to 29 are enrolled nowhere
+    probe_subjects = random.integers(0, 40, len(probes))  # 24 to 39 are enrolled nowhere
+    for probe, subject in zip(probes, probe_subjects):
+        mates = [g for gallery, s in zip(galleries, subjects) for g in gallery[s == subject]]
+        if mates and random.random() < 0.7:
+            vectors[probe] = vectors[mates[0]] + (0 if seed % 2 else random.normal(size=10) * 0.5)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     result = search(
         Templates(ids, vectors), (ids[probes], probe_subjects), [(ids[g], s) for g, s in zip(galleries, subjects)]
     )
@@ -71,6 +75,17 @@ def test_search_agrees_with_the_naive_one(monkeypatch, seed):
     value = json.loads(json.dumps(result.to_json()))
     assert value["rank_merged_galleries"] == {str(k): v for k, v in ranks.items()}
     assert value["probes"] == len(probes)
+
+
+def test_tpir_needs_the_mate_first_and_above_the_threshold():
+    found = GallerySearch(
+        mate_scores=np.array([0.875, 0.875, 0.5, 0.375], np.float32),
+        better=np.array([0, 1, 0, 0]),
+        top_scores=np.random.default_rng(0).permutation(0.5 - np.arange(40, dtype=np.float32) / 16),
+    )
+    # Of 40 best scores 0.5, 0.4375, 0.375 … the threshold is number max(int(40 FPIR) - 1, 0).
+    assert [found.tpir(fpir) for fpir in (0.01, 0.025, 0.05, 0.075, 0.1)] == [1 / 4, 1 / 4, 2 / 4, 2 / 4, 3 / 4]
+    assert found.rank(1) == 3 / 4
 
 
 def test_without_unenrolled_probes_there_is_no_open_set_rate():
