@@ -77,7 +77,8 @@ def train(values, data_folder, folder, resume, quiet):
           f"{head.num_classes} identities, run in {folder}")  # fmt: skip
     began, before = time.perf_counter(), trainer.iteration
     trainer.train()
-    verification = validate(save=True)
+    with trainer.averaged_statistics():
+        verification = validate(save=True)
     summary = {
         "recipe": values.run.name,
         "seed": values.seed,

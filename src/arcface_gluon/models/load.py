@@ -28,7 +28,8 @@ def load_model(path, contexts=None):
     """A network with its parameters, hybridised, ready for (B, 3, H, W) RGB 0..255 -> (B, embedding_size) float32.
 
     Args:
-        path: a run folder (its best checkpoint, else its last), a checkpoint folder, or an exported model: the prefix,
+        path: a run folder (its last checkpoint: the best would be chosen on the verification sets), a checkpoint
+            folder, or an exported model: the prefix,
             either of its files `prefix-symbol.json` and `prefix-0000.params`, or the folder of a single one. With
             several epochs the last is taken unless the .params file is named.
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
@@ -148,20 +149,13 @@ def _sides(shape):
 
 
 def _checkpoint_of(folder):
-    """The checkpoint folder that a folder stands for: itself, or the best or last of a run; None for other folders."""
+    """The checkpoint folder that a folder stands for: itself, or the last of a run; None for other folders."""
     if (folder / NETWORK_FILE).exists() or (folder / PARAMETERS_FILE).exists():
         return folder
     checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
         return None
     steps = sorted(item for item in checkpoints.iterdir() if re.fullmatch(r"\d{8}", item.name) and item.is_dir())
-    best = checkpoints / "best.json"
-    if best.exists():
-        record = read_json(best)
-        iteration = record.get("iteration") if isinstance(record, dict) else None
-        chosen = [step for step in steps if int(step.name) == iteration]
-        if chosen:
-            return chosen[0]
     if not steps:
         raise UserError(f"{folder} has no checkpoint yet: {checkpoints} is empty; train on, or name another one")
     return steps[-1]

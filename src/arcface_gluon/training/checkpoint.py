@@ -63,7 +63,9 @@ def save_checkpoint(run_folder, iteration: int, arrays: dict, documents: dict, k
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, OSError):
             raise cannot_write(final, error) from error
-        raise UserError(f"cannot write {final}: {str(error).splitlines()[0]}; free some space") from error
+        # MXNet's message is a C++ trace; its first line with words says what failed.
+        reason = next((line for line in str(error).splitlines() if "rror" in line and "Traceback" not in line), "")
+        raise UserError(f"cannot write {final}: {reason.strip() or 'MXNet failed'}; free some space") from error
     for old in checkpoint_folders(run_folder)[:-keep]:
         if int(old.name) != best:
             shutil.rmtree(old)

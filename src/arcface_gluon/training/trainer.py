@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import mxnet as mx
@@ -70,7 +71,7 @@ class Trainer:
         settings = self.settings
         log = TrainingLog(self.run_folder, self.iteration, settings.iterations, self.quiet, settings.tensorboard)
         try:
-            with Interrupts() as interrupts, self.batches.iterate(self.iteration) as stream:
+            with Interrupts() as interrupts, closing(self.batches.iterate(self.iteration)) as stream:
                 self._loop(stream, interrupts, log)
         finally:
             log.close()
@@ -139,8 +140,35 @@ class Trainer:
         saved = sorted((self.run_folder / "checkpoints").glob("[0-9]" * 8))
         return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
 
+    @contextmanager
+    def averaged_statistics(self):
+        """Within it, every device has the average of all devices' running statistics: the model that is saved.
+
+        Each device keeps statistics of its own part of the batches otherwise, as in the paper.
+        """
+        own = {name: [a.copy() for a in arrays] for name, arrays in self._statistics().items()}
+        for name, average in _averages(own).items():
+            self._write_statistics(name, [average] * len(self.contexts))
+        try:
+            yield
+        finally:
+            for name, arrays in own.items():
+                self._write_statistics(name, arrays)
+
+    def _statistics(self):
+        # BatchNorm writes its running statistics during the backward pass, and MXNet's engine does not know that it
+        # does: reading them without waiting gave those of an earlier iteration on some devices.
+        mx.nd.waitall()
+        parameters = self.net._collect_params_with_prefix()
+        return {name: p.list_data() for name, p in parameters.items() if p.grad_req == "null"}
+
+    def _write_statistics(self, name, values):
+        for array, value in zip(self.net._collect_params_with_prefix()[name].list_data(), values):
+            value.copyto(array)
+
     def _validate(self, log):
-        self.verification = self.validate()
+        with self.averaged_statistics():
+            self.verification = self.validate()
         if self.verification:
             accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
             if self.best is None or accuracy > self.best["accuracy"]:
@@ -155,8 +183,8 @@ class Trainer:
         first = {name: p.data(self.contexts[0]) for name, p in parameters.items()}
         if not all_finite(list(first.values())):
             raise UserError(f"a parameter is no longer finite at iteration {self.iteration}; {self._last_good()}")
-        statistics = {name: p.list_data() for name, p in parameters.items() if p.grad_req == "null"}
-        averages = {name: mx.nd.mean(mx.nd.stack(*_on_cpu(v)), axis=0) for name, v in statistics.items()}
+        statistics = self._statistics()
+        averages = _averages(statistics)
         arrays = {
             "backbone.params": {n: averages.get(n, a).astype("float32", copy=False) for n, a in first.items()},
             "devices.params": {f"{i}:{n}": a for n, v in statistics.items() for i, a in enumerate(v)},
@@ -213,8 +241,10 @@ class Trainer:
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
 
 
-def _on_cpu(arrays):
-    return [array.as_in_context(mx.cpu()) for array in arrays]
+def _averages(statistics):
+    """{name: one array a device} → {name: their mean, on the CPU}."""
+    on_cpu = {name: [array.as_in_context(mx.cpu()) for array in arrays] for name, arrays in statistics.items()}
+    return {name: mx.nd.mean(mx.nd.stack(*arrays), axis=0) for name, arrays in on_cpu.items()}
 
 
 class _Meter:

@@ -1,0 +1,150 @@
+"""Bad input through the command line: one clear line that names the file or option, status 2, no traceback."""
+
+import os
+import pickle
+import resource
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+from conftest import TINY, start
+
+from arcface_gluon.data import write_bin, write_training_set
+
+
+def jpeg(seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (112, 112, 3), np.uint8)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A folder with 8 images of 4 identities and a verification set."""
+    folder = tmp_path / "data"
+    write_training_set(folder, ((jpeg(i), i // 2) for i in range(8)))
+    write_bin(folder / "set.bin", [jpeg(i % 8) for i in range(40)], [True, False] * 10)
+    return folder
+
+
+def train(folder, *more, iterations=2):
+    settings = [f"train.iterations={iterations}", "train.contexts=1", "data.validation=[]", "train.batch_size=4"]
+    return ["train", "orl", f"data.path={folder}", *TINY, *settings, *more]
+
+
+def refused(command, arguments, *words, status=2):
+    error = command(*arguments, check=status).stderr
+    lines = [line for line in error.splitlines() if line.startswith("arcface-gluon")]
+    assert len(lines) == 1 and "Traceback" not in error, error
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def test_missing_data_says_where_it_looked_and_what_to_read(command):
+    refused(
+        command, ["train", "casia_r50"], "train.rec", "train.idx", "property", "datasets/casia", "datasets/README.md"
+    )
+
+
+def test_unknown_names(command, records):
+    refused(command, ["train", "casia_r5"], "casia_r5", "did you mean 'casia_r50'")
+    refused(command, train(records, "train.batchsize=3"), "train.batchsize", "did you mean 'train.batch_size'")
+    refused(command, train(records, "network.name=r51"), "r51", "r50")
+    refused(command, train(records, "network.options={'sse': True}"), "sse", "se")
+
+
+def test_truncated_records(command, records):
+    path = records / "train.rec"
+    path.write_bytes(path.read_bytes()[:-3000])
+    refused(command, train(records, "data.on_error=stop"), "train.rec")
+
+
+def test_corrupt_image_stops_or_is_skipped(command, records, tmp_path, caplog):
+    path = records / "train.rec"
+    data = bytearray(path.read_bytes())
+    start = data.index(b"\xff\xd8\xff", len(data) // 3)
+    data[start : start + 400] = bytes(400)
+    path.write_bytes(bytes(data))
+    refused(command, train(records, "data.on_error=stop"), "train.rec", "record")
+    command(*train(records, iterations=4), "--json", "summary.json")
+    assert caplog.text.count("skipped:") == 1, caplog.text  # named once, however often it came up
+    assert '"skipped_records": 0' not in (tmp_path / "summary.json").read_text()
+
+
+def test_property_that_contradicts_the_records(command, records):
+    (records / "property").write_text("2,112,112\n")
+    refused(command, train(records, "data.on_error=stop"), "property")
+
+
+def test_damaged_checkpoint(command, records, tmp_path):
+    command(*train(records))
+    checkpoint = tmp_path / "runs" / "orl" / "checkpoints" / "00000002"
+    path = checkpoint / "backbone.params"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    refused(command, [*train(records, iterations=4), "--resume"], "backbone.params", "damaged")
+    path.unlink()
+    refused(command, [*train(records, iterations=4), "--resume"], "backbone.params", "missing")
+
+
+def test_checkpoint_of_another_network(command, records):
+    command(*train(records))
+    other = "network.options={'width': 0.25, 'units': [1, 1, 1, 1]}"
+    refused(command, [*train(records, other, iterations=4), "--resume"], "another network", "conv0")
+
+
+def test_nothing_to_resume(command, records):
+    refused(command, [*train(records), "--resume"], "runs/orl", "RESUME")
+
+
+def test_foreign_pickle_is_refused_and_not_run(command, records, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/attacked",)
+
+    (records / "evil.bin").write_bytes(pickle.dumps(([b""], [Attack()])))
+    command(*train(records))
+    refused(command, ["verify", "--model", "runs/orl", "--bin", records / "evil.bin"], "evil.bin")
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_missing_verification_set(command, records):
+    refused(command, train(records, "data.validation=lfw"), "lfw.bin", "data.validation")
+
+
+def test_no_space_left_keeps_what_was_written(records, tmp_path):
+    arguments = train(records, "train.checkpoint_every=1")
+    small = 64 << 10  # the file size limit fails a write as a full disk does
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (small, small))
+
+    process = start(arguments, tmp_path, preexec_fn=limit, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    error = process.communicate()[1]
+    assert process.returncode == 2, error
+    assert "cannot write" in error and "Traceback" not in error
+    assert not list((tmp_path / "runs" / "orl" / "checkpoints").glob("[0-9.]*"))
+
+
+def test_loss_that_diverges_keeps_the_last_good_checkpoint(command, records, tmp_path):
+    refused(
+        command,
+        train(records, "train.lr=1e30", "train.checkpoint_every=1", iterations=200),
+        "the last good checkpoint is",
+        "train.lr",
+    )
+    assert list((tmp_path / "runs" / "orl" / "checkpoints").glob("0*"))
+
+
+def test_missing_index_is_built_again(command, records):
+    (records / "train.idx").unlink()
+    assert "8 images of 4 identities" in command(*train(records)).stdout
+
+
+def test_unreadable_model(command, records, tmp_path):
+    refused(command, ["verify", "--model", "nowhere", "--bin", records / "set.bin"], "nowhere")
+    (tmp_path / "model-symbol.json").write_text("{}")
+    shutil.copy(records / "set.bin", tmp_path / "model-0000.params")
+    refused(command, ["verify", "--model", "model-symbol.json", "--bin", records / "set.bin"], "model")

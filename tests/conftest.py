@@ -1,0 +1,61 @@
+"""What several tests share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
+from arcface_gluon.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+# A network and schedule small enough for a test, through the same options that users have.
+TINY = [
+    "network.name=r18",
+    "network.options={'width': 0.125, 'units': [1, 1, 1, 1]}",
+    "network.embedding_size=32",
+    "train.batch_size=16",
+    "train.lr=0.05",
+    "train.lr_steps=[]",
+    "train.log_every=1",
+]
+
+
+@pytest.fixture(scope="session")
+def orl(tmp_path_factory):
+    """Folder with the ORL faces as train.rec and orl.bin."""
+    folder = tmp_path_factory.mktemp("orl")
+    subprocess.run([sys.executable, ROOT / "datasets" / "orl.py", "--out", folder], check=True, capture_output=True)
+    return folder
+
+
+class Done:
+    """What a command left: exit status, stdout, stderr."""
+
+    def __init__(self, status, stdout, stderr):
+        self.returncode, self.stdout, self.stderr = status, stdout, stderr
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capfd):
+    """Run the command line in this process, in a folder of its own; gives its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, check=0):
+        capfd.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        done = Done(status, *capfd.readouterr())
+        assert done.returncode == check, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def start(arguments, folder, **options):
+    """The command line as a process of its own, to be signalled or limited."""
+    return subprocess.Popen([sys.executable, "-m", "arcface_gluon", *map(str, arguments)], cwd=folder, **options)
