@@ -68,8 +68,8 @@ class Augment:
         if self.light:
             contrast = 1 + self.light * (2 * draws[5] - 1)
             brightness = 128 * self.light * (2 * draws[6] - 1)
-            levels = contrast * (np.arange(256) - 127.5) + 127.5 + brightness
-            cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8), spare)
+            # Contrast about mid-grey; addWeighted rounds and clips.
+            cv2.addWeighted(image, contrast, image, 0, 127.5 * (1 - contrast) + brightness, spare)
             image, spare = spare, image
         if draws[7] < self.erase:
             _erase(image, *draws[8:12])
