@@ -1,6 +1,5 @@
 """Training records, verification sets, batches and alignment."""
 
-from .align import align, estimate_similarity
 from .batches import Batch, Batches
 from .decode import decode_image
 from .pairs import read_bin, write_bin
@@ -15,9 +14,7 @@ __all__ = [
     "FaceRecords",
     "RecordReader",
     "RecordWriter",
-    "align",
     "decode_image",
-    "estimate_similarity",
     "read_bin",
     "write_bin",
     "write_training_set",
