@@ -87,3 +87,9 @@ def test_broken_recipe_file_is_named(tmp_path):
     (tmp_path / "mine.py").write_text("recipe = nothing\n")
     with pytest.raises(UserError, match="mine.py cannot be read: NameError"):
         recipe.resolve(str(tmp_path / "mine.py"))
+
+
+def test_changes_between_recipes():
+    before, after = recipe.resolve("orl"), recipe.resolve("orl", ["train.lr=0.7"])
+    assert recipe.changes(before, after) == [f"train.lr = 0.7, was {before.train.lr}"]
+    assert recipe.changes(before, before) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .. import __version__, recipe
 from ..errors import UserError
-from ..files import write_json
+from ..files import read_json, write_json
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 
@@ -59,10 +59,8 @@ def train(values, data_folder, folder, resume, quiet):
         seed=values.seed,
     )
 
-    def validate(save=False):
-        return {
-            name: _verify(net, bin_set, devices, folder if save else None, name) for name, bin_set in validation.items()
-        }
+    def validate():
+        return {name: _verify(net, bin_set, devices, folder, name) for name, bin_set in validation.items()}
 
     trainer = Trainer(net, head, batches, devices, values.train, values.seed, folder, validate, quiet)
     if resume:
@@ -71,14 +69,14 @@ def train(values, data_folder, folder, resume, quiet):
             raise UserError(f"{folder} has no checkpoint to resume from; run without RESUME (--resume) to start it")
         trainer.load(checkpoints[-1])
         print(f"resuming {folder} after iteration {trainer.iteration}")
+        for line in recipe.changes(read_json(folder / "recipe.json"), values):
+            print(f"changed since: {line}")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "recipe.json", values)
     print(f"training {values.run.name} on {', '.join(map(str, devices))}: {len(batches.records)} images of "
           f"{head.num_classes} identities, run in {folder}")  # fmt: skip
     began, before = time.perf_counter(), trainer.iteration
     trainer.train()
-    with trainer.averaged_statistics():
-        verification = validate(save=True)
     summary = {
         "recipe": values.run.name,
         "seed": values.seed,
@@ -87,7 +85,7 @@ def train(values, data_folder, folder, resume, quiet):
         "seconds": round(trainer.seconds, 1),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "skipped_records": batches.skipped,
-        "verification": verification,
+        "verification": trainer.verification,
         "best": trainer.best,
         "data": {"path": str(data_folder), "images": len(batches.records), "identities": head.num_classes},
         "date": time.strftime("%Y-%m-%d"),
@@ -95,7 +93,7 @@ def train(values, data_folder, folder, resume, quiet):
     }
     write_json(folder / "summary.json", summary)
     report = write_report(folder)
-    for name, result in verification.items():
+    for name, result in trainer.verification.items():
         print(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")
     print(f"{trainer.iteration - before} iterations in {time.perf_counter() - began:.0f} s, "
           f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB")  # fmt: skip
@@ -198,6 +196,5 @@ def _verify(net, bin_set, devices, folder, name):
     from ..report.verification_store import save_verification
 
     result = verify_set(net, *bin_set, contexts=devices, what=name)
-    if folder is not None:
-        save_verification(folder, name, result, bin_set[0])
+    save_verification(folder, name, result, bin_set[0])
     return result.to_json()
