@@ -27,6 +27,11 @@ def bins_of(scores, work=None, out=None):
     return out
 
 
+def allowed_accepts(far, total):
+    """How many of `total` impostors may pass at most, without the rounding of a product: 3530 for 1e-6 of 3.53e9."""
+    return int(Fraction(str(far)) * total)
+
+
 class ImpostorTail:
     """Counts of impostor scores: a histogram of all, and one by one those in its upper bins.
 
@@ -96,7 +101,7 @@ class VerificationCurve:
         pairs = len(self.genuine)
         if not pairs or not self.total:
             raise ValueError("a rate needs at least one genuine and one impostor pair")
-        allowed = int(Fraction(str(far)) * self.total)
+        allowed = allowed_accepts(far, self.total)
         if allowed >= self.total:
             return 1.0, 1.0, 0.0
         if allowed < len(self.impostors):

@@ -1,0 +1,257 @@
+"""Trillion-Pairs: 274 thousand probes of 5.7 thousand persons against 1.58 million distractors, streamed, exact.
+
+The organisers' server is gone and the text of its rules with it, so here is what is computed:
+
+- **Verification**, TPR at FPR 1e-9: genuine pairs are all pairs of probes of one person; impostor pairs are all
+  probe x distractor pairs, 0.4 trillion. The threshold is the most lenient one whose FPR does not exceed 1e-9.
+- **Identification**, TPR at FPR 1e-3, open set: a distractor whose best score among all probes is above the threshold
+  is a false positive; a probe is found if its best score among all other probes is one of the same person (a tie
+  counts) and is above the threshold. The threshold is the most lenient one that lets 1e-3 of the distractors through.
+
+Nothing is sampled and the error is zero: the highest impostor scores (FPR up to 1e-6) are kept one by one, and each
+distractor's best score. Memory is the unit probes, a chunk of distractors and those. The state of a run can be kept in
+a file, from which the next call goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import runtime
+from ..errors import UserError
+from ..files import atomic_write
+from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .curves import allowed_accepts
+
+VERIFICATION_FPRS = (1e-9, 1e-8, 1e-7, 1e-6)
+IDENTIFICATION_FPRS = (1e-3, 1e-2)
+# Up to this FPR, and in any case for this many scores, impostor scores are kept one by one.
+_EXACT_FPR = 1e-6
+_MIN_KEPT = 1 << 16
+# Rows taken at a time, and seconds between two saves of the state.
+_CHUNK = 4096
+_SAVE_EVERY = 60
+
+
+@dataclass
+class TrillionPairs:
+    """Result of `evaluate`.
+
+    verification, identification: TPR at each FPR; in a set too small for an FPR, at none of its impostors accepted.
+    roc: (FPR, TPR) of verification, as far as impostor scores were kept one by one.
+    """
+
+    verification: dict
+    identification: dict
+    probes: int
+    persons: int
+    distractors: int
+    genuine_pairs: int
+    impostor_pairs: int
+    roc: tuple
+
+    def to_json(self):
+        return {
+            "verification_tpr_at_fpr": {f"{fpr:.0e}": tpr for fpr, tpr in self.verification.items()},
+            "identification_tpr_at_fpr": {f"{fpr:.0e}": tpr for fpr, tpr in self.identification.items()},
+            "error": 0,
+            "probes": self.probes,
+            "persons": self.persons,
+            "distractors": self.distractors,
+            "genuine_pairs": self.genuine_pairs,
+            "impostor_pairs": self.impostor_pairs,
+            "roc": [list(axis) for axis in self.roc],
+        }
+
+
+def evaluate(probes, identities, distractors, contexts=None, state=None, names=None, distractor_names=None):
+    """Run both protocols.
+
+    Args:
+        probes: (n, d) features. identities: (n,) person of each.
+        distractors: (m, d) features; may be a memory map, it is read once.
+        state: a file to save progress in once a minute and to go on from; it is removed at the end.
+        names, distractor_names: for errors.
+
+    Raises:
+        UserError: NaN or zero features (named), sizes that do not fit, nobody with two probes, or a state file that
+            is damaged or belongs to other features.
+    """
+    identities = np.asarray(identities)
+    if len(identities) != len(probes):
+        raise UserError(f"{len(probes)} probe features, but {len(identities)} identities; each probe needs one")
+    if probes.shape[1:] != distractors.shape[1:] or not len(distractors):
+        raise UserError(f"probes are {probes.shape}, distractors {distractors.shape}; use one model for both")
+    _, persons, counts = np.unique(identities, return_inverse=True, return_counts=True)
+    if not (counts > 1).any():
+        raise UserError("no person has two probes, so there is no genuine pair")
+    order = np.argsort(persons, kind="stable")
+    probes, persons = unit(probes, names, what="probe")[order], persons[order]
+    run = _Run(probes, persons, distractors, distractor_names, runtime.contexts(contexts), state)
+    run.stream_distractors()
+    run.stream_probes()
+    result = run.result()
+    if state is not None:
+        Path(state).unlink(missing_ok=True)
+    return result
+
+
+class _Run:
+    """The state of an evaluation: how far it is, each row's best scores, the highest impostor scores."""
+
+    def __init__(self, probes, persons, distractors, distractor_names, contexts, path):
+        self.probes, self.persons, self.distractors = probes, persons, distractors
+        self.distractor_names = distractor_names
+        self.contexts = contexts
+        self.path = path
+        self.total = len(probes) * len(distractors)
+        self.wanted = max(_MIN_KEPT, int(self.total * _EXACT_FPR) + 1)
+        # Scores below `floor` are certainly not among the `wanted` highest.
+        self.floor = np.float32(-np.inf)
+        self.highest = np.empty(0, np.float32)
+        self.top = np.full(len(distractors), -np.inf, np.float32)
+        self.mate = np.full(len(probes), -np.inf, np.float32)
+        self.other = np.full(len(probes), -np.inf, np.float32)
+        self.done = np.zeros(2, np.int64)
+        self.fingerprint = _fingerprint(probes, persons, distractors)
+        self._saved = time.monotonic()
+        if path is not None and Path(path).exists():
+            self._load()
+
+    _FIELDS = ("floor", "highest", "top", "mate", "other", "done")
+
+    def save(self):
+        self._saved = time.monotonic()
+        with atomic_write(self.path) as file:
+            np.savez(file, fingerprint=self.fingerprint, **{name: getattr(self, name) for name in self._FIELDS})
+
+    def _load(self):
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                values = {name: saved[name] for name in (*self._FIELDS, "fingerprint")}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(f"{self.path} is damaged ({error}); remove it to start again") from error
+        if str(values.pop("fingerprint")) != self.fingerprint:
+            raise UserError(f"{self.path} is the state of a run over other features; remove it or name another file")
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def _chunks(self, stage, rows, what):
+        """Chunks of rows not done yet; counts each as done, and saves now and then, once its loop body is through."""
+        first = int(self.done[stage])
+        with tqdm(total=rows, initial=first, disable=None, unit="image", unit_scale=True, desc=what) as bar:
+            for start in range(first, rows, _CHUNK):
+                stop = min(start + _CHUNK, rows)
+                yield start, stop
+                self.done[stage] = stop
+                bar.update(stop - start)
+                if self.path is not None and time.monotonic() - self._saved > _SAVE_EVERY:
+                    self.save()
+
+    def _blocks(self, rows):
+        edges = block_edges(len(self.probes), COLUMN_BLOCK)
+        return score_blocks(rows, lambda a, b: self.probes[a:b], edges, self.contexts, ROW_BLOCK)
+
+    def stream_distractors(self):
+        """Each distractor's best score among the probes, and the highest impostor scores."""
+        names = np.asarray(self.distractor_names, object) if self.distractor_names is not None else None
+        for start, stop in self._chunks(0, len(self.distractors), "distractors"):
+            called = names[start:stop] if names is not None else None
+            rows = unit(self.distractors[start:stop], called, start, "distractor")
+            top = self.top[start:stop]
+            found, size = [self.highest], len(self.highest)
+            for row_start, _, scores in self._blocks(rows):
+                best = scores.max(axis=1)
+                here = slice(row_start, row_start + len(best))
+                np.maximum(top[here], best, out=top[here])
+                for i in np.flatnonzero(best >= self.floor):
+                    found.append(scores[i][scores[i] >= self.floor])
+                    size += found[-1].size
+                if size > 4 * self.wanted:
+                    found = [self._raise_floor(np.concatenate(found))]
+                    size = found[0].size
+            self.highest = np.concatenate(found)
+
+    def _raise_floor(self, scores):
+        if len(scores) <= self.wanted:
+            return scores
+        self.floor = np.partition(scores, len(scores) - self.wanted)[len(scores) - self.wanted]
+        return scores[scores >= self.floor]
+
+    def stream_probes(self):
+        """Each probe's best score among the others of its person, and among all other persons."""
+        first = np.searchsorted(self.persons, self.persons)
+        last = np.searchsorted(self.persons, self.persons, side="right")
+        for start, stop in self._chunks(1, len(self.probes), "probes"):
+            for row_start, column, scores in self._blocks(self.probes[start:stop]):
+                width = scores.shape[1]
+                rows = np.arange(start + row_start, start + row_start + len(scores))
+                best = scores.max(axis=1)
+                for i in np.flatnonzero((first[rows] < column + width) & (last[rows] > column)):
+                    row, a, b = rows[i], max(first[rows[i]] - column, 0), min(last[rows[i]] - column, width)
+                    mates = scores[i, a:b][np.arange(a, b) + column != row]
+                    self.mate[row] = max(self.mate[row], mates.max(initial=-np.inf))
+                    best[i] = max(scores[i, :a].max(initial=-np.inf), scores[i, b:].max(initial=-np.inf))
+                np.maximum(self.other[rows], best, out=best)
+                self.other[rows] = best
+
+    def result(self):
+        highest = np.sort(self._raise_floor(self.highest))
+        decades = int(np.ceil(np.log10(self.total)))
+        grid = [f"{fpr:.3e}" for fpr in np.logspace(-decades, 0, 20 * decades + 1)]
+        refused = {}
+        for fpr in (*VERIFICATION_FPRS, *grid):
+            allowed = allowed_accepts(fpr, self.total)
+            if allowed < len(highest):
+                refused[fpr] = highest[len(highest) - allowed - 1]
+        thresholds = np.unique(np.array(list(refused.values())))
+        above, pairs = genuine_above(self.probes, self.persons, thresholds)
+        tpr = dict(zip(thresholds.tolist(), (above / pairs).tolist()))
+        passed = len(highest) - np.searchsorted(highest, thresholds, side="right")
+        points = sorted({(count / self.total, tpr[t]) for count, t in zip(passed.tolist(), thresholds.tolist())})
+        tops, mated = np.sort(self.top), np.bincount(self.persons)[self.persons] > 1
+        identification = {}
+        for fpr in IDENTIFICATION_FPRS:
+            limit = tops[len(tops) - allowed_accepts(fpr, len(tops)) - 1]
+            identification[fpr] = float(np.mean(((self.mate >= self.other) & (self.mate > limit))[mated]))
+        return TrillionPairs(
+            verification={fpr: tpr[float(refused[fpr])] for fpr in VERIFICATION_FPRS},
+            identification=identification,
+            probes=len(self.probes),
+            persons=int(self.persons[-1]) + 1,
+            distractors=len(self.distractors),
+            genuine_pairs=pairs,
+            impostor_pairs=self.total,
+            roc=tuple(zip(*points)),
+        )
+
+
+def genuine_above(probes, persons, thresholds):
+    """How many pairs of unit `probes` (n, d) of one person, sorted by person, score above each ascending threshold.
+
+    Returns:
+        (counts, pairs)
+    """
+    counts, pairs = np.zeros(len(thresholds) + 1, np.int64), 0
+    for mine in np.split(probes, np.flatnonzero(np.diff(persons)) + 1):
+        for start in range(0, len(mine), _CHUNK):
+            products = mine[start : start + _CHUNK] @ mine.T
+            scores = products[np.arange(len(mine)) > np.arange(start, start + len(products))[:, None]]
+            counts += np.bincount(np.searchsorted(thresholds, scores), minlength=len(counts))
+            pairs += scores.size
+    return np.cumsum(counts[::-1])[::-1][1:], pairs
+
+
+def _fingerprint(probes, persons, distractors):
+    digest = hashlib.sha256(repr((probes.shape, distractors.shape)).encode())
+    digest.update(persons.astype("<i8").tobytes())
+    for features in (probes, distractors):
+        digest.update(np.ascontiguousarray(features[:: max(1, len(features) // 1000)], "<f4").tobytes())
+    return digest.hexdigest()
