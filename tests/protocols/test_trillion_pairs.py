@@ -75,6 +75,13 @@ def test_rates_agree_with_the_naive_ones(small_blocks, seed, exact, contexts):
     assert fpr == sorted(fpr) and tpr == sorted(tpr) and len(fpr) >= 3
 
 
+def test_a_tie_with_another_person_counts_as_found():
+    probes = np.array([[1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]])
+    result = tp.evaluate(probes, [0, 0, 1], np.array([[0, 0, -1.0, 0]]))
+    assert result.identification == {1e-3: 1, 1e-2: 1}
+    assert result.verification[1e-9] == 1
+
+
 class Interrupted:
     """Distractors whose memory gives out, once, when a chunk at `at` is asked for."""
 
