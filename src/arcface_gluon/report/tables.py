@@ -174,13 +174,15 @@ def _markdown(tables, coverage):
     lines += [f"- Not used: {problem}" for problem in coverage.problems]
     for key, heads, rows in tables:
         title, unit = _title(key)
-        lines += ["", f"## {title}", "", unit, "", *_markdown_table(heads, rows)]
+        lines += ["", f"## {title}", "", unit, "", *markdown_table(heads, rows)]
     if coverage.gaps:
-        lines += ["", "## What is missing", "", *_markdown_table(_GAP_HEADS, _gap_rows(coverage))]
+        lines += ["", "## What is missing", "", *markdown_table(_GAP_HEADS, _gap_rows(coverage))]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(heads, rows):
+def markdown_table(heads, rows) -> list[str]:
+    """The lines of a Markdown table."""
+
     def line(cells):
         return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 

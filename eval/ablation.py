@@ -1,0 +1,130 @@
+"""Table 2: every loss of recipes/losses.py with several seeds, and one table beside the paper's.
+
+    python eval/ablation.py [--data orl | casia | FOLDER] [--recipe R] [--seeds N] [--losses a,b …] [name=value …]
+
+`--data orl` (the default) takes the recipe orl, made short; `--data casia` the recipe casia_r50, the paper's setting.
+Runs go to runs/ablation-<data>/seed-<k>/<loss>. What is finished is not done again, what was interrupted is resumed,
+and the table is written anew after every run: ablation.md, ablation.csv and ablation.html beside the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from arcface_gluon import recipe
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import read_json
+from arcface_gluon.report.ablation import run_place, write_ablation
+
+RECIPES = {"orl": "orl", "casia": "casia_r50"}
+# ORL: all rows with three seeds end in under an hour on two cores.
+SHORT = {"orl": ["train.iterations=100", "train.lr_steps=60,85", "train.validate_every=100"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("overrides", nargs="*", metavar="name=value", help="further settings of every run")
+    parser.add_argument("--data", default="orl", help="orl, casia, or a folder with train.rec (default orl)")
+    parser.add_argument("--recipe", help="recipe of every run (default: by --data)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each loss (default 3)")
+    parser.add_argument("--losses", help="names, separated by commas (default: every row of the paper)")
+    parser.add_argument("--out", type=Path, help="folder of the runs (default runs/ablation-<data>)")
+    args = parser.parse_args()
+    losses = chosen_losses(args.losses)
+    name = Path(args.data).name
+    folder = args.out or Path("runs") / f"ablation-{name}"
+    base = args.recipe or RECIPES.get(name, "orl")
+    settings = [f"data.path={args.data}", f"run.folder={folder}", *SHORT.get(name, []), *args.overrides]
+    jobs = [(seed, loss) for seed in range(args.seeds) for loss in losses]
+    began, failures, done = time.perf_counter(), [], 0
+    for number, (seed, loss) in enumerate(jobs, start=1):
+        place = run_place(folder, loss, seed)
+        # Settings given by hand come last, and win over the loss's.
+        wanted = [f"loss={loss}", f"seed={seed}", *settings, f"run.folder={place.parent}", f"run.name={loss}"]
+        if not finished(place, recipe.resolve(base, wanted)):
+            print(f"[{number}/{len(jobs)}] {loss}, seed {seed}", flush=True)
+            status = train(base, wanted, place)
+            done += 1
+            left = (len(jobs) - number) * (time.perf_counter() - began) / done
+            print(f"    {'ended' if status == 0 else 'FAILED'}; about {left / 60:.0f} min left", flush=True)
+            if status != 0:
+                failures.append(f"{loss}, seed {seed}")
+        agreements = write_ablation(folder, losses, facts(folder, base, args, failures))
+    print(f"{folder / 'ablation.md'}", *agreements, sep="\n")
+    return 1 if failures else 0
+
+
+def chosen_losses(names):
+    """{name: entry}: those asked for, or all that have a row in the paper."""
+    known = recipe.losses()
+    if names is None:
+        return {name: entry for name, entry in known.items() if entry["paper"]}
+    for name in names.split(","):
+        if name not in known:
+            raise UserError(f"unknown loss {name!r} (`arcface-gluon losses` lists them)")
+    return {name: known[name] for name in names.split(",")}
+
+
+def finished(place, wanted) -> bool:
+    """Whether a run is done. One with other settings is refused, so that a table never mixes two."""
+    if (place / "recipe.json").is_file():
+        found = recipe.flatten(recipe.resolve(place / "recipe.json"))
+        for key, value in recipe.flatten(wanted).items():
+            if found[key] != value:
+                raise UserError(
+                    f"{place} was trained with {key}={found[key]!r}, not {value!r}; move {place.parents[1]} away, "
+                    "or choose another folder with --out"
+                )
+    return (place / "summary.json").is_file()
+
+
+def train(base, wanted, place) -> int:
+    """One run in a process of its own, which gives its memory back; its exit status."""
+    command = [sys.executable, "-m", "arcface_gluon", "train", base, *wanted]
+    if any(place.glob("checkpoints/[0-9]*/state.json")):
+        command.append("--resume")
+    elif place.exists():
+        place.rename(place.with_name(f".{place.name}-{time.time_ns()}"))  # stopped before its first checkpoint
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.parent / f"{place.name}.log", "ab") as log:
+        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
+    if status in (130, 143, -2, -15):
+        raise KeyboardInterrupt
+    return status
+
+
+def facts(folder, base, args, failures):
+    """What the table must say about itself."""
+    summaries = [read_json(path) for path in folder.glob("seed-*/*/summary.json")]
+    if not summaries:
+        return ["No run has ended yet."]
+    dates = sorted({summary["date"] for summary in summaries})
+    data = summaries[0]["data"]
+    command = shlex.join(["python", "eval/ablation.py", *sys.argv[1:]])
+    seconds = sum(summary["seconds"] for summary in summaries)
+    lines = [
+        f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} by `{command}`: recipe {base}, "
+        f"{data['images']:,} images of {data['identities']:,} identities, {summaries[0]['iterations']:,} iterations, "
+        f"seeds 0 to {args.seeds - 1}; {len(summaries)} runs, {seconds / 60:.1f} minutes of training on "
+        f"{', '.join(summaries[0]['environment']['devices'])} ({platform.machine()})."
+    ]
+    if failures:
+        lines.append(f"Failed: {'; '.join(failures)} (see the .log files beside the runs).")
+    return lines
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("ablation: interrupted; run it again to go on", file=sys.stderr)
+        sys.exit(130)

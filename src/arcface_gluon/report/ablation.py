@@ -1,0 +1,161 @@
+"""Table 2 from the runs of an ablation: accuracy of each loss, mean ± std over seeds, beside the paper's."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+
+from scipy.stats import kendalltau
+
+from ..files import atomic_write, read_json
+from .html import element, page, table
+from .paper import SET_COLUMNS, paper_tables, paper_value
+from .tables import markdown_table
+
+TABLE = "table2_losses"
+_CAPTION = (
+    "Verification accuracy in per cent. “Paper” is Table 2 as printed [CASIA, ResNet50], “here” what was measured, "
+    "mean ± standard deviation over n seeds."
+)
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """One loss: its row of the paper, and {set: accuracies in per cent, one a seed}."""
+
+    loss: str
+    table: str
+    row: str
+    accuracies: dict[str, list[float]]
+
+    def paper(self, column):
+        """The paper's cell, or None."""
+        return paper_value(self.table, self.row, column) if self.table else None
+
+
+def run_place(folder, loss, seed) -> Path:
+    """Folder of one run of an ablation. Its name is the loss's for all seeds, so that tables average them."""
+    return Path(folder) / f"seed-{seed}" / loss
+
+
+def collect_rows(folder, losses) -> list[LossRow]:
+    """All finished runs of an ablation.
+
+    Args:
+        folder: with seed-<k>/<loss>/summary.json.
+        losses: {name: entry of recipes/losses.py}, in the table's order; losses without a run have no accuracies.
+    """
+    rows = []
+    for name, entry in losses.items():
+        accuracies = {}
+        for path in sorted(Path(folder).glob(f"seed-*/{name}/summary.json")):
+            for test_set, result in read_json(path)["verification"].items():
+                accuracies.setdefault(test_set, []).append(100 * result["accuracy"])
+        rows.append(LossRow(name, entry["paper"].get("table", ""), entry["paper"].get("row", ""), accuracies))
+    return rows
+
+
+def rank_agreements(rows) -> list[str]:
+    """Kendall's tau-b between our order of the losses and the paper's, a sentence for each verification set.
+
+    A set of the paper is compared with its own column, any other with the mean of the paper's columns. Only rows of the
+    CVPR paper's Table 2 that have a number on both sides take part.
+    """
+    columns = paper_tables()[TABLE]["columns"]
+    sentences = []
+    for test_set in _sets(rows):
+        own = [SET_COLUMNS[test_set]] if SET_COLUMNS.get(test_set) in columns else columns
+        theirs, ours, spreads = [], [], []
+        for row in rows:
+            values, cells = row.accuracies.get(test_set), [row.paper(column) for column in own]
+            if values and row.table == TABLE and None not in cells:
+                theirs.append(mean(cells))
+                ours.append(mean(values))
+                spreads += [stdev(values)] if len(values) > 1 else []
+        if len(ours) < 3:
+            continue
+        tau, p = kendalltau(theirs, ours)
+        sentence = (
+            f"{test_set} against the paper's {' + '.join(own)}: Kendall's tau = {tau:.2f} (p = {p:.2g}) over "
+            f"{len(ours)} losses"
+        )
+        if spreads:
+            sentence += (
+                f"; standard deviation between the losses' means {stdev(ours):.2f}, "
+                f"between the seeds of a loss {median(spreads):.2f} (median)"
+            )
+        sentences.append(sentence + ".")
+    return sentences
+
+
+def write_ablation(folder, losses, facts) -> list[str]:
+    """Write ablation.md, ablation.csv and ablation.html into the ablation's folder; gives the rank agreements.
+
+    Args:
+        facts: sentences about the setting: command, date, data, iterations.
+    """
+    folder, rows = Path(folder), collect_rows(folder, losses)
+    sets, agreements = _sets(rows), rank_agreements(rows)
+    heads, lines = _grid(rows, sets)
+    with atomic_write(folder / "ablation.md", "w") as file:
+        parts = ["# Table 2: the losses", "", *(f"{fact}\n" for fact in facts), _CAPTION, ""]
+        parts += [*markdown_table(heads, lines), "", *(f"- {sentence}" for sentence in agreements)]
+        file.write("\n".join(parts).rstrip() + "\n")
+    with atomic_write(folder / "ablation.html", "w") as file:
+        notes = [element("p", text, class_="note") for text in (*facts, *agreements)]
+        title = "Table 2: the losses"
+        file.write(page(title, element("h1", title), table(heads, lines, _CAPTION, texts=heads[1:2]), *notes))
+    with atomic_write(folder / "ablation.csv", "w") as file:
+        _write_csv(file, rows, sets)
+    return agreements
+
+
+def _sets(rows):
+    return list(dict.fromkeys(test_set for row in rows for test_set in row.accuracies))
+
+
+def _grid(rows, sets):
+    columns = paper_tables()[TABLE]["columns"]
+    heads, cells = ["loss", "row of Table 2"], []
+    for column in columns:
+        heads.append(f"{column}: paper")
+        cells.append(lambda row, column=column: _number(row.paper(column)))
+        for test_set in (name for name in sets if SET_COLUMNS.get(name) == column):
+            heads.append(f"{column}: here")
+            cells.append(lambda row, name=test_set: _mean_and_spread(row.accuracies.get(name)))
+    for test_set in (name for name in sets if SET_COLUMNS.get(name) not in columns):
+        heads.append(f"{test_set}: here")
+        cells.append(lambda row, name=test_set: _mean_and_spread(row.accuracies.get(name)))
+    heads.append("n")
+    lines = []
+    for row in rows:
+        n = max((len(values) for values in row.accuracies.values()), default=0)
+        lines.append([row.loss, row.row, *(cell(row) for cell in cells), str(n)])
+    return heads, lines
+
+
+def _write_csv(file, rows, sets):
+    columns = paper_tables()[TABLE]["columns"]
+    writer = csv.writer(file, lineterminator="\n")
+    heads = [f"{name} {what}" for name in sets for what in ("mean", "std", "seeds")]
+    writer.writerow(["loss", "row", *(f"paper {column}" for column in columns), *heads])
+    for row in rows:
+        cells = []
+        for name in sets:
+            values = row.accuracies.get(name, [])
+            cells += [f"{mean(values):.4f}" if values else "", f"{stdev(values):.4f}" if len(values) > 1 else ""]
+            cells.append(" ".join(f"{value:.4f}" for value in values))
+        paper = ["" if row.paper(column) is None else row.paper(column) for column in columns]
+        writer.writerow([row.loss, row.row, *paper, *cells])
+
+
+def _number(value):
+    return "" if value is None else f"{value:.2f}"
+
+
+def _mean_and_spread(values):
+    if not values:
+        return ""
+    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
