@@ -54,5 +54,5 @@ def test_bad_rows_are_refused_by_name(value, words):
     features[1] = value
     with pytest.raises(UserError, match=f"probe b .*{words}"):
         unit(features, names="abc", what="probe")
-    with pytest.raises(UserError, match=f"number 8 .*{words}"):
-        unit(features, first=7)
+    with pytest.raises(UserError, match=f"embedding number 1 .*{words}"):
+        unit(features)

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import identification
 from arcface_gluon.protocols.curves import BINS, VerificationCurve, bins_of
-from arcface_gluon.protocols.identification import identify, refine
+from arcface_gluon.protocols.identification import identify, rank1, refine
 
 
 def naive(probes, labels, gallery):
@@ -103,6 +103,18 @@ def test_ties_agree_with_the_naive_protocol(seed, people, distractors):
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
         check(exact_features(random, 27), labels, exact_features(random, distractors))
+
+
+def test_rank1_alone_is_the_same_number():
+    random = np.random.default_rng(2)
+    labels = np.r_[0, np.repeat(np.arange(1, 8), 4)]
+    probes = random.normal(size=(29, 12)) + random.normal(size=(8, 12))[labels]
+    gallery = random.normal(size=(90, 12))
+    value, scores, indices = rank1(probes, labels, gallery)
+    assert 0 < value == identify(probes, labels, gallery).rank1 < 1
+    expected = identification.unit(probes)[1:] @ identification.unit(gallery).T
+    np.testing.assert_array_equal(indices, expected.argmax(axis=1))
+    np.testing.assert_allclose(scores, expected.max(axis=1), atol=1e-6)
 
 
 def test_a_tie_is_a_success_and_is_reported():
@@ -196,7 +208,8 @@ def test_bad_input_is_told_in_one_line():
         (lambda: identify(probes, labels, np.ones((5, 4))), "use one model for both"),
         (lambda: identify(probes, range(4), gallery), "no person has two"),
         (lambda: identify(probes, labels, broken, gallery_names=list("pqrst")), "distractor s has NaN"),
-        (lambda: identify(probes, labels, broken), "distractor number 3 has NaN"),
+        (lambda: identify(probes, labels, broken), "distractor 3 has NaN"),
+        (lambda: identify(probes, labels, broken, keep=np.array([0, 1, 0, 1, 1], bool)), "distractor 3 has NaN"),
         (lambda: identify(probes * 0, labels, gallery, probe_names=list("wxyz")), "probe w is a zero vector"),
         (lambda: identify(probes, labels, gallery, keep=np.zeros(5, bool)), "no distractor"),
         (lambda: refine(probes, labels, [1, 1, 0, 0], np.zeros(5)), "every image of 0 is in the noise list"),

@@ -21,11 +21,11 @@ COLUMN_BLOCK = 32768
 _SAFE_SQUARES = (1e-12, 1e30)
 
 
-def unit(features, names=None, first=0, what="embedding"):
+def unit(features, names=None, what="embedding"):
     """A float32 copy of `features` (n, d) with rows of length 1.
 
     Args:
-        names: what to call the rows in errors; else they are numbered from `first`.
+        names: what to call the rows in errors, any sequence; else they are numbered.
         what: the kind of the rows, for errors.
 
     Raises:
@@ -43,7 +43,7 @@ def unit(features, names=None, first=0, what="embedding"):
     result = features * inverse[:, None]
     for i in unsafe:
         row = features[i].astype(np.float64)
-        name = names[i] if names is not None else f"number {first + i}"
+        name = names[i] if names is not None else f"number {i}"
         if not np.isfinite(row).all():
             raise UserError(f"{what} {name} has NaN or infinite values; extract it again or leave it out")
         if not row.any():

@@ -21,6 +21,7 @@ from ..errors import UserError
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 from .curves import ImpostorTail, VerificationCurve
 from .rank_counts import RankCounter
+from .search import top_k
 
 # Probes counted at a time; bounds the memory for histograms to 200 MiB whatever the number of probes.
 PROBE_CHUNK = 4096
@@ -114,25 +115,14 @@ def identify(
     Raises:
         UserError: features of different sizes, NaN or zero features (named), or no person with two probes.
     """
-    probes, labels, people = _checked(probes, labels, gallery, probe_names)
-    names = np.asarray(gallery_names, object) if gallery_names is not None else None
-    everybody = len(probes)
-    # Persons next to each other: the mates of a probe are then a range.
-    order = np.argsort(labels, kind="stable")
-    order = order[people[labels[order]] > 1]
-    probes, labels = probes[order], labels[order]
+    probes, labels, people = _with_mates(probes, labels, gallery, probe_names)
     thresholds, offsets = mate_scores(probes, labels)
     kept = len(gallery) if keep is None else int(np.count_nonzero(keep))
     if not kept:
         raise UserError("there is no distractor to search among; check the gallery's list and the noise list")
     total = len(probes) * (kept + rejected)
     tail = ImpostorTail(max(MIN_TAIL, int(total * EXACT_FAR) + 1))
-
-    def load(start, stop):
-        rows = np.arange(start, stop) if keep is None else start + np.flatnonzero(keep[start:stop])
-        block = gallery[start:stop] if keep is None else gallery[start:stop][rows - start]
-        return unit(block, names[rows] if names is not None else None, start, "distractor")
-
+    load = _loader(gallery, gallery_names, keep)
     devices = runtime.contexts(contexts)
     ranks, lost = [], 0
     with tqdm(total=total - len(probes) * rejected, disable=None, unit="score", unit_scale=True, desc="search") as bar:
@@ -149,7 +139,7 @@ def identify(
     return Identification(
         probes=len(probes),
         identities=int(np.count_nonzero(people > 1)),
-        probes_without_mate=everybody - len(probes),
+        probes_without_mate=int(np.count_nonzero(people == 1)),
         distractors=kept + rejected,
         ranks=ranks,
         rank1_if_ties_lose=lost / len(ranks),
@@ -157,8 +147,21 @@ def identify(
     )
 
 
-def _checked(probes, labels, gallery, names):
-    """Unit probes, labels 0 … people - 1, and the number of probes of each person."""
+def rank1(probes, labels, gallery, contexts=None, probe_names=None, gallery_names=None):
+    """`identify(…).rank1` alone, at the cost of an exact search for the best distractor.
+
+    Returns:
+        (rank-1, scores, indices): the best distractor of each probe that has a mate, in the order of the persons.
+    """
+    probes, labels, _ = _with_mates(probes, labels, gallery, probe_names)
+    thresholds, offsets = mate_scores(probes, labels)
+    scores, indices = top_k(probes, _loader(gallery, gallery_names), len(gallery), 1, contexts)
+    hits = thresholds >= np.repeat(scores[:, 0], np.diff(offsets))
+    return float(hits.mean()), scores[:, 0], indices[:, 0]
+
+
+def _with_mates(probes, labels, gallery, names):
+    """Unit probes that have a mate, next to their mates; their labels; the number of probes of every person."""
     _, labels, people = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     if len(labels) != len(probes):
         raise UserError(f"{len(probes)} probe features, but {len(labels)} identities; each probe needs one")
@@ -168,7 +171,21 @@ def _checked(probes, labels, gallery, names):
         )
     if not (people > 1).any():
         raise UserError("no person has two probe images, so there is nothing to search for")
-    return unit(probes, names, what="probe"), labels, people
+    order = np.argsort(labels, kind="stable")
+    order = order[people[labels[order]] > 1]
+    return unit(probes, names, what="probe")[order], labels[order], people
+
+
+def _loader(gallery, names, keep=None):
+    names = np.asarray(names, object) if names is not None else None
+
+    def load(start, stop):
+        block, rows = gallery[start:stop], np.arange(start, stop)
+        if keep is not None:
+            block, rows = block[keep[start:stop]], rows[keep[start:stop]]
+        return unit(block, names[rows] if names is not None else rows, what="distractor")
+
+    return load
 
 
 def mate_scores(probes, labels):

@@ -163,8 +163,8 @@ class _Run:
         """Each distractor's best score among the probes, and the highest impostor scores."""
         names = np.asarray(self.distractor_names, object) if self.distractor_names is not None else None
         for start, stop in self._chunks(0, len(self.distractors), "distractors"):
-            called = names[start:stop] if names is not None else None
-            rows = unit(self.distractors[start:stop], called, start, "distractor")
+            called = names[start:stop] if names is not None else range(start, stop)
+            rows = unit(self.distractors[start:stop], called, "distractor")
             top = self.top[start:stop]
             found, size = [self.highest], len(self.highest)
             for row_start, _, scores in self._blocks(rows):

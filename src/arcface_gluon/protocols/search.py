@@ -1,0 +1,66 @@
+"""Exact search: the k best columns for each row, in blocks of products on all devices."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import runtime
+from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks
+
+
+def top_k(rows, load, columns, k=1, contexts=None):
+    """The k highest inner products of each row, best first; of equal ones the earlier column comes first.
+
+    Args:
+        rows: (n, d) float32. load: function (start, stop) → (stop - start, d) float32 columns. columns: their number.
+
+    Returns:
+        (scores, indices): (n, min(k, columns)) float32 and int64.
+    """
+    k = min(k, columns)
+    best = [_Best(k) for _ in range(len(rows))] if k > 1 else None
+    scores, indices = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.int64)
+    blocks = score_blocks(rows, load, block_edges(columns, COLUMN_BLOCK), runtime.contexts(contexts), ROW_BLOCK)
+    with tqdm(total=len(rows) * columns, disable=None, unit="score", unit_scale=True, desc="search") as bar:
+        for row_start, column, block in blocks:
+            if k == 1:
+                found = block.argmax(axis=1)
+                value = block[np.arange(len(found)), found]
+                rows_here = slice(row_start, row_start + len(found))
+                better = value > scores[rows_here, 0]
+                scores[rows_here, 0][better] = value[better]
+                indices[rows_here, 0][better] = found[better] + column
+            else:
+                for i, row in enumerate(block, row_start):
+                    best[i].add(row, column)
+            bar.update(block.size)
+    if k > 1:
+        for i, one in enumerate(best):
+            scores[i], indices[i] = one.finish()
+    return scores, indices
+
+
+class _Best:
+    """The k best scores of one row so far, and some that may still be among them."""
+
+    def __init__(self, k):
+        self.k = k
+        self.limit = -np.inf
+        self.scores, self.indices = np.empty(0, np.float32), np.empty(0, np.int64)
+
+    def add(self, row, column):
+        # Later columns come after equal earlier ones, so only strictly better scores matter.
+        found = np.flatnonzero(row > self.limit)
+        if found.size:
+            self.scores = np.concatenate([self.scores, row[found]])
+            self.indices = np.concatenate([self.indices, found + column])
+            if len(self.scores) > 4 * self.k:
+                self.finish()
+
+    def finish(self):
+        order = np.argsort(-self.scores, kind="stable")[: self.k]
+        self.scores, self.indices = self.scores[order], self.indices[order]
+        if len(order) == self.k:
+            self.limit = self.scores[-1]
+        return self.scores, self.indices
