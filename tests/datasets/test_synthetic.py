@@ -1,0 +1,93 @@
+"""Procedural identities: repeatable, identity-bearing, as hard as asked for, with unseen identities to verify."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from arcface_gluon.data import FaceRecords, decode_image, read_bin
+from arcface_gluon.errors import UserError
+
+PATH = Path(__file__).resolve().parents[2] / "datasets" / "synthetic.py"
+spec = importlib.util.spec_from_file_location("synthetic", PATH)
+synthetic = importlib.util.module_from_spec(spec)
+sys.modules["synthetic"] = synthetic  # other processes find its functions by this name
+spec.loader.exec_module(synthetic)
+
+SMALL = {"identities": 6, "images": 3, "pairs": 40}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic")
+    assert synthetic.prepare(folder, processes=1, **SMALL)
+    return folder
+
+
+def test_training_set(folder):
+    records = FaceRecords(folder)
+    assert (len(records), records.num_identities, records.image_size) == (18, 6, (112, 112))
+    assert records.labels().tolist() == [label for label in range(6) for _ in range(3)]
+    assert len({records.read(i)[0] for i in range(18)}) == 18
+    assert decode_image(records.read(5)[0]).shape == (112, 112, 3)
+
+
+def test_verification_set(folder):
+    images, issame = read_bin(folder / "synthetic.bin")
+    assert len(images) == 80 and [sum(issame[i : i + 4]) for i in range(0, 40, 4)] == [2] * 10
+    training = {FaceRecords(folder).read(i)[0] for i in range(18)}
+    assert not training & set(images)
+
+
+@pytest.mark.parametrize("pairs", [20, 200, 6000])
+def test_folds_share_no_identity_and_no_pair_occurs_twice(pairs):
+    chosen, issame = synthetic.verification_pairs(pairs, seed=4)
+    found = list(zip(chosen[0::2], chosen[1::2]))
+    assert len(set(found)) == len(found) == len(issame) == pairs
+    assert [a[0] == b[0] for a, b in found] == issame and all(a != b for a, b in found)
+    size = pairs // 10
+    folds = [{name for pair in found[i : i + size] for name, _ in pair} for i in range(0, pairs, size)]
+    assert sum(map(len, folds)) == len(set().union(*folds))
+    assert all(sum(issame[i : i + size]) == size // 2 for i in range(0, pairs, size))
+
+
+def test_same_arguments_same_files_with_any_number_of_processes(folder, tmp_path):
+    assert synthetic.prepare(tmp_path, processes=2, **SMALL)
+    for name in ("train.rec", "train.idx", "property", "synthetic.bin"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    assert not synthetic.prepare(tmp_path, processes=1, **SMALL)
+    assert synthetic.prepare(tmp_path, processes=1, seed=1, **SMALL)
+    assert (tmp_path / "train.rec").read_bytes() != (folder / "train.rec").read_bytes()
+
+
+def nearest_neighbour(difficulty, people=40, images=3):
+    """Share of images whose nearest other image, in normalised pixels, is of the same identity."""
+    encoded = [synthetic.encoded_images(i, 0, 0, images, difficulty) for i in range(people)]
+    pixels = np.array([cv2.resize(decode_image(e), (28, 28)).ravel() for group in encoded for e in group], np.float32)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
+    cosines = pixels @ pixels.T - 2 * np.eye(len(pixels), dtype=np.float32)
+    names = np.repeat(np.arange(people), images)
+    return np.mean(names[cosines.argmax(axis=1)] == names)
+
+
+def test_pixels_alone_do_not_tell_the_identity_unless_it_is_easy():
+    easy, middle, hard = (nearest_neighbour(difficulty) for difficulty in (0.0, 0.5, 1.0))
+    assert easy > 0.99
+    assert 0.1 < middle < 0.75
+    assert hard < middle
+
+
+def test_command_line(tmp_path, capsys):
+    arguments = ["--out", str(tmp_path), "--identities", "2", "--images", "1", "--pairs", "20", "--processes", "1"]
+    assert synthetic.main(arguments) == 0
+    assert "not faces" in capsys.readouterr().out
+    for wrong in (["--difficulty", "1.5"], ["--pairs", "30"], ["--identities", "0"], ["--seed", "-1"]):
+        assert synthetic.main([*arguments, *wrong]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: out of range") and error.count("\n") == 1
+    with pytest.raises(UserError, match="difficulty=2"):
+        synthetic.prepare(tmp_path, difficulty=2)
