@@ -1,27 +1,45 @@
-"""Model + images → embeddings, on every device."""
+"""Model + images → embeddings, on every device: in memory, or into a file that an interrupted run goes on with."""
 
 from __future__ import annotations
 
+import hashlib
+import signal
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
+import cv2
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from tqdm import tqdm
 
-from .data import decode_image
+from .data.embedding_file import EmbeddingWriter, is_complete
+from .data.images import EncodedImages, ImageError, Images
 from .errors import UserError
+from .files import read_json
+from .parallel.shards import shard_ranges
 from .protocols.verification import evaluate_pairs
+from .runtime import physical_cores
+from .training.interrupt import Interrupted, Interrupts
+
+# Images a step and device: beyond these, larger batches are not faster.
+_BATCH = {"cpu": 32, "gpu": 128}
+_DECODING, _COMPUTING = 3, 2  # batches ahead
 
 
-def embed_images(net, images, contexts=None, batch_size=32, flip=True, quiet=True, what="embedding") -> np.ndarray:
-    """Embeddings of encoded images.
+def embed_images(net, images, contexts=None, batch_size=None, flip=True, quiet=True, what="embedding") -> np.ndarray:
+    """Embeddings of images.
 
     Args:
         net: network of `get_model` or `load_model`.
-        images: encoded images (bytes), decoded here in threads while the devices work.
+        images: data.Images, or a list of encoded images (bytes).
         contexts: devices; each batch is divided over them. None: the ones the network lies on.
-        batch_size: images a step, over all devices.
+        batch_size: images a step, over all devices; None: 32 a CPU, 128 a GPU.
         flip: add the embedding of the mirror image (the paper's protocol: summed, not normalised).
         quiet: no progress bar; otherwise one that names `what`.
 
@@ -29,59 +47,205 @@ def embed_images(net, images, contexts=None, batch_size=32, flip=True, quiet=Tru
         (n, d) float32, not normalised.
 
     Raises:
-        UserError: an image cannot be decoded (its index is named), or there is none.
+        UserError: an image is missing or damaged (it is named), there is none, or the network does not take them.
     """
-    if len(images) == 0:
-        raise UserError(f"{what}: there are no images")
-    contexts = list(contexts or next(iter(net.collect_params().values())).list_ctx())
-    batch_size = max(len(contexts), min(batch_size, len(images)))
-    starts = range(0, len(images), batch_size)
+    images = images if isinstance(images, Images) else EncodedImages(what, images)
     embeddings = None
-    with ThreadPoolExecutor(2) as pool, tqdm(
-        total=len(images), desc=what, unit=" images", disable=True if quiet else None
-    ) as bar:
-        # The next batch is decoded while this one is on the devices.
-        waiting = pool.submit(_batch, images, 0, batch_size)
-        for start in starts:
-            pixels = waiting.result()
-            if start + batch_size < len(images):
-                waiting = pool.submit(_batch, images, start + batch_size, batch_size)
-            rows = _forward(net, pixels, contexts, flip)
+    batches = closing(_batches(net, images, contexts, batch_size, flip, input_size(net)))
+    with batches as stream, tqdm(total=len(images), desc=what, unit=" images", disable=_silent(quiet)) as bar:
+        for batch in stream:
             if embeddings is None:
-                embeddings = np.empty((len(images), rows.shape[1]), np.float32)
-            count = min(batch_size, len(images) - start)
-            embeddings[start : start + count] = rows[:count]
-            bar.update(count)
+                embeddings = np.empty((len(images), batch.rows.shape[1]), np.float32)
+            embeddings[batch.start : batch.start + batch.count] = batch.rows
+            bar.update(batch.count)
     return embeddings
 
 
-def verify_set(net, images, issame, contexts=None, batch_size=32, folds=10, quiet=True, what="verification"):
+def embed_to_file(
+    net, images, path, contexts=None, batch_size=None, flip=True, size=None, skip_missing=False, quiet=False, facts=None
+) -> dict:
+    """Write the embeddings of images into a .npy with an index beside it; see `data.embedding_file`.
+
+    If an earlier call with the same images, network and settings was stopped, this one goes on from there; if it was
+    finished, nothing is done.
+
+    Args:
+        net, images, contexts, batch_size, flip: as for `embed_images`; `images` is data.Images.
+        path: the .npy file.
+        size: (height, width) of the network's input; None: `input_size(net)`.
+        skip_missing: leave missing and damaged images out (counted, and listed in *.skipped.txt) instead of stopping.
+        quiet: no progress bar.
+        facts: what else to write into the .json, such as the model's path.
+
+    Returns:
+        {"rows", "size", "skipped", "images_per_second"}; the last of this call, None if all was there.
+
+    Raises:
+        UserError: an image is missing or damaged, the files cannot be written, or belong to something else.
+        Interrupted: after SIGINT or SIGTERM.
+    """
+    size = size or input_size(net)
+    fingerprint = _fingerprint(net, images, flip, size)
+    if is_complete(path, fingerprint):
+        return {**_summary(path), "images_per_second": None}
+    missing = images.missing()
+    if missing and not skip_missing:
+        raise UserError(
+            f"{len(missing):,} of {len(images):,} images are missing, the first is {images.describe(missing[0])}; "
+            "get them, or leave them out with --skip-missing"
+        )
+    with EmbeddingWriter(path, fingerprint) as writer:
+        begun, began = writer.done, time.perf_counter()
+        batches = _batches(net, images, contexts, batch_size, flip, size, writer.done, skip_missing)
+        _write(writer, batches, images, quiet)
+        rate = (writer.done - begun) / (time.perf_counter() - began)
+        writer.finish(images, {"images": images.source, "flip": flip, "input": list(size), **(facts or {})})
+    return {**_summary(path), "images_per_second": rate}
+
+
+def _write(writer, batches, images, quiet):
+    """Write batches until they end, or until a signal comes."""
+    count = len(images)
+    bar = tqdm(total=count, initial=writer.done, desc=writer.path.name, unit=" images", disable=_silent(quiet))
+    with Interrupts() as interrupts, closing(batches), bar:
+        for batch in batches:
+            writer.append(batch.rows, batch.skipped, batch.count)
+            bar.update(batch.count)
+            if interrupts.received and writer.done < count:
+                writer.save()
+                text = f"stopped after {writer.done:,} of {count:,} images; the same command goes on from there"
+                raise Interrupted(interrupts.received, f"{signal.Signals(interrupts.received).name}: {text}")
+    if len(writer.skipped) == count:
+        raise UserError(f"{images.source}: none of its {count:,} images can be used")
+
+
+def verify_set(net, images, issame, contexts=None, batch_size=None, folds=10, quiet=True, what="verification"):
     """10-fold verification of a network on the pairs of a .bin set; see `protocols.verification.evaluate_pairs`.
 
     Pairs repeat images: each distinct one is embedded once.
     """
-    index = {}
-    rows = [index.setdefault(image, len(index)) for image in images]
-    embeddings = embed_images(net, list(index), contexts, batch_size, True, quiet, what)
-    return evaluate_pairs(embeddings[rows], issame, folds)
+    index, first = {}, []
+    for position, image in enumerate(images):
+        if index.setdefault(image, len(index)) == len(first):
+            first.append(position)
+    distinct = EncodedImages(what, list(index), [f"{i % 2 + 1} of pair {i // 2}" for i in first])
+    embeddings = embed_images(net, distinct, contexts, batch_size, True, quiet, what)
+    return evaluate_pairs(embeddings[[index[image] for image in images]], issame, folds)
 
 
-def _batch(images, start, batch_size):
-    """uint8 NHWC; the last batch is filled up with its last image, since each new shape would be planned anew."""
-    pixels = []
-    for i in range(start, min(start + batch_size, len(images))):
-        try:
-            pixels.append(decode_image(images[i]))
-        except ValueError as error:
-            raise UserError(f"image {i} cannot be decoded ({error}); replace it or leave it out") from error
-    pixels += pixels[-1:] * (batch_size - len(pixels))
-    return np.stack(pixels)
+def input_size(net) -> tuple:
+    """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
+    side = ((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112)
+    return side, side
 
 
-def _forward(net, pixels, contexts, flip):
-    parts = []
-    for part, context in zip(np.array_split(pixels, len(contexts)), contexts):
-        x = mx.nd.array(part, ctx=context, dtype=np.uint8).transpose((0, 3, 1, 2))
-        with autograd.predict_mode():
-            parts.append(net(x) + net(x.flip(axis=3)) if flip else net(x))
-    return np.concatenate([part.asnumpy() for part in parts])
+@dataclass
+class _Batch:
+    start: int
+    count: int
+    skipped: list  # indices of its images that have no row
+    rows: np.ndarray = None
+
+
+def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=False):
+    """Embed images from number `first` on; yields _Batch after _Batch.
+
+    While the devices work on one batch, the next is already queued there and those after it are being decoded.
+    """
+    contexts = list(contexts or next(iter(net.collect_params().values())).list_ctx())
+    batch_size = min(batch_size or sum(_BATCH[context.device_type] for context in contexts), len(images))
+    # Every device gets the same shape in every step, since each new shape would be planned anew.
+    batch_size = -(-batch_size // len(contexts)) * len(contexts)
+    pool = ThreadPoolExecutor(physical_cores(), thread_name_prefix="decode")
+    ahead = (
+        _decode(pool, images, start, batch_size, size, skip) for start in range(first, len(images), batch_size)
+    )
+    decoding, computing = deque(islice(ahead, _DECODING)), deque()
+    try:
+        while decoding or computing:
+            if decoding:
+                planes, start, parts = decoding.popleft()
+                decoding.extend(islice(ahead, 1))
+                skipped = [index for part in parts for index in part.result()]
+                batch = _Batch(start, min(batch_size, len(images) - start), skipped)
+                computing.append((batch, _launch(net, planes, contexts, flip)))
+            if len(computing) == _COMPUTING or not decoding:
+                batch, outputs = computing.popleft()
+                batch.rows = _finished(batch, outputs, images)
+                yield batch
+    finally:
+        for _, _, parts in decoding:
+            for part in parts:
+                part.cancel()
+        pool.shutdown()
+
+
+def _decode(pool, images, start, batch_size, size, skip):
+    """Begin to decode a batch: (planes (B, 3, H, W) uint8, start, futures of lists of unreadable images)."""
+    planes = np.zeros((batch_size, 3, *size), np.uint8)
+    stop = min(start + batch_size, len(images))
+    step = max(4, batch_size // (4 * physical_cores()))
+
+    def fill(begin):
+        skipped = []
+        for index in range(begin, min(begin + step, stop)):
+            try:
+                cv2.split(images.decode(index, size), list(planes[index - start]))
+            except ImageError as error:
+                if not skip:
+                    raise UserError(f"{error}; replace it, or leave it out with --skip-missing") from error
+                skipped.append(index)
+        return skipped
+
+    return planes, start, [pool.submit(fill, begin) for begin in range(start, stop, step)]
+
+
+def _launch(net, planes, contexts, flip):
+    """Queue a batch on the devices; gives their outputs, which are not computed yet."""
+    outputs = []
+    with autograd.predict_mode(), _model_errors(f"{planes.shape[2]} x {planes.shape[3]} images"):
+        for (a, b), context in zip(shard_ranges(len(planes), len(contexts)), contexts):
+            x = mx.nd.array(planes[a:b], ctx=context, dtype="uint8")
+            outputs.append(net(x) + net(x.flip(axis=3)) if flip else net(x))
+    return outputs
+
+
+def _finished(batch, outputs, images):
+    """Wait for a batch: the rows (k, d) of its readable images."""
+    with _model_errors(images.source):
+        rows = np.concatenate([output.asnumpy() for output in outputs])[: batch.count]
+    rows = np.delete(rows, [index - batch.start for index in batch.skipped], axis=0) if batch.skipped else rows
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        kept = np.delete(np.arange(batch.start, batch.start + batch.count), [i - batch.start for i in batch.skipped])
+        name = images.describe(kept[np.argmin(finite)])
+        raise UserError(f"the network gives NaN or infinite values for {name}; its parameters are damaged, or overflow")
+    return rows
+
+
+@contextmanager
+def _model_errors(what):
+    """What MXNet says of images that do not fit the network, or of too little memory, as one line."""
+    try:
+        yield
+    except mx.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        cure = "check the input size, or try a smaller batch"
+        raise UserError(f"the network fails on {what}: {reason}; {cure}") from error
+
+
+def _fingerprint(net, images, flip, size):
+    digest = hashlib.sha256(f"{images.fingerprint()} {flip} {size}".encode())
+    for name, parameter in sorted(net._collect_params_with_prefix().items()):
+        digest.update(name.encode())
+        digest.update(parameter.list_data()[0].asnumpy().tobytes())
+    return digest.hexdigest()
+
+
+def _summary(path):
+    facts = read_json(Path(path).with_suffix(".json"))
+    return {name: facts[name] for name in ("rows", "size", "skipped")}
+
+
+def _silent(quiet):
+    return True if quiet else None  # tqdm's None: silent unless the output is a terminal

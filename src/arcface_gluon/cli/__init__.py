@@ -14,9 +14,11 @@ from ..training.interrupt import Interrupted
 # command → one line; each is a module of this package with add_arguments(parser) and run(args).
 COMMANDS = {
     "train": "train a recipe, evaluate it and write its report",
+    "embed": "embeddings of a folder, a list, a .rec or a .bin of images",
     "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
     "report": "write a run's report.html again",
     "recipes": "list the recipes",
+    "losses": "list the losses with equation and source",
     "doctor": "say what is installed, which devices there are, and what is wrong",
 }
 

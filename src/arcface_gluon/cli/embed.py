@@ -1,0 +1,63 @@
+"""`arcface-gluon embed IMAGES --model M --out features.npy`: embeddings of a folder, a list, a .rec or a .bin."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from .options import add_model_options, image_size, model_path, open_model
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "images",
+        help="a folder, train.rec, lfw.bin, a text list of paths (a label may follow after a tab), train.lst, "
+        "or a JSON list of the MegaFace devkit",
+    )
+    add_model_options(parser)
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE.npy", help="float32 (n, d); FILE.txt names the rows"
+    )
+    parser.add_argument("--root", help="folder that the paths of a list start from (default: the list's own)")
+    flip = parser.add_mutually_exclusive_group()
+    flip.add_argument("--flip", dest="flip", action="store_true", default=True, help="add the mirror image (default)")
+    flip.add_argument("--no-flip", dest="flip", action="store_false", help="the image alone")
+    parser.add_argument(
+        "--size",
+        type=image_size,
+        help="input of the network, 112 or 112x96; other images are scaled to it, EXIF rotation is ignored "
+        "(default: what the network was built for)",
+    )
+    parser.add_argument(
+        "--skip-missing", action="store_true", help="leave missing and damaged images out, listed in FILE.skipped.txt"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args):
+    from ..data.images import open_images
+
+    images = open_images(args.images, args.root)
+    net, devices = open_model(args)
+    from ..embed import embed_to_file
+
+    done = embed_to_file(
+        net,
+        images,
+        args.out,
+        devices,
+        args.batch_size,
+        args.flip,
+        args.size,
+        args.skip_missing,
+        args.quiet,
+        {"model": str(model_path(args)), "date": time.strftime("%Y-%m-%d")},
+    )
+    print(f"{args.out}: {done['rows']:,} embeddings of {done['size']} values, {_how(done)}")
+    if done["skipped"]:
+        print(f"{done['skipped']:,} images were left out: {args.out.with_suffix('.skipped.txt')}")
+
+
+def _how(done):
+    rate = done["images_per_second"]
+    return "already there" if rate is None else f"{rate:,.1f} images/s"

@@ -1,0 +1,58 @@
+"""Options that several commands share: which model, on which devices."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+from .. import recipe
+from ..runtime import contexts as devices_of
+from ..runtime import import_mxnet
+
+
+def add_model_options(parser):
+    """--model or --recipe, --contexts and --batch-size."""
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", metavar="M", help="a run's folder, a checkpoint, or an exported model-symbol.json")
+    model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
+    parser.add_argument("--contexts", help="a count, or a list such as cpu(0),cpu(1); default: every GPU, else cpu(0)")
+    parser.add_argument(
+        "--batch-size", type=_count, help="images a step, over all devices (default: 32 a CPU, 128 a GPU)"
+    )
+
+
+def model_path(args) -> Path:
+    """Where the model lies: what --model says, or the last run of --recipe."""
+    from .train import run_folder
+
+    if args.model:
+        return Path(args.model)
+    values = recipe.resolve(args.recipe)
+    return run_folder(Path(values.run.folder), values.run.name, resume=True)
+
+
+def open_model(args):
+    """(network, devices) of the options of `add_model_options`.
+
+    Raises:
+        UserError: no such model or device.
+    """
+    import_mxnet()
+    from .. import load_model
+
+    devices = devices_of(args.contexts)
+    return load_model(model_path(args), devices), devices
+
+
+def image_size(text) -> tuple:
+    """(height, width) of "112" or "112x96", as a type of argparse."""
+    sides = str(text).lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() and 8 <= int(side) <= 4096 for side in sides):
+        raise ArgumentTypeError(f"{text!r} is no size in pixels, such as 112 or 112x96")
+    return int(sides[0]), int(sides[-1])
+
+
+def _count(text):
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)

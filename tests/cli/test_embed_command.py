@@ -1,0 +1,84 @@
+"""`arcface-gluon embed` as a user runs it: what it says, where it stops, how it goes on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+from arcface_gluon import get_model
+from arcface_gluon.models.load import export_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    mx.random.seed(0)
+    net = get_model("r18", 16, width=0.125, units=[1, 1, 1, 1])
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 112, 112)))
+    prefix = tmp_path_factory.mktemp("model") / "model"
+    export_model(net, prefix)
+    return prefix
+
+
+@pytest.fixture
+def images(tmp_path):
+    for i in range(6):
+        pixels = cv2.resize(np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8), (112, 112))
+        (tmp_path / "faces").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "faces" / f"{i}.jpg"), pixels)
+    return tmp_path / "faces"
+
+
+def test_missing_and_damaged_images(command, model, images, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"faces/{i}.jpg\n" for i in (0, 1, 9, 2)))
+    arguments = ["embed", listed, "--model", model, "--out", "f.npy", "--contexts", "2"]
+    done = command(*arguments, check=2)
+    assert done.stderr == (
+        f"arcface-gluon: 1 of 4 images are missing, the first is {tmp_path}/faces/9.jpg; "
+        "get them, or leave them out with --skip-missing\n"
+    )
+    path = images / "1.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    done = command(*arguments, "--skip-missing")
+    assert "f.npy: 2 embeddings of 16 values" in done.stdout and "2 images were left out: f.skipped.txt" in done.stdout
+    assert (tmp_path / "f.skipped.txt").read_text() == "faces/1.jpg\nfaces/9.jpg\n"
+    assert (tmp_path / "f.txt").read_text() == "faces/0.jpg\nfaces/2.jpg\n"
+    assert np.load(tmp_path / "f.npy").shape == (2, 16)
+    facts = json.loads((tmp_path / "f.json").read_text())
+    assert facts["model"] == str(model) and facts["flip"] is True and facts["input"] == [112, 112]
+    assert "already there" in command(*arguments, "--skip-missing").stdout
+
+
+def test_bad_options(command, model, images):
+    arguments = ["embed", images, "--model", model, "--out", "f.npy", "--size"]
+    assert "'1x2x3' is no size" in command(*arguments, "1x2x3", check=2).stderr
+    assert "*.npy" in command("embed", images, "--model", model, "--out", "f.bin", check=2).stderr
+    done = command(*arguments, "96", check=2)
+    assert "the network fails on 96 x 96 images" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_interrupted(command, model, images, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"faces/{i % 6}.jpg\n" for i in range(3000)))
+    arguments = ["embed", str(listed), "--model", str(model), "--out", "f.npy", "--batch-size", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arcface_gluon", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    part = tmp_path / "f.npy.part"
+    while not (part.exists() and part.stat().st_size) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "SIGINT: stopped after" in error and "Traceback" not in error, error
+    assert not (tmp_path / "f.npy").exists()
+    done = json.loads((tmp_path / "f.npy.part.json").read_text())["done"]
+    assert 0 < done < 3000
+    listed.write_text("".join(f"faces/{i % 6}.jpg\n" for i in range(3001)))
+    assert "begun with other images" in command(*arguments, check=2).stderr
