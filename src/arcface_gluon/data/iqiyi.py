@@ -1,0 +1,74 @@
+"""iQIYI-VID: lists of videos with persons, and the frames of a video.
+
+The layout read here: `frames/<video>/` holds a video's frames in the order of their names; a list has lines
+`video person`, with person -1 for a video of nobody in the gallery. The challenge's own lists are not public.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+
+
+@dataclass
+class Videos:
+    """names: of the videos, unique. persons: (n,) int64, -1 for a distractor."""
+
+    names: list
+    persons: np.ndarray
+
+
+def read_video_list(path):
+    """Lines `video person`.
+
+    Raises:
+        UserError: a bad line (its number is told), or a video twice.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+    persons = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            name, person = line.split()
+            person = int(person)
+        except ValueError:
+            raise UserError(f"{path} line {number}: expected `video person`, found {line.strip()!r}") from None
+        if name in persons:
+            raise UserError(f"{path} line {number}: {name} is named twice; remove one")
+        persons[name] = person
+    if not persons:
+        raise UserError(f"{path} names no video")
+    return Videos(list(persons), np.array(list(persons.values())))
+
+
+def frames(root, videos, skip_missing=False):
+    """All frames of the videos below `root`/frames.
+
+    Args:
+        skip_missing: leave out videos without frames and report them.
+
+    Returns:
+        (paths, video, missing): frame files, (n,) position of each frame's video in `videos`, names without frames.
+
+    Raises:
+        UserError: a video has no frame.
+    """
+    paths, positions, missing = [], [], []
+    for position, name in enumerate(videos.names):
+        folder = Path(root) / "frames" / name
+        found = sorted(item for item in folder.iterdir() if item.is_file()) if folder.is_dir() else []
+        if not found:
+            if not skip_missing:
+                raise UserError(f"{folder} has no frames, but the list names the video; extract them or take it out")
+            missing.append(name)
+        paths += found
+        positions += [position] * len(found)
+    return paths, np.array(positions, np.int64), missing
