@@ -15,11 +15,11 @@ BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horo
 # Values given to make, as overrides of the recipe.
 OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
 
-.PHONY: help setup doctor recipes data train eval-lfw test test-slow lint bench clean
+.PHONY: help setup doctor recipes losses data train eval-lfw ablation test test-slow lint bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Settings: RECIPE=$(RECIPE) DATA=/path LOSS=name SEED=n RESUME=1 SET='train.iterations=100 …' GPU=1"
+	@echo "Settings: RECIPE=$(RECIPE) DATA=/path LOSS=name SEED=n RESUME=1 NP=processes SET='train.iterations=100 …' GPU=1"
 
 setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines)
 
@@ -36,14 +36,20 @@ doctor: $(READY) ## say what is installed, which devices there are, and what is 
 recipes: $(READY) ## list the recipes
 	@$(RUN) recipes
 
+losses: $(READY) ## list the losses with equation and source
+	@$(RUN) losses
+
 data: $(READY) ## prepare the ORL faces under datasets/orl
 	@$(PYTHON) datasets/orl.py
 
 train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl), evaluate it and write its report
-	@$(RUN) train $(RECIPE) $(if $(RESUME),--resume) $(OVERRIDES)
+	@$(if $(NP),$(VENV)/bin/horovodrun -np $(NP) --gloo )$(RUN) train $(RECIPE) $(if $(RESUME),--resume) $(OVERRIDES)
 
 eval-lfw: $(READY) ## 10-fold verification of RECIPE's last run, or of MODEL=path, on its sets (BIN=file for others)
 	@$(PYTHON) eval/verification.py $(if $(MODEL),--model $(MODEL),--recipe $(RECIPE)) $(foreach b,$(BIN),--bin $(b)) $(if $(DATA),--data $(DATA))
+
+ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting)
+	@$(PYTHON) eval/ablation.py $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
 
 test: $(READY) ## run the tests (under 6 minutes on two cores)
 	@$(PYTHON) -m pytest -q -m "not slow"

@@ -16,9 +16,16 @@ recipe = EasyDict(
         options={},  # further options of models.get_model, such as {"se": True}
     ),
     head=dict(
+        kind="margin",  # eq. 4; "softmax": eq. 1, with bias and nothing normalised; "none": the Triplet-Loss alone
         margin=[1.0, 0.5, 0.0],  # m1, m2 (radians), m3 of eq. 4: s (cos(m1 theta + m2) - m3)
         boundary="literal",  # past m1 theta + m2 = pi: eq. 4 as printed, or "monotone"
         scale=64.0,  # s
+        intra=0.0,  # weight of the Intra term, eq. 5
+        inter=0.0,  # weight of the Inter term, eq. 6
+        triplet=0.0,  # weight of the angular Triplet-Loss; needs data.images_per_identity of 2 or more
+        triplet_margin=0.35,  # radians
+        sub_centres=1,  # K centres an identity, of which the nearest counts
+        options={},  # settings of the losses after ArcFace, such as {"h": 0.333} (see docs/losses.md)
         block_rows=0,  # softmax in blocks of this many classes; 0: all at once
         sample_rate=1.0,  # share of the negative centres that enter each step (Partial FC); 1: all
     ),
@@ -33,6 +40,7 @@ recipe = EasyDict(
             light=0.0,  # relative brightness and contrast, up to
             erase=0.0,  # probability of hiding a rectangle
         ),
+        images_per_identity=0,  # K: batches of batch_size / K identities with K images each; 0: images in random order
         threads=2,  # decoders
         on_error="skip",  # a corrupt image or wrong label: "skip" (counted, named) or "stop"
     ),

@@ -20,19 +20,23 @@ _EXTRA_TYPES = {
     "train.contexts": (int, str, list, tuple),
 }
 # Dictionaries whose keys are the user's own (options of a network, multipliers by pattern, the paper's row).
-_OPEN = ("network.options", "train.lr_multipliers", "train.wd_multipliers", "paper")
+_OPEN = ("network.options", "head.options", "train.lr_multipliers", "train.wd_multipliers", "paper")
 _CHOICES = {
     "data.on_error": ("skip", "stop"),
     "head.boundary": ("literal", "monotone"),
+    "head.kind": ("margin", "softmax", "none"),
     "train.dtype": ("float32", "float16"),
 }
 _POSITIVE = (
     "network.embedding_size",
     "head.scale",
+    "head.sub_centres",
+    "head.triplet_margin",
     "data.threads",
     *("train." + key for key in ("batch_size", "iterations", "lr", "lr_factor", "keep", "loss_scale")),
     *("train." + key for key in ("log_every", "validate_every", "checkpoint_every")),
 )
+_NOT_NEGATIVE = ("head.intra", "head.inter", "head.triplet", "data.images_per_identity")
 
 
 def recipes_folder() -> Path:
@@ -78,7 +82,8 @@ def set_loss(recipe: EasyDict, name: str):
         raise UserError(f"unknown loss {name!r}{did_you_mean(name, known)} (`arcface-gluon losses` lists them)")
     if name != recipe.loss:
         # The recipe's row of the paper was for its own loss; Table 2 has a row for each.
-        recipe.paper = known[name]["paper"] if recipe.paper.get("table") == "table2_losses" else {}
+        of_losses = str(recipe.paper.get("table")).startswith("table2_losses")
+        recipe.paper = known[name]["paper"] if of_losses else {}
     recipe.loss = name
     for key, value in known[name]["sets"].items():
         set_value(recipe, key, value)
@@ -146,15 +151,35 @@ def check(recipe: EasyDict):
     for key in _POSITIVE:
         if not values[key] > 0:
             raise UserError(f"{key}={values[key]!r} must be above 0")
+    for key in _NOT_NEGATIVE:
+        if not values[key] >= 0:
+            raise UserError(f"{key}={values[key]!r} must not be negative")
     if not 0 < recipe.head.sample_rate <= 1:
         raise UserError(f"head.sample_rate={recipe.head.sample_rate!r} must be above 0 and at most 1")
     if not 0 <= recipe.network.dropout < 1:
         raise UserError(f"network.dropout={recipe.network.dropout!r} must be at least 0 and below 1")
     if len(recipe.head.margin) != 3:
         raise UserError(f"head.margin={recipe.head.margin!r} must be three numbers (m1, m2, m3) of eq. 4")
+    _check_triplet(recipe)
     steps = list(recipe.train.lr_steps)
     if steps != sorted(set(steps)) or any(not isinstance(step, int) for step in steps):
         raise UserError(f"train.lr_steps={steps!r} must be iteration numbers in rising order")
+
+
+def _check_triplet(recipe):
+    images = recipe.data.images_per_identity
+    if recipe.head.kind == "none" and not recipe.head.triplet:
+        raise UserError("head.kind=none leaves no loss; set head.triplet=1 too, or take loss=triplet")
+    if recipe.head.triplet and images < 2:
+        raise UserError(f"head.triplet needs data.images_per_identity of 2 or more, not {images}")
+    if images and recipe.train.batch_size % images:
+        raise UserError(f"data.images_per_identity={images} must divide train.batch_size={recipe.train.batch_size}")
+
+
+def changes(before, after) -> list[str]:
+    """One line a value that differs between two recipes."""
+    before, after = flatten(before), flatten(after)
+    return [f"{key} = {after[key]!r}, was {before.get(key)!r}" for key in after if before.get(key) != after[key]]
 
 
 def flatten(recipe, prefix="") -> dict:

@@ -52,6 +52,22 @@ def main(argv=None) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror}; nothing that was written before is lost", 2)
+    except Exception as error:
+        line = _known(error)
+        if line is None:
+            raise
+        return _fail(line, 2)
+
+
+def _known(error):
+    """One line for failures that are the machine's, or None for those that are ours and deserve a traceback."""
+    if type(error).__name__ == "MXNetError":  # by name: MXNet may not be imported
+        text = str(error)
+        if "out of memory" in text or "bad_alloc" in text:
+            return "a device is out of memory; lower train.batch_size (or --batch-size), or use more devices"
+        if "Horovod" in text or "Gloo" in text or "gloo" in text:
+            return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"
+    return None
 
 
 def _fail(message, status):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -28,25 +29,68 @@ def run(args):
     values = recipe.resolve(args.recipe, args.overrides)
     data_folder = find_data(values.data.path)
     import_mxnet()
+    from ..parallel.processes import join
+    from ..report.run_report import write_report
+    from ..training.checkpoint import checkpoint_folders
+
+    processes = join()
+    processes.must_agree(json.dumps(values), "recipe")
     folder = run_folder(Path(values.run.folder), values.run.name, args.resume)
-    summary = train(values, data_folder, folder, args.resume, args.quiet)
-    if args.json:
-        write_json(args.json, summary)
+    processes.barrier()  # before any of them makes the folder
+    trainer = build_trainer(values, data_folder, folder, args.quiet, processes)
+    say = print if processes.rank == 0 else lambda text: None
+    if args.resume:
+        checkpoints = checkpoint_folders(folder)
+        if not checkpoints:
+            raise UserError(f"{folder} has no checkpoint to resume from; run without RESUME (--resume) to start it")
+        trainer.load(checkpoints[-1])
+        say(f"resuming {folder} after iteration {trainer.iteration}")
+        for line in recipe.changes(read_json(folder / "recipe.json"), values):
+            say(f"changed since: {line}")
+    if processes.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "recipe.json", values)
+    records = trainer.batches.records
+    devices = (
+        f"{processes.size} processes with {len(trainer.contexts)} devices each"
+        if processes.size > 1
+        else ", ".join(map(str, trainer.contexts))
+    )
+    say(
+        f"training {values.run.name} on {devices}: {len(records)} images of {records.num_identities} identities, "
+        f"run in {folder}"
+    )
+    began, before = time.perf_counter(), trainer.iteration
+    trainer.train()
+    if processes.rank == 0:
+        summary = summarise(values, data_folder, trainer)
+        write_json(folder / "summary.json", summary)
+        if args.json:
+            write_json(args.json, summary)
+        report = write_report(folder)
+        for name, result in trainer.verification.items():
+            say(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")
+        say(
+            f"{trainer.iteration - before} iterations in {time.perf_counter() - began:.0f} s, "
+            f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB"
+        )
+        say(f"report: {report}")
 
 
-def train(values, data_folder, folder, resume, quiet):
-    """Train one resolved recipe in a run folder; gives the summary."""
+def build_trainer(values, data_folder, folder, quiet, processes):
+    """Everything that a resolved recipe names, put together."""
     import mxnet as mx
 
     from ..losses import Margin, ShardedMarginHead
-    from ..report.run_report import write_report
-    from ..training.checkpoint import checkpoint_folders
     from ..training.trainer import Trainer
 
     devices = devices_of(values.train.contexts)
-    if values.train.batch_size < len(devices):
-        raise UserError(f"train.batch_size={values.train.batch_size} is smaller than the {len(devices)} devices")
-    batches = open_batches(values, data_folder)
+    processes.must_agree(str(len(devices)), "number of devices")
+    if values.train.batch_size < len(devices) * processes.size:
+        raise UserError(
+            f"train.batch_size={values.train.batch_size} is smaller than the {len(devices) * processes.size} devices"
+        )
+    batches = open_batches(values, data_folder, processes)
     validation = open_validation(values.data.validation, data_folder)
     mx.random.seed(values.seed)
     net = build_network(values, devices)
@@ -62,43 +106,26 @@ def train(values, data_folder, folder, resume, quiet):
     def validate():
         return {name: _verify(net, bin_set, devices, folder, name) for name, bin_set in validation.items()}
 
-    trainer = Trainer(net, head, batches, devices, values.train, values.seed, folder, validate, quiet)
-    if resume:
-        checkpoints = checkpoint_folders(folder)
-        if not checkpoints:
-            raise UserError(f"{folder} has no checkpoint to resume from; run without RESUME (--resume) to start it")
-        trainer.load(checkpoints[-1])
-        print(f"resuming {folder} after iteration {trainer.iteration}")
-        for line in recipe.changes(read_json(folder / "recipe.json"), values):
-            print(f"changed since: {line}")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "recipe.json", values)
-    print(f"training {values.run.name} on {', '.join(map(str, devices))}: {len(batches.records)} images of "
-          f"{head.num_classes} identities, run in {folder}")  # fmt: skip
-    began, before = time.perf_counter(), trainer.iteration
-    trainer.train()
-    summary = {
+    return Trainer(net, head, batches, devices, values.train, values.seed, folder, validate, quiet, processes)
+
+
+def summarise(values, data_folder, trainer) -> dict:
+    """summary.json of a run that has ended."""
+    records = trainer.batches.records
+    return {
         "recipe": values.run.name,
         "seed": values.seed,
         "iterations": trainer.iteration,
         "images_per_second": round(trainer.iteration * values.train.batch_size / max(trainer.seconds, 1e-9), 3),
         "seconds": round(trainer.seconds, 1),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "skipped_records": batches.skipped,
+        "skipped_records": trainer.batches.skipped,
         "verification": trainer.verification,
         "best": trainer.best,
-        "data": {"path": str(data_folder), "images": len(batches.records), "identities": head.num_classes},
+        "data": {"path": str(data_folder), "images": len(records), "identities": records.num_identities},
         "date": time.strftime("%Y-%m-%d"),
-        "environment": environment(devices),
+        "environment": environment(trainer.contexts),
     }
-    write_json(folder / "summary.json", summary)
-    report = write_report(folder)
-    for name, result in trainer.verification.items():
-        print(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")
-    print(f"{trainer.iteration - before} iterations in {time.perf_counter() - began:.0f} s, "
-          f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB")  # fmt: skip
-    print(f"report: {report}")
-    return summary
 
 
 def find_data(path) -> Path:
@@ -120,7 +147,7 @@ def find_data(path) -> Path:
     )
 
 
-def open_batches(values, data_folder):
+def open_batches(values, data_folder, processes):
     from ..data import Augment, Batches, FaceRecords
 
     return Batches(
@@ -130,6 +157,7 @@ def open_batches(values, data_folder):
         augment=Augment(**values.data.augment),
         threads=values.data.threads,
         on_error=values.data.on_error,
+        part=(processes.rank, processes.size),
     )
 
 

@@ -14,7 +14,9 @@ def shard_ranges(num_classes: int, shards: int) -> list[tuple[int, int]]:
     if shards < 1:
         raise ValueError(f"shards must be at least 1, not {shards}")
     if num_classes < shards:
-        raise ValueError(f"{num_classes} identities cannot be split over {shards} shards; use at most {num_classes} contexts")
+        raise ValueError(
+            f"{num_classes} identities cannot be split over {shards} shards; use at most {num_classes} contexts"
+        )
     size, extra = divmod(num_classes, shards)
     starts = [i * size + min(i, extra) for i in range(shards + 1)]
     return list(zip(starts, starts[1:]))

@@ -33,13 +33,17 @@ class TrainingLog:
             those iterations are done again.
         iterations: iterations of the whole run.
         quiet: no progress bar.
+        silent: write and show nothing (the processes other than the first).
         tensorboard: write events under run_folder/tensorboard too.
 
     Raises:
         UserError: TensorBoard was asked for and its package is missing.
     """
 
-    def __init__(self, run_folder, start, iterations, quiet=False, tensorboard=False):
+    def __init__(self, run_folder, start, iterations, quiet=False, tensorboard=False, silent=False):
+        self._silent = silent
+        if silent:
+            return
         run_folder = Path(run_folder)
         path = run_folder / "metrics.jsonl"
         kept = [record for record in read_metrics(path) if record["iteration"] <= start]
@@ -54,6 +58,8 @@ class TrainingLog:
 
     def progress(self, images_per_second, loss, accuracy, lr):
         """Advance the bar by one iteration."""
+        if self._silent:
+            return
         self._bar.set_postfix_str(
             f"{images_per_second:.1f} images/s, loss {loss:.3f}, accuracy {accuracy:.1%}, lr {lr:g}", refresh=False
         )
@@ -61,6 +67,8 @@ class TrainingLog:
 
     def write(self, record: dict):
         """Append one line; numbers go to TensorBoard too."""
+        if self._silent:
+            return
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         if self._events:
@@ -69,9 +77,12 @@ class TrainingLog:
 
     def say(self, text):
         """Print a line without breaking the bar."""
-        tqdm.write(text)
+        if not self._silent:
+            tqdm.write(text)
 
     def close(self):
+        if self._silent:
+            return
         self._bar.close()
         self._file.close()
         if self._events:

@@ -6,6 +6,8 @@ import re
 
 import mxnet as mx
 
+from ..parallel.processes import Processes
+
 
 class ReplicaSGD:
     """Momentum SGD of a network that is initialised on several contexts.
@@ -19,10 +21,22 @@ class ReplicaSGD:
         momentum, weight_decay: as in MXNet's SGD: mom = momentum mom - lr (grad + wd w); w += mom.
         lr_multipliers, wd_multipliers: {regular expression of a parameter's structural name: factor}.
         loss_scale: gradients arrive this many times too large (float16); float32 master weights are kept then.
+        processes: those that train together; gradients are summed over all of them.
     """
 
-    def __init__(self, net, contexts, momentum, weight_decay, lr_multipliers=None, wd_multipliers=None, loss_scale=1.0):
+    def __init__(
+        self,
+        net,
+        contexts,
+        momentum,
+        weight_decay,
+        lr_multipliers=None,
+        wd_multipliers=None,
+        loss_scale=1.0,
+        processes=None,
+    ):
         self.contexts = list(contexts)
+        self.processes = processes or Processes()
         named = {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"}
         self.names = list(named)
         self.parameters = list(named.values())
@@ -48,11 +62,17 @@ class ReplicaSGD:
                 self._kvstore.init(i, parameter.data(self.contexts[0]))
 
     def reduce(self):
-        """Sum the gradients over the devices; each then holds the sum."""
+        """Sum the gradients over the devices of all processes; each then holds the sum."""
         if self._kvstore is not None:
             for i, parameter in enumerate(self.parameters):
                 gradients = parameter.list_grad()
                 self._kvstore.pushpull(i, gradients, out=gradients, priority=-i)
+        if self.processes.size > 1:
+            first = [parameter.grad(self.contexts[0]) for parameter in self.parameters]
+            self.processes.allreduce(first, "backbone")
+            for context in self.contexts[1:]:
+                for parameter, total in zip(self.parameters, first):
+                    total.copyto(parameter.grad(context))
 
     def finite(self) -> bool:
         """Whether the (reduced) gradients hold neither NaN nor infinity."""

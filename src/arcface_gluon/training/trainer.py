@@ -6,12 +6,14 @@ import math
 import signal
 import time
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import mxnet as mx
 from mxnet import autograd
 
 from ..errors import UserError
+from ..parallel.processes import Processes
 from .checkpoint import STATE, load_checkpoint, save_checkpoint
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
@@ -36,9 +38,14 @@ class Trainer:
         run_folder: where checkpoints and metrics go.
         validate: callable without arguments giving {set: {"accuracy": …, …}}, or None.
         quiet: no progress bar.
+        processes: those that train together (parallel.processes); each has its devices, its part of every batch and
+            its shards, and process 0 validates, logs and writes what is common.
     """
 
-    def __init__(self, net, head, batches, contexts, settings, seed, run_folder, validate=None, quiet=False):
+    def __init__(
+        self, net, head, batches, contexts, settings, seed, run_folder, validate=None, quiet=False, processes=None
+    ):
+        self.processes = processes or Processes()
         self.net, self.head, self.batches = net, head, batches
         self.contexts, self.settings, self.seed = list(contexts), settings, seed
         self.run_folder, self.validate, self.quiet = Path(run_folder), validate, quiet
@@ -52,7 +59,9 @@ class Trainer:
             settings.lr_multipliers,
             settings.wd_multipliers,
             self.loss_scale,
+            self.processes,
         )
+        self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
         self.head_lr_multiplier = float(settings.lr_multipliers.get("head", 1.0))
         self.head_wd_multiplier = float(settings.wd_multipliers.get("head", 1.0))
         self.iteration = 0  # iterations done
@@ -69,7 +78,14 @@ class Trainer:
             Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
         """
         settings = self.settings
-        log = TrainingLog(self.run_folder, self.iteration, settings.iterations, self.quiet, settings.tensorboard)
+        log = TrainingLog(
+            self.run_folder,
+            self.iteration,
+            settings.iterations,
+            self.quiet,
+            settings.tensorboard,
+            self.processes.rank > 0,
+        )
         try:
             with Interrupts() as interrupts, closing(self.batches.iterate(self.iteration)) as stream:
                 self._loop(stream, interrupts, log)
@@ -93,7 +109,7 @@ class Trainer:
             last = self.iteration == settings.iterations
             if last or self.iteration % settings.log_every == 0:
                 log.write({"iteration": self.iteration, "epoch": round(batch.epoch, 4), **meter.line(), "lr": lr})
-            stopping = interrupts.received
+            stopping = self.processes.any(interrupts.received or 0)
             if self.validate and not stopping and (last or self.iteration % settings.validate_every == 0):
                 self._validate(log)
             if last or stopping or self.iteration % settings.checkpoint_every == 0:
@@ -104,7 +120,7 @@ class Trainer:
 
     def _step(self, batch, lr):
         """One iteration; gives (mean loss, accuracy) of the global batch."""
-        for i, context in enumerate(self.contexts):
+        for i, context in enumerate(self.contexts, self.first_device):
             # MXNet's random state cannot be saved; one that depends on the iteration alone need not be.
             mx.random.seed((self.seed * 1_000_003 + self.iteration * 1_009 + i) & 0x7FFFFFFF, ctx=context)
         images, labels = batch.split(self.contexts)
@@ -147,7 +163,7 @@ class Trainer:
         Each device keeps statistics of its own part of the batches otherwise, as in the paper.
         """
         own = {name: [a.copy() for a in arrays] for name, arrays in self._statistics().items()}
-        for name, average in _averages(own).items():
+        for name, average in self._averages(own).items():
             self._write_statistics(name, [average] * len(self.contexts))
         try:
             yield
@@ -162,13 +178,24 @@ class Trainer:
         parameters = self.net._collect_params_with_prefix()
         return {name: p.list_data() for name, p in parameters.items() if p.grad_req == "null"}
 
+    def _averages(self, statistics):
+        """{name: one array a device} → {name: their mean over the devices of all processes, on the CPU}."""
+        on_cpu = {name: [array.as_in_context(mx.cpu()) for array in arrays] for name, arrays in statistics.items()}
+        means = {name: mx.nd.mean(mx.nd.stack(*arrays), axis=0) for name, arrays in on_cpu.items()}
+        if self.processes.size > 1:
+            self.processes.allreduce(list(means.values()), "statistics")
+            means = {name: total / self.processes.size for name, total in means.items()}
+        return means
+
     def _write_statistics(self, name, values):
         for array, value in zip(self.net._collect_params_with_prefix()[name].list_data(), values):
             value.copyto(array)
 
     def _validate(self, log):
         with self.averaged_statistics():
-            self.verification = self.validate()
+            if self.processes.rank == 0:
+                self.verification = self.validate()
+            self.processes.barrier()
         if self.verification:
             accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
             if self.best is None or accuracy > self.best["accuracy"]:
@@ -184,26 +211,32 @@ class Trainer:
         if not all_finite(list(first.values())):
             raise UserError(f"a parameter is no longer finite at iteration {self.iteration}; {self._last_good()}")
         statistics = self._statistics()
-        averages = _averages(statistics)
+        averages = self._averages(statistics)
         arrays = {
-            "backbone.params": {n: averages.get(n, a).astype("float32", copy=False) for n, a in first.items()},
-            "devices.params": {f"{i}:{n}": a for n, v in statistics.items() for i, a in enumerate(v)},
-            "momentum.params": self.optimizer.state(),
+            f"devices-{self.processes.rank:02d}.params": {
+                f"{i}:{name}": array
+                for name, values in statistics.items()
+                for i, array in enumerate(values, self.first_device)
+            }
         }
+        if self.processes.rank == 0:
+            arrays["backbone.params"] = {n: averages.get(n, a).astype("float32", copy=False) for n, a in first.items()}
+            arrays["momentum.params"] = self.optimizer.state()
         for start, _, values in self.head.shards():
             arrays[f"head-{start:08d}.params"] = values
         state = {
             "iteration": self.iteration,
             "seconds": round(self.seconds, 3),
             "num_classes": self.head.num_classes,
-            "contexts": len(self.contexts),
+            "devices": self.processes.size * len(self.contexts),
             "first_loss": self.first_loss,
             "verification": self.verification,
             "best": self.best,
         }
         best = self.best and self.best["iteration"]
         documents = {"network.json": self.net.spec, STATE: state}
-        return save_checkpoint(self.run_folder, self.iteration, arrays, documents, self.settings.keep, best)
+        keep = self.settings.keep
+        return save_checkpoint(self.run_folder, self.iteration, arrays, documents, keep, best, self.processes)
 
     def load(self, folder):
         """Go on from a checkpoint, made with any number of devices.
@@ -229,22 +262,17 @@ class Trainer:
                     f"{folder} is of another network: {name} {found}; resume with the recipe it was made with"
                 )
             parameter.set_data(saved[name].astype(parameter.dtype))
-        if state["contexts"] == len(self.contexts):
-            for key, value in arrays["devices.params"].items():
+        if state["devices"] == self.processes.size * len(self.contexts):
+            for key, value in chain.from_iterable(v.items() for n, v in arrays.items() if n.startswith("devices-")):
                 index, name = key.split(":", 1)
-                value.copyto(parameters[name].data(self.contexts[int(index)]))
+                if 0 <= int(index) - self.first_device < len(self.contexts):
+                    value.copyto(parameters[name].data(self.contexts[int(index) - self.first_device]))
         self.optimizer.load_state(arrays["momentum.params"])
         for name, values in arrays.items():
             if name.startswith("head-"):
                 self.head.load_rows(int(name[5:13]), values)
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
-
-
-def _averages(statistics):
-    """{name: one array a device} → {name: their mean, on the CPU}."""
-    on_cpu = {name: [array.as_in_context(mx.cpu()) for array in arrays] for name, arrays in statistics.items()}
-    return {name: mx.nd.mean(mx.nd.stack(*arrays), axis=0) for name, arrays in on_cpu.items()}
 
 
 class _Meter:
