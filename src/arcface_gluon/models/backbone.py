@@ -62,6 +62,10 @@ class Backbone(HybridBlock):
         """As gluon's, with the reference's initialisers by default (`reference_init`)."""
         super().initialize(init or reference_init(), ctx, verbose, force_reinit)
 
+    def hybridize(self, active=True, static_alloc=True, static_shape=True, **options):
+        """As gluon's, with the fastest settings by default; they hold for several contexts and changing batches."""
+        super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape, **options)
+
     def cast(self, dtype):
         super().cast(dtype)
         self._dtype = np.dtype(dtype).name

@@ -22,12 +22,11 @@ def reference_init():
 class PReLU(HybridBlock):
     """x where x > 0, else alpha * x, with one slope `alpha` (channels,) a channel, starting at 0.25.
 
-    Two forms with equal values and gradients. `native` is MXNet's operator. The other is
-    (1 + alpha)/2 * x + (1 - alpha)/2 * |x| from oneDNN operators: |x| is a leaky unit of slope -1, and the two scales
-    are depthwise 1x1 convolutions. On CPU the native backward takes nearly half of a training step. The backbones
-    choose by the device of their input; see `Backbone`.
+    Two forms with equal values and gradients. `native` is MXNet's operator, whose backward takes nearly half of a
+    training step on CPU. The other is alpha * x + (1 - alpha) * relu(x) with the two scales as depthwise 1x1
+    convolutions, which oneDNN runs in its own layout. The backbones choose by the device of their input (`Backbone`).
 
-    Shape: (B, channels, ...) -> the same.
+    Shape: (B, channels, H, W) -> the same.
     """
 
     def __init__(self, channels, prefix=None):
@@ -39,25 +38,22 @@ class PReLU(HybridBlock):
     def hybrid_forward(self, F, x, alpha):
         if self.native:
             return F.LeakyReLU(x, alpha, act_type="prelu", name="fwd")
-        half = F.reshape(alpha * 0.5, shape=(-1, 1, 1, 1))
+        scale = F.reshape(alpha, shape=(-1, 1, 1, 1))
         depthwise = {"num_filter": self._channels, "num_group": self._channels, "kernel": (1, 1), "no_bias": True}
-        magnitude = F.LeakyReLU(x, act_type="leaky", slope=-1.0)
-        return F.Convolution(x, 0.5 + half, **depthwise) + F.Convolution(magnitude, 0.5 - half, **depthwise)
+        return F.Convolution(x, scale, **depthwise) + F.Convolution(F.relu(x), 1 - scale, **depthwise)
 
 
-def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, prefix):
-    """Square convolution with the padding that keeps the size at stride 1."""
+def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, padding=None, prefix):
+    """Square convolution, with the padding that keeps the size at stride 1 unless another is given."""
     return nn.Conv2D(
-        channels, kernel, strides=stride, padding=kernel // 2, groups=groups, use_bias=use_bias,
-        in_channels=in_channels, prefix=prefix,
+        channels, kernel, strides=stride, padding=kernel // 2 if padding is None else padding, groups=groups,
+        use_bias=use_bias, in_channels=in_channels, prefix=prefix,
     )  # fmt: skip
 
 
-def batch_norm(channels, *, scale=True, prefix):
+def batch_norm(channels, *, epsilon=BN_EPSILON, scale=True, prefix):
     """BatchNorm with the reference's constants. `scale=False` holds gamma at 1 (the reference's fix_gamma)."""
-    return nn.BatchNorm(
-        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, scale=scale, in_channels=channels, prefix=prefix
-    )
+    return nn.BatchNorm(epsilon=epsilon, momentum=BN_MOMENTUM, scale=scale, in_channels=channels, prefix=prefix)
 
 
 class SqueezeExcitation(HybridBlock):

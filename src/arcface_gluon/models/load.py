@@ -75,19 +75,19 @@ def export_model(net: Backbone, prefix):
     arrays = {}
     for name, value in parameter_values(net).items():
         name = reference_name(name)
-        arrays[("aux:" if name in auxiliary else "arg:") + name] = value.astype(np.float32)
+        arrays[("aux:" if name in auxiliary else "arg:") + name] = value
     write_params(f"{prefix}-0000.params", arrays)
     with atomic_write(f"{prefix}-symbol.json", "w") as file:
         file.write(symbol.tojson())
 
 
 def parameter_values(net):
-    """Structural name -> NumPy array, the mean over the devices (BatchNorm's statistics differ between them)."""
+    """Structural name -> float32 array, the mean over the devices (whose BatchNorm statistics differ)."""
     values = {}
     for name, parameter in net._collect_params_with_prefix().items():
         copies = [copy.asnumpy() for copy in parameter.list_data()]
         # Summed in float64, so that the mean of equal copies is that copy to the last bit.
-        values[name] = np.mean(copies, axis=0, dtype=np.float64).astype(copies[0].dtype)
+        values[name] = np.mean(copies, axis=0, dtype=np.float64).astype(np.float32)
     return values
 
 
@@ -103,13 +103,21 @@ def load_parameters(net, values, source, contexts=None):
     Raises:
         UserError: a parameter is missing, left over, or of another shape: the first is named with the likely reason.
     """
-    parameters = net._collect_params_with_prefix()
-    problem = _mismatch({name: p.shape for name, p in parameters.items()}, {k: v.shape for k, v in values.items()})
+    _check(net, values, source, str)
+    _assign(net, values, contexts)
+
+
+def _check(net, values, source, naming):
+    wanted = {naming(name): p.shape for name, p in net._collect_params_with_prefix().items()}
+    problem = _mismatch(wanted, {name: value.shape for name, value in values.items()})
     if problem:
         raise UserError(f"{source} does not fit the network: {problem}")
+
+
+def _assign(net, values, contexts):
     if contexts is not None:
         net.initialize(mx.init.Zero(), ctx=contexts)
-    for name, parameter in parameters.items():
+    for name, parameter in net._collect_params_with_prefix().items():
         parameter.set_data(mx.nd.array(values[name], dtype=values[name].dtype))
 
 
@@ -128,12 +136,13 @@ def _mismatch(wanted, found):
 
 
 def _reason_names(wanted, found):
+    wanted, found = set(wanted), set(found)
     deep, have = units_of(wanted), units_of(found)
-    if not set(wanted) & set(found):
+    if not wanted & found:
         return "; it holds another kind of network"
     if deep != have:
         return f"; its stages have {have} units, the network's {deep}: choose the network of that depth"
-    if any(".se." in name for name in wanted) != any(".se." in name for name in found):
+    if any(re.search("[._]se[._]", name) for name in wanted ^ found):
         return "; one of the two has squeeze-and-excitation: set the option se"
     return "; the options of the network (output, se) must be those it was trained with"
 
@@ -198,33 +207,36 @@ def _exported_files(path):
 
 
 def _load_exported(symbol_file, params_file, devices):
-    symbol = _read_symbol(symbol_file)
+    symbol, cut_off = _read_symbol(symbol_file)
     values = {re.sub(r"^(arg|aux):", "", name): value for name, value in read_params(params_file).items()}
+    values = {name: value for name, value in values.items() if name not in cut_off}
     net = recognise(symbol, {name: value.shape for name, value in values.items()})
     if net is None:
         return SymbolNetwork(symbol, values, params_file, devices)
-    structural = {reference_name(name): name for name in net._collect_params_with_prefix()}
-    # The reference's last gamma is fixed at 1 whatever its file holds.
-    if "fc1_gamma" in values and "fc1.beta" in structural.values():
-        values["fc1_gamma"] = np.ones_like(values["fc1_gamma"])
-    load_parameters(net, {structural.get(k, k): v for k, v in values.items()}, params_file, devices)
+    _check(net, values, params_file, reference_name)
+    values = {name: values[reference_name(name)] for name in net._collect_params_with_prefix()}
+    if "fc1.gamma" in values:
+        values["fc1.gamma"] = np.ones_like(values["fc1.gamma"])  # fixed in the reference, whatever its file holds
+    _assign(net, values, devices)
     return net
 
 
 def _read_symbol(path):
+    """(symbol up to the embedding, names of parameters only needed after it)."""
     read_json(path)  # MXNet's parser says less of what is wrong
     try:
-        symbol = mx.sym.load(str(path))
+        whole = mx.sym.load(str(path))
     except mx.MXNetError as error:
         raise UserError(f"MXNet cannot read {path} as a network: {str(error).strip().splitlines()[-1]}") from error
-    outputs = symbol.get_internals().list_outputs()
+    outputs = whole.get_internals().list_outputs()
     if "data" not in outputs:
         raise UserError(f"{path}: the network has no input named data")
-    if OUTPUT_NODE in outputs:
-        return symbol.get_internals()[OUTPUT_NODE]
-    if len(symbol.list_outputs()) != 1:
-        raise UserError(f"{path}: the network has no output {OUTPUT_NODE} and several others; keep the embedding only")
-    return symbol
+    if OUTPUT_NODE not in outputs:
+        if len(whole.list_outputs()) != 1:
+            raise UserError(f"{path}: the network has no output {OUTPUT_NODE} and several others; keep only one")
+        return whole, set()
+    symbol = whole.get_internals()[OUTPUT_NODE]
+    return symbol, set(whole.list_inputs()) - set(symbol.list_inputs())
 
 
 class SymbolNetwork(HybridBlock):
@@ -240,15 +252,14 @@ class SymbolNetwork(HybridBlock):
         super().__init__(prefix="")
         self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
         parameters = self.body.collect_params()
-        missing = [name for name in parameters if name not in values]
-        if missing:
-            raise UserError(f"{source} does not fit its symbol: it lacks {missing[0]} and {len(missing) - 1} more")
-        used = {name: values[name] for name in parameters}
+        problem = _mismatch(dict.fromkeys(parameters), dict.fromkeys(values))
+        if problem:
+            raise UserError(f"{source} does not fit its symbol: {problem}")
         try:
-            symbol.infer_shape_partial(**{name: value.shape for name, value in used.items()})
+            symbol.infer_shape_partial(**{name: value.shape for name, value in values.items()})
         except mx.MXNetError as error:
             raise UserError(f"{source} does not fit its symbol: {str(error).strip().splitlines()[-1]}") from error
-        parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in used.items()}, contexts)
+        parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in values.items()}, contexts)
 
     def hybrid_forward(self, F, x):
         return self.body(F.cast(x, dtype="float32"))

@@ -14,7 +14,7 @@ import mxnet as mx
 
 from ..errors import UserError
 from .backbone import Backbone
-from .iresnet import OUTPUTS, UNITS
+from .iresnet import CHANNELS, OUTPUTS, UNITS
 from .registry import get_model
 
 SPEC_ATTRIBUTE = "__arcface_gluon__"  # on the data node of our exports; other tools ignore it
@@ -94,23 +94,33 @@ def _spec_from_attribute(symbol):
 
 
 def _spec_from_names(shapes):
+    if "conv_6dw7_7_conv2d_weight" in shapes and "pre_fc1_bias" in shapes:
+        return _mobilefacenet_spec(shapes)
     units = units_of(shapes)
     head = "pre_fc1_weight" if "pre_fc1_weight" in shapes else "fc1_weight"
-    if len(units) != 4 or head not in shapes or "stage4_unit1_conv2_weight" not in shapes:
+    if len(units) != 4 or len(shapes.get(head, ())) != 2 or "stage4_unit1_bn2_gamma" not in shapes:
         return None
     embedding_size, inputs = shapes[head]
-    channels = shapes["stage4_unit1_conv2_weight"][0]
-    shape = ("bn1_gamma" in shapes, head == "pre_fc1_weight")
-    output = next(letter for letter, (before, _, after) in OUTPUTS.items() if (before, after) == shape)
+    channels = shapes["stage4_unit1_bn2_gamma"][0]
+    around = ("bn1_gamma" in shapes, head == "pre_fc1_weight")
+    output = next(letter for letter, (before, _, after) in OUTPUTS.items() if (before, after) == around)
     options = {
         "units": units,
-        "width": channels / 512,
+        "width": channels / CHANNELS[-1],
         "se": "stage1_unit1_se_conv1_weight" in shapes,
         "output": output,
         "input_size": 16 * round((inputs / channels) ** 0.5),
     }
     depth = next((depth for depth, known in UNITS.items() if list(known) == units), 50)
     return {"name": f"r{depth}", "embedding_size": embedding_size, "options": options}
+
+
+def _mobilefacenet_spec(shapes):
+    counts = []
+    for stage in (2, 3, 4, 5):
+        numbers = [int(m.group(1)) for m in (re.match(rf"res_{stage}_block(\d+)_", name) for name in shapes) if m]
+        counts.append(max(numbers, default=0) + 1)
+    return {"name": "mobilefacenet", "embedding_size": shapes["pre_fc1_bias"][0], "options": {"blocks": counts}}
 
 
 def units_of(names):

@@ -6,21 +6,27 @@ import difflib
 
 from ..errors import UserError
 from .iresnet import OUTPUTS, UNITS, IResNet
+from .mobilefacenet import MobileFaceNet
 
 _IRESNET_OPTIONS = {"units": None, "width": 1.0, "se": False, "output": "E", "dropout": 0.4, "input_size": 112}
 
 # name -> (class, its options with their defaults)
 _NETWORKS = {f"r{depth}": (IResNet, {**_IRESNET_OPTIONS, "units": units}) for depth, units in UNITS.items()}
+_NETWORKS["mobilefacenet"] = (MobileFaceNet, {"blocks": (1, 4, 6, 2)})
 
 
 def _positive(value):
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _four_counts(value):
+    return isinstance(value, (list, tuple)) and len(value) == 4 and all(_positive(n) and n <= 100 for n in value)
+
+
 # option -> (test, what it must be)
 _CHECKS = {
-    "units": (lambda v: isinstance(v, (list, tuple)) and len(v) == 4 and all(_positive(n) and n <= 100 for n in v),
-              "four counts, 1 to 100"),
+    "units": (_four_counts, "four counts, 1 to 100"),
+    "blocks": (_four_counts, "four counts, 1 to 100"),
     "width": (lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v <= 16, "above 0"),
     "se": (lambda v: isinstance(v, bool), "True or False"),
     "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),
@@ -41,10 +47,11 @@ def get_model(name, embedding_size=512, options=None, **more):
     `get_model(**net.spec)` builds the same network again.
 
     Args:
-        name: r18, r34, r50, r100, r152, r200 (IResNet).
+        name: r18, r34, r50, r100, r152, r200 (IResNet) or mobilefacenet.
         embedding_size: d.
         options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
             `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `input_size`.
+            MobileFaceNet: `blocks` (counts of its four stages).
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.
