@@ -38,9 +38,11 @@ case ",$extras," in *,horovod,*)
     command -v g++ >/dev/null || { echo "make: Horovod is built from source: install g++ (Debian and Ubuntu: apt-get install g++)" >&2; exit 2; }
     echo "building Horovod (a few minutes)"
     $pip install -q -c constraints.txt cmake cloudpickle psutil pyyaml packaging cffi
-    # The build asks MXNet for its paths, in a process that knows nothing of us: scripts/horovod_build gives that
-    # process the NumPy names which MXNet needs.
-    env PATH="$PWD/$venv/bin:$PATH" PYTHONPATH="$PWD/scripts/horovod_build" \
+    # Horovod's build and horovodrun import MXNet without knowing of us; in this environment every Python process
+    # starts by giving NumPy the names that MXNet needs.
+    site=$("$venv/bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+    echo "import arcface_gluon" > "$site/arcface_gluon_names.pth"
+    env PATH="$PWD/$venv/bin:$PATH" \
         HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
         HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 ${HOROVOD_GPU_OPERATIONS:+HOROVOD_GPU_OPERATIONS=$HOROVOD_GPU_OPERATIONS} \
         $PWD/$pip install -q -c constraints.txt --no-build-isolation --no-cache-dir "horovod==0.28.1"

@@ -1,0 +1,61 @@
+"""What travels in a step of the head when its shards lie on several processes."""
+
+from __future__ import annotations
+
+import mxnet as mx
+import numpy as np
+
+from .collectives import ContextGroup
+
+
+class ProcessGroup(ContextGroup):
+    """The devices of all processes, one shard each; this process holds those of its own.
+
+    Shards and slices of the batch are numbered through: all of process 0's devices, then those of process 1 … What
+    crosses the network for a global batch of B: features (B, d) once to every process, four numbers a sample, and the
+    sum of the features' gradients (B, d).
+
+    Args:
+        contexts: this process's devices; every process must have as many.
+        processes: parallel.processes.Processes.
+    """
+
+    def __init__(self, contexts, processes):
+        super().__init__(contexts)
+        self.shards = processes.size * len(self.contexts)
+        self.first = processes.rank * len(self.contexts)
+        self._processes = processes
+
+    def gather(self, parts):
+        local = np.concatenate([part.asnumpy() for part in parts])
+        features = mx.nd.array(self._processes.allgather(local, "features"), ctx=mx.cpu(), dtype=local.dtype)
+        return [self._copy(features, context) for context in self.contexts]
+
+    def gather_labels(self, parts):
+        local = super().gather_labels(parts)
+        counts = self._processes.allgather(np.array([len(local)], np.float64), "batch").astype(np.int64)
+        self._start = int(counts[: self._processes.rank].sum())  # of this process's slice in the global batch
+        # Horovod has no int64 for MXNet; float64 holds every label exactly.
+        return self._processes.allgather(local.astype(np.float64), "labels")
+
+    def log_sum_exp(self, parts):
+        return np.logaddexp.reduce(self._rows(super().log_sum_exp(parts), "log_sum_exp"), axis=0)
+
+    def maximum(self, parts):
+        return self._rows(super().maximum(parts), "maximum").max(axis=0)
+
+    def collect(self, indices, parts, length):
+        # Each sample's class is on one shard only; the other processes have a zero there.
+        return self._rows(super().collect(indices, parts, length), "collect").sum(axis=0)
+
+    def reduce_scatter(self, parts, sizes):
+        local = super().reduce_scatter(parts, [parts[0].shape[0]])[0].as_in_context(mx.cpu())
+        self._processes.allreduce([local], "pulls")
+        stops = self._start + np.cumsum(sizes)
+        return [
+            self._copy(local[stop - size : stop], context) for context, stop, size in zip(self.contexts, stops, sizes)
+        ]
+
+    def _rows(self, values, name):
+        """One (B,) array a process, stacked in the order of the ranks."""
+        return self._processes.allgather(np.asarray(values, np.float64)[None], name)
