@@ -192,3 +192,21 @@ def test_wrong_arguments(records):
     for wrong in ({"part": (2, 2)}, {"part": (0, 5)}, {"seed": -1}, {"prefetch": 0}):
         with pytest.raises(ValueError, match="out of range"):
             Batches(records, 4, **wrong)
+
+
+def test_batches_of_identities_resume_and_divide_over_processes(records):
+    options = {"seed": 4, "images_per_identity": 4}
+    whole = take(Batches(records, 12, **options), 0, 9)
+    for batch in whole:
+        groups = batch.labels.reshape(3, 4)
+        assert (groups == groups[:, :1]).all() and len(np.unique(groups)) == 3
+        assert batch.labels.tolist() == [n // 5 for n in numbers(batch)]
+    resumed = take(Batches(records, 12, threads=1, **options), 5, 4)
+    assert [numbers(batch) for batch in resumed] == [numbers(batch) for batch in whole[5:]]
+    parts = [take(Batches(records, 12, part=(rank, 2), **options), 5, 1)[0] for rank in range(2)]
+    assert numbers(parts[0]) + numbers(parts[1]) == numbers(whole[5])
+
+
+def test_impossible_batches_of_identities_are_refused(records):
+    with pytest.raises(UserError, match="needs 12 identities, the set has 10"):
+        Batches(records, 24, images_per_identity=2)

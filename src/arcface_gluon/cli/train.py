@@ -158,6 +158,7 @@ def open_batches(values, data_folder, processes):
         threads=values.data.threads,
         on_error=values.data.on_error,
         part=(processes.rank, processes.size),
+        images_per_identity=values.data.images_per_identity,
     )
 
 

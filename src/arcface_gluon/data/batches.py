@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..parallel.shards import shard_ranges
 from ..runtime import physical_cores
 from .decode import decode_image
+from .identity_sampler import IdentityOrder
 from .transforms import Augment, random_draws
 
 _log = logging.getLogger(__name__)
@@ -81,17 +82,28 @@ class Batches:
         prefetch: batches that are made ahead.
         on_error: "skip" or "stop".
         part: (rank, of): this process makes the slice `rank` of `of` near-equal slices of each batch.
+        images_per_identity: K > 0: not all images in random order, but batches of batch_size / K identities with K
+            images each; see `IdentityOrder`, whose rounds then take the place of the permutations.
 
     Attributes:
         skipped: images replaced so far, in the batches handed out.
 
     Raises:
-        UserError: on_error is neither.
+        UserError: on_error is neither, or batches with K images an identity cannot be made.
         ValueError: another argument is out of range.
     """
 
     def __init__(
-        self, records, batch_size, seed=0, augment=None, threads=None, prefetch=4, on_error="skip", part=(0, 1)
+        self,
+        records,
+        batch_size,
+        seed=0,
+        augment=None,
+        threads=None,
+        prefetch=4,
+        on_error="skip",
+        part=(0, 1),
+        images_per_identity=0,
     ):
         if on_error not in ("skip", "stop"):
             raise UserError(f"data.on_error={on_error}: must be skip or stop")
@@ -106,7 +118,11 @@ class Batches:
         self._prefetch = prefetch
         self._stop_on_error = on_error == "stop"
         self._start, self._stop = shard_ranges(batch_size, part[1])[part[0]]
-        self._order = lru_cache(maxsize=2)(self._make_order)
+        order, self._round = self._make_order, len(records)
+        if images_per_identity:
+            order = IdentityOrder(records.labels(), batch_size, images_per_identity, seed)
+            self._round = len(order)
+        self._order = lru_cache(maxsize=2)(order)
         self._scratch = threading.local()
         self._named = set()
         self._lock = threading.Lock()
@@ -147,7 +163,7 @@ class Batches:
         first, count = iteration * self.batch_size + self._start, len(planes)
         draws = random_draws(self._seed, first, count)
         labels = np.empty(count, np.int32)
-        self._order((first + count - 1) // len(self.records))  # made once, here, before several threads ask for it
+        self._order((first + count - 1) // self._round)  # made once, here, before several threads ask for it
         # Parts small enough that all threads work on the batch needed next, large enough that queueing costs little.
         step = max(8, count // (4 * self._threads))
         parts = [
@@ -172,8 +188,8 @@ class Batches:
 
     def _readable(self, place, scratch):
         """Image and label at a place of the stream, or of the first readable one after it; and how many were not."""
-        epoch, offset = divmod(place, len(self.records))
-        order = self._order(epoch)
+        number, offset = divmod(place, self._round)
+        order = self._order(number)
         for skips in range(min(len(order), _MAX_SKIPS)):
             index = int(order[(offset + skips) % len(order)])
             try:
