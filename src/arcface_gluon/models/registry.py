@@ -8,7 +8,15 @@ from ..errors import UserError
 from .iresnet import OUTPUTS, UNITS, IResNet
 from .mobilefacenet import MobileFaceNet
 
-_IRESNET_OPTIONS = {"units": None, "width": 1.0, "se": False, "output": "E", "dropout": 0.4, "input_size": 112}
+_IRESNET_OPTIONS = {
+    "units": None,
+    "width": 1.0,
+    "se": False,
+    "output": "E",
+    "dropout": 0.4,
+    "input_size": 112,
+    "stem_stride": 1,
+}
 
 # name -> (class, its options with their defaults)
 _NETWORKS = {f"r{depth}": (IResNet, {**_IRESNET_OPTIONS, "units": units}) for depth, units in UNITS.items()}
@@ -31,6 +39,7 @@ _CHECKS = {
     "se": (lambda v: isinstance(v, bool), "True or False"),
     "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),
     "dropout": (lambda v: isinstance(v, (int, float)) and 0 <= v < 1, "in [0, 1)"),
+    "stem_stride": (lambda v: v in (1, 2), "1 or 2"),
     "input_size": (lambda v: _positive(v) and v >= 16, "a side of at least 16 pixels"),
 }
 
@@ -38,6 +47,17 @@ _CHECKS = {
 def model_names():
     """Names that `get_model` knows."""
     return list(_NETWORKS)
+
+
+def model_options(name):
+    """Options of a network with their defaults.
+
+    Raises:
+        UserError: unknown name; the nearest known one is named.
+    """
+    if name not in _NETWORKS:
+        raise UserError(f"unknown network {name!r}; {_nearest(name, _NETWORKS)}")
+    return dict(_NETWORKS[name][1])
 
 
 def get_model(name, embedding_size=512, options=None, **more):
@@ -56,9 +76,7 @@ def get_model(name, embedding_size=512, options=None, **more):
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.
     """
-    if name not in _NETWORKS:
-        raise UserError(f"unknown network {name!r}; {_nearest(name, _NETWORKS)}")
-    network, defaults = _NETWORKS[name]
+    defaults = model_options(name)
     chosen = {**defaults, **(options or {}), **more}
     for option, value in chosen.items():
         if option not in defaults:
@@ -69,7 +87,7 @@ def get_model(name, embedding_size=512, options=None, **more):
     if not _positive(embedding_size):
         raise UserError(f"{name}: embedding_size={embedding_size!r} must be a count above 0")
     spec = {"name": name, "embedding_size": embedding_size, "options": chosen}
-    return network(spec, embedding_size=embedding_size, **chosen)
+    return _NETWORKS[name][0](spec, embedding_size=embedding_size, **chosen)
 
 
 def _nearest(word, known):
