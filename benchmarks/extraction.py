@@ -1,4 +1,4 @@
-"""Rate of `arcface-gluon embed` beside the backbone's own inference in the same run: decoding must cost next to nothing.
+"""Rate of `arcface-gluon embed` beside the backbone's own inference: decoding must cost next to nothing.
 
 Image files (112x112 JPEGs of about 9 KB, in the page cache) to a .npy with its index, image and mirror image, against
 the same network on a batch that lies on the devices already. Rounds of both are interleaved, and the best of each
