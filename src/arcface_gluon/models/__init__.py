@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .layers import reference_init
-from .load import export_model, load_model, load_parameters, parameter_values, save_backbone
+from .load import export_model, load_model, load_parameters
 from .params_file import read_params, write_params
-from .registry import get_model, model_names
+from .registry import get_model, model_names, model_options
 
 __all__ = [
     "export_model",
@@ -13,9 +13,8 @@ __all__ = [
     "load_model",
     "load_parameters",
     "model_names",
-    "parameter_values",
+    "model_options",
     "read_params",
     "reference_init",
-    "save_backbone",
     "write_params",
 ]

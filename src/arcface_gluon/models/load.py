@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import re
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mxnet.gluon import HybridBlock, SymbolBlock
 
 from .. import runtime
 from ..errors import UserError
-from ..files import atomic_write, read_json
+from ..files import atomic_write, read_json, sha256
 from .backbone import Backbone
 from .params_file import read_params, write_params
 from .reference import export_symbol, recognise, reference_name, units_of
@@ -21,6 +20,7 @@ from .registry import get_model
 
 NETWORK_FILE = "network.json"
 PARAMETERS_FILE = "backbone.params"
+STATE_FILE = "state.json"
 OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 
 
@@ -29,9 +29,9 @@ def load_model(path, contexts=None):
 
     Args:
         path: a run folder (its last checkpoint: the best would be chosen on the verification sets), a checkpoint
-            folder, or an exported model: the prefix,
-            either of its files `prefix-symbol.json` and `prefix-0000.params`, or the folder of a single one. With
-            several epochs the last is taken unless the .params file is named.
+            folder, or an exported model: the prefix, either of its files `prefix-symbol.json` and
+            `prefix-0000.params`, or the folder of a single one. With several epochs the last is taken unless the
+            .params file is named.
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
 
     Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
@@ -52,14 +52,6 @@ def load_model(path, contexts=None):
     return net
 
 
-def save_backbone(net: Backbone, folder):
-    """Write network.json and backbone.params (structural names, mean over the devices) into a checkpoint folder."""
-    folder = Path(folder)
-    with atomic_write(folder / NETWORK_FILE, "w") as file:
-        json.dump(net.spec, file, indent=2)
-    write_params(folder / PARAMETERS_FILE, parameter_values(net))
-
-
 def export_model(net: Backbone, prefix):
     """Write `prefix-symbol.json` and `prefix-0000.params` as the reference does, for its tools and for `load_model`.
 
@@ -73,7 +65,7 @@ def export_model(net: Backbone, prefix):
     symbol = export_symbol(net)
     auxiliary = set(symbol.list_auxiliary_states())
     arrays = {}
-    for name, value in parameter_values(net).items():
+    for name, value in _parameter_values(net).items():
         name = reference_name(name)
         arrays[("aux:" if name in auxiliary else "arg:") + name] = value
     write_params(f"{prefix}-0000.params", arrays)
@@ -81,7 +73,7 @@ def export_model(net: Backbone, prefix):
         file.write(symbol.tojson())
 
 
-def parameter_values(net):
+def _parameter_values(net):
     """Structural name -> float32 array, the mean over the devices (whose BatchNorm statistics differ)."""
     values = {}
     for name, parameter in net._collect_params_with_prefix().items():
@@ -174,6 +166,7 @@ def _load_checkpoint(folder, devices):
     for name in (NETWORK_FILE, PARAMETERS_FILE):
         if not (folder / name).exists():
             raise UserError(f"{folder} is not a whole checkpoint: {name} is missing; choose another one")
+    _verify_checksums(folder)
     spec = read_json(folder / NETWORK_FILE)
     if not isinstance(spec, dict) or "name" not in spec:
         raise UserError(f"{folder / NETWORK_FILE} does not describe a network; choose another checkpoint")
@@ -183,6 +176,17 @@ def _load_checkpoint(folder, devices):
         raise UserError(f"{folder / NETWORK_FILE} does not describe a network ({error})") from error
     load_parameters(net, read_params(folder / PARAMETERS_FILE), folder / PARAMETERS_FILE, devices)
     return net
+
+
+def _verify_checksums(folder):
+    """Compare the two files with the checksums in state.json, where the trainer has written one."""
+    if not (folder / STATE_FILE).exists():
+        return
+    state = read_json(folder / STATE_FILE)
+    checksums = state.get("sha256") if isinstance(state, dict) else None
+    for name in (NETWORK_FILE, PARAMETERS_FILE):
+        if isinstance(checksums, dict) and checksums.get(name) != sha256(folder / name):
+            raise UserError(f"{folder / name} is damaged: its checksum is not that in {STATE_FILE}; choose another one")
 
 
 def _exported_files(path):
@@ -243,23 +247,28 @@ class SymbolNetwork(HybridBlock):
     """An exported network that is none of ours, run as its symbol stands. uint8 or floating images, float32 out.
 
     Raises:
-        UserError: parameters that the symbol needs are missing, or have other shapes.
+        UserError: parameters that the symbol needs are missing or left over; when called, images or parameters have
+            shapes that it cannot process.
     """
 
     spec = None
 
     def __init__(self, symbol, values, source, contexts):
         super().__init__(prefix="")
+        self._source = source
         self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
         parameters = self.body.collect_params()
         problem = _mismatch(dict.fromkeys(parameters), dict.fromkeys(values))
         if problem:
             raise UserError(f"{source} does not fit its symbol: {problem}")
-        try:
-            symbol.infer_shape_partial(**{name: value.shape for name, value in values.items()})
-        except mx.MXNetError as error:
-            raise UserError(f"{source} does not fit its symbol: {str(error).strip().splitlines()[-1]}") from error
         parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in values.items()}, contexts)
+
+    def forward(self, x, *args):
+        try:
+            return super().forward(x, *args)
+        except mx.MXNetError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"{self._source} cannot process images {_sides(x.shape)}: {reason}") from error
 
     def hybrid_forward(self, F, x):
         return self.body(F.cast(x, dtype="float32"))

@@ -70,8 +70,8 @@ def get_model(name, embedding_size=512, options=None, **more):
         name: r18, r34, r50, r100, r152, r200 (IResNet) or mobilefacenet.
         embedding_size: d.
         options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
-            `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `input_size`.
-            MobileFaceNet: `blocks` (counts of its four stages).
+            `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `input_size`,
+            `stem_stride`. MobileFaceNet: `blocks` (counts of its four stages).
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.
