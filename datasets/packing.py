@@ -1,0 +1,47 @@
+"""What the scripts of the verification sets share: their options, and what they say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from arcface_gluon.data.pair_lists import differences
+from arcface_gluon.data.pair_sets import pack
+from arcface_gluon.errors import UserError
+
+
+def command_line(text, readers, list_help, arguments=None) -> int:
+    """Read a pair list, pack its images, and say what differs from the whole set; gives the exit status.
+
+    Args:
+        text: the script's docstring; its first line describes the command.
+        readers: {set's name: function from the list's path to pairs}; each becomes <name>.bin.
+        list_help: what --list is.
+    """
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser.add_argument("--list", required=True, type=Path, help=list_help)
+    parser.add_argument("--images", required=True, type=Path, help="folder of the aligned 112x112 images")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for the .bin (default: this one)")
+    parser.add_argument(
+        "--skip-missing", action="store_true", help="leave out pairs of missing images and list those beside the .bin"
+    )
+    args = parser.parse_args(arguments)
+    try:
+        for name, read in readers.items():
+            path = args.out / f"{name}.bin"
+            packed = pack(read(args.list), args.images, path, args.skip_missing)
+            print(f"{path}: {len(packed.pairs):,} pairs, {sum(pair.same for pair in packed.pairs):,} of them genuine")
+            for line in differences(name, packed.pairs):
+                print(f"  {line}")
+            if packed.missing:
+                print(f"  {len(packed.missing):,} images are missing or damaged: {path}.missing.txt")
+            if packed.unaligned:
+                print(
+                    f"  {len(packed.unaligned):,} images are not 112x112, such as {packed.unaligned[0]}: they would be "
+                    "scaled as a whole; align them first"
+                )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,15 @@
+"""`arcface-gluon unpack lfw.bin FOLDER`: the images of a verification set, pair by pair, to look at."""
+
+from __future__ import annotations
+
+
+def add_arguments(parser):
+    parser.add_argument("bin", help="a verification set")
+    parser.add_argument("folder", help="folder to make")
+
+
+def run(args):
+    from ..data.pair_sets import unpack
+
+    pairs = unpack(args.bin, args.folder)
+    print(f"{args.folder}: {pairs:,} pairs, foldNN/NNNN_same_a.jpg beside foldNN/NNNN_same_b.jpg; pairs.txt lists them")
