@@ -113,3 +113,12 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         write_report(tmp_path / "nothing")
     with pytest.raises(UserError, match="is not a run folder: it has no recipe.json"):
         write_report(tmp_path)
+
+
+def test_target_angles_are_shown_where_they_were_recorded(run_dir):
+    assert "Figure 4a" not in text_of(write_report(run_dir))
+    record = {"iteration": 8, "target_angles": {"phase": "start", "first": 1, "counts": [0] * 89 + [7] + [0] * 90}}
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.write(json.dumps(record) + "\n")
+    path = write_report(run_dir)
+    assert "Figure 4a" in text_of(path) and path.read_text(encoding="utf-8").count("<svg") == 6

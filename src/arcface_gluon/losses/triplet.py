@@ -112,6 +112,15 @@ class TripletHead:
         if self.head:
             self.head.update(lr, momentum, wd)
 
+    def state(self) -> dict:
+        """The head's, for checkpoints."""
+        return self.head.state() if self.head else {}
+
+    def load_state(self, state):
+        """Go on from a checkpoint's `state`."""
+        if self.head:
+            self.head.load_state(state)
+
     def shards(self):
         """The head's shards for checkpoints; none without a head."""
         return self.head.shards() if self.head else iter(())

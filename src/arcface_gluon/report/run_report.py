@@ -11,6 +11,7 @@ from ..files import atomic_write
 from ..protocols.verification import pair_angles, roc_curve, thin_roc
 from ..recipe import flatten
 from . import figures
+from .angle_figures import target_angles
 from .html import Markup, element, fold, join, page, picture, section, table
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_files import read_run
@@ -133,6 +134,9 @@ def _curves(run):
     if any("accuracy" in row or "verification" in row for row in run.metrics):
         text = "Training images whose own class has the largest logit; verification pairs told apart."
         shown.append(_figure(figures.accuracy_curves(run.metrics), "accuracy", text))
+    if any("target_angles" in row for row in run.metrics):
+        text = "Angle between training images and their own class centres, as in Figure 4a of the paper."
+        shown.append(_figure(target_angles(run.metrics), "targets", text))
     return section("Training", element("div", *shown, class_="figures")) if shown else None
 
 

@@ -14,6 +14,7 @@ from mxnet import autograd
 
 from ..errors import UserError
 from ..parallel.processes import Processes
+from .angles import AngleHistograms
 from .checkpoint import STATE, load_checkpoint, save_checkpoint
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
@@ -64,6 +65,7 @@ class Trainer:
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
         self.head_lr_multiplier = float(settings.lr_multipliers.get("head", 1.0))
         self.head_wd_multiplier = float(settings.wd_multipliers.get("head", 1.0))
+        self.angles = AngleHistograms(settings.iterations)
         self.iteration = 0  # iterations done
         self.seconds = 0.0  # spent in iterations, validation left out, over all sessions of the run
         self.verification = {}  # the last validation's result
@@ -106,6 +108,8 @@ class Trainer:
             meter.add(loss, accuracy, len(batch.labels), time.perf_counter() - began)
             self.seconds += time.perf_counter() - began
             log.progress(meter.images_per_second, meter.loss, meter.accuracy, lr)
+            for record in self.angles.add(self.iteration, self.head.target_angles):
+                log.write({"iteration": self.iteration, "target_angles": record})
             last = self.iteration == settings.iterations
             if last or self.iteration % settings.log_every == 0:
                 log.write({"iteration": self.iteration, "epoch": round(batch.epoch, 4), **meter.line(), "lr": lr})
