@@ -15,7 +15,11 @@ BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horo
 # Values given to make, as overrides of the recipe.
 OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
 
-.PHONY: help setup doctor recipes losses data train eval-lfw ablation test test-slow lint bench clean
+# What the evaluations take: MODEL, or the last run of RECIPE; the ORL one is trained where there is none.
+EVALUATED := $(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
+TRAINED := $(if $(MODEL),,$(if $(filter orl,$(RECIPE)),orl-run))
+
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-ytf ablation test test-slow lint bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +49,14 @@ data: $(READY) ## prepare the ORL faces under datasets/orl
 train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl), evaluate it and write its report
 	@$(if $(NP),$(VENV)/bin/horovodrun -np $(NP) --gloo )$(RUN) train $(RECIPE) $(if $(RESUME),--resume) $(OVERRIDES)
 
-eval-lfw: $(READY) ## 10-fold verification of RECIPE's last run, or of MODEL=path, on its sets (BIN=file for others)
-	@$(PYTHON) eval/verification.py $(if $(MODEL),--model $(MODEL),--recipe $(RECIPE)) $(foreach b,$(BIN),--bin $(b)) $(if $(DATA),--data $(DATA))
+orl-run: $(READY)
+	@test -d runs/orl/checkpoints || { $(PYTHON) datasets/orl.py && $(RUN) train orl; }
+
+eval-lfw: $(READY) $(TRAINED) ## Tables 2, 4, 5: RECIPE's last run, or MODEL=path, on its .bin sets (BIN=file, DATA=folder or demo)
+	@$(PYTHON) eval/verification.py $(EVALUATED) $(foreach b,$(BIN),--bin '$(b)') $(if $(DATA),--data '$(DATA)')
+
+eval-ytf: $(READY) $(TRAINED) ## Table 4: YouTube Faces in DATA=folder (default: a demo of the ORL faces)
+	@$(PYTHON) eval/ytf.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing)
 
 ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting)
 	@$(PYTHON) eval/ablation.py $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)

@@ -23,6 +23,7 @@ from arcface_gluon.data.pair_lists import FOLDS, folds_of
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
 
+HERE = Path(__file__).resolve().parent
 _FRAMES = 2  # pictures that make a "video"
 
 
@@ -148,6 +149,15 @@ def ytf(folder, faces):
         for number, (a, i, b, j) in enumerate(genuine + others, 1):
             lines.append(f"{split}, {number}, {_name(a)}/{i}, {_name(b)}/{j}, {int(a == b)}")
     _write_lines(folder / "splits.txt", lines)
+
+
+def prepare(name, folder=HERE / "demo") -> Path:
+    """Write the ORL pairs in the layout `name` into folder/<name>; the ORL set is prepared first if it is missing."""
+    import orl
+
+    orl.prepare(HERE / "orl")
+    BUILDERS[name](folder / name, read_faces(HERE / "orl" / "orl.bin"))
+    return folder / name
 
 
 def _balanced(folds):

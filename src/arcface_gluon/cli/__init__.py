@@ -36,8 +36,13 @@ def main(argv=None) -> int:
             module = importlib.import_module(f".{name}", __name__)
             module.add_arguments(command)
     args = parser.parse_args(argv)
+    return run_safely(lambda: module.run(args))
+
+
+def run_safely(work) -> int:
+    """Call `work`; gives the exit status, its own or that of what went wrong, told in one line. For scripts too."""
     try:
-        return module.run(args) or 0
+        return work() or 0
     except UserError as error:
         return _fail(error, 2)
     except Interrupted as stop:

@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 from .. import recipe
+from ..errors import UserError
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 
@@ -28,7 +29,11 @@ def model_path(args) -> Path:
     if args.model:
         return Path(args.model)
     values = recipe.resolve(args.recipe)
-    return run_folder(Path(values.run.folder), values.run.name, resume=True)
+    try:
+        return run_folder(Path(values.run.folder), values.run.name, resume=True)
+    except UserError:
+        folder = Path(values.run.folder) / values.run.name
+        raise UserError(f"no run {folder} of recipe {args.recipe}; train it first, or give --model") from None
 
 
 def open_model(args):

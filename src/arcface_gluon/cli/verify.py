@@ -1,44 +1,65 @@
-"""`arcface-gluon verify --model M --bin lfw.bin`: 10-fold verification."""
+"""`arcface-gluon verify --model M --bin lfw.bin`: 10-fold verification, kept for the report and the paper's tables."""
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from pathlib import Path
 
 from .. import recipe
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from ..files import write_json
-from ..runtime import contexts as devices_of
-from ..runtime import import_mxnet
+from .options import add_model_options, model_path, open_model
 
 
 def add_arguments(parser):
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--model", metavar="M", help="a run's folder, a checkpoint, or model-symbol.json")
-    model.add_argument("--recipe", metavar="R", help="the last run of this recipe, on the recipe's verification sets")
+    add_model_options(parser)
     parser.add_argument(
-        "--bin", action="append", default=[], metavar="FILE", help="a verification set; may be repeated"
+        "--bin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a verification set, may be repeated (default: those of the recipe, or of the run's recipe)",
     )
-    parser.add_argument("--data", metavar="FOLDER", help="folder of the recipe's sets (default: its data.path)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images a step over all devices (default 32)")
-    parser.add_argument("--contexts", help="a count, or a list such as cpu(0),cpu(1); default: every GPU, else cpu(0)")
-    parser.add_argument("--json", metavar="FILE", help="write the results as JSON")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="folder of the recipe's sets (default: its data.path), or with --model of any"
+    )
+    parser.add_argument(
+        "--row", help="row of the paper's tables that the model reproduces, such as 'MS1MV2, R100, ArcFace'"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results as JSON too")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args):
-    import_mxnet()
-    from .. import load_model
+    check_row(args.row)
+    path = model_path(args)
+    net, devices = open_model(args)
     from ..embed import verify_set
+    from ..report.results import keep_verification, subject_of
 
-    model, sets = _model_and_sets(args)
-    devices = devices_of(args.contexts)
-    net = load_model(model, devices)
+    subject = subject_of(path)
     results = {}
-    for name, (images, issame) in sets.items():
-        result = verify_set(net, images, issame, devices, args.batch_size, quiet=False, what=name)
+    for name, (images, issame) in _sets(args, subject).items():
+        result = verify_set(net, images, issame, devices, args.batch_size, quiet=args.quiet, what=name)
         results[name] = result.to_json()
+        files = [file for file in args.bin if Path(file).stem == name]
+        command = shlex.join(["arcface-gluon", "verify", "--model", str(path), *(f"--bin={file}" for file in files)])
         print(describe(name, results[name]))
+        for line in keep_verification(subject, name, result, images, args.row, command):
+            print(f"{' ' * len(name)}  {line}")
+    print(f"report: {subject.folder / 'report.html'}")
     if args.json:
-        write_json(args.json, {"model": str(model), "verification": results})
+        write_json(args.json, {"model": str(path), "verification": results})
+
+
+def check_row(row):
+    """Refuse a row that no table of the paper has."""
+    from ..report.paper import paper_tables
+
+    rows = {name for table in paper_tables().values() for name in table["rows"]}
+    if row is not None and row not in rows:
+        raise UserError(f"--row {row!r} is no row of the paper's tables{did_you_mean(row, sorted(rows))}")
 
 
 def describe(name, result) -> str:
@@ -51,15 +72,23 @@ def describe(name, result) -> str:
     )
 
 
-def _model_and_sets(args):
-    from .train import find_data, open_validation, run_folder
+def _sets(args, subject):
+    """{name: (images, issame)} to verify on."""
+    from ..data.pair_lists import EXPECTED
+    from .train import find_data, open_validation
 
-    if args.model:
-        if not args.bin:
-            raise UserError("--model needs at least one verification set: --bin lfw.bin (make … BIN=lfw.bin)")
-        return args.model, open_validation(args.bin, Path())
-    values = recipe.resolve(args.recipe)
-    model = run_folder(Path(values.run.folder), values.run.name, resume=True)
+    twice = [name for name, count in Counter(Path(file).stem for file in args.bin).items() if count > 1]
+    if twice:
+        raise UserError(f"two verification sets are named {twice[0]}; verify one after the other, or rename one")
     if args.bin:
-        return model, open_validation(args.bin, Path())
-    return model, open_validation(values.data.validation, find_data(args.data or values.data.path))
+        return open_validation(args.bin, Path())
+    if args.data and not args.recipe:
+        folder = Path(args.data)
+        known = [name for name in EXPECTED if (folder / f"{name}.bin").is_file()]
+        if not known:
+            raise UserError(f"{folder} has none of {', '.join(EXPECTED)} as .bin; name the sets with --bin")
+        return open_validation(known, folder)
+    values = recipe.resolve(args.recipe) if args.recipe else subject.recipe
+    if not values:
+        raise UserError(f"{subject.path} is no run of a recipe; name at least one set: --bin lfw.bin (make … BIN=…)")
+    return open_validation(values["data"]["validation"], find_data(args.data or values["data"]["path"]))

@@ -42,7 +42,7 @@ def load_model(path, contexts=None):
     """
     path, devices = Path(path), runtime.contexts(contexts)
     if path.is_dir():
-        checkpoint = _checkpoint_of(path)
+        checkpoint = checkpoint_of(path)
         if checkpoint is not None:
             net = _load_checkpoint(checkpoint, devices)
             net.hybridize()
@@ -149,7 +149,7 @@ def _sides(shape):
     return "x".join(map(str, shape))
 
 
-def _checkpoint_of(folder):
+def checkpoint_of(folder):
     """The checkpoint folder that a folder stands for: itself, or the last of a run; None for other folders."""
     if (folder / NETWORK_FILE).exists() or (folder / PARAMETERS_FILE).exists():
         return folder

@@ -30,11 +30,11 @@ class RunFiles:
 
     @property
     def measures(self) -> dict[str, dict]:
-        """{set: measures} of every verification set: the summary's, completed by the stored ones."""
+        """{set: measures} of every verification set: the stored ones, which `verify` renews, and the summary's."""
         stored = {found.name: found.measures for found in self.verifications}
         summary = _dictionary(self.summary.get("verification"))
         names = dict.fromkeys([*summary, *stored])
-        return {name: {**stored.get(name, {}), **_dictionary(summary.get(name))} for name in names}
+        return {name: {**_dictionary(summary.get(name)), **stored.get(name, {})} for name in names}
 
 
 def read_run(run_dir) -> RunFiles:

@@ -1,4 +1,4 @@
-"""`arcface-gluon embed` as a user runs it: what it says, where it stops, how it goes on."""
+"""`embed`, `verify` and `unpack` as a user runs them: what they say, where they stop, how they go on."""
 
 import json
 import signal
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon import get_model
+from arcface_gluon.data import write_bin
 from arcface_gluon.models.load import export_model
 
 
@@ -82,3 +83,51 @@ def test_interrupted(command, model, images, tmp_path):
     assert 0 < done < 3000
     listed.write_text("".join(f"faces/{i % 6}.jpg\n" for i in range(3001)))
     assert "begun with other images" in command(*arguments, check=2).stderr
+
+
+@pytest.fixture
+def pairs(images, tmp_path):
+    """lfw.bin of twenty pairs, and the same under another name."""
+    encoded = [path.read_bytes() for path in sorted(images.iterdir())]
+    both = [encoded[i % 6] for k in range(10) for i in (k, k, k, k + 1)]
+    for name in ("lfw", "mine"):
+        write_bin(tmp_path / f"{name}.bin", both, [True, False] * 10)
+    return tmp_path / "lfw.bin"
+
+
+def test_verify_keeps_what_it_finds(command, model, pairs, tmp_path):
+    done = command("verify", "--model", model, "--bin", pairs, "--bin", "mine.bin", "--json", "out.json")
+    name = model.parent.name
+    assert "lfw: accuracy 100.00% ± 0.00%" in done.stdout and f"report: runs/{name}/report.html" in done.stdout
+    written = json.loads((tmp_path / "out.json").read_text())["verification"]
+    run = tmp_path / "runs" / name
+    assert json.loads((run / "verification" / "lfw.json").read_text())["accuracy"] == written["lfw"]["accuracy"] == 1
+    # Only a set of the paper has a place in its tables.
+    assert [path.name for path in (run / "results").iterdir()] == ["verification-lfw.json"]
+    rows = json.loads((run / "results" / "verification-lfw.json").read_text())
+    assert {(row["table"], row["row"]) for row in rows} == {("table4_lfw_ytf", name), ("table5_calfw_cplfw", name)}
+    assert all(row["value"] == 100 and not row["paper_data"] and "20 pairs only" in row["data"] for row in rows)
+    # --data takes what it knows of a folder; --row puts it beside a row of the paper.
+    done = command("verify", "--model", model, "--data", tmp_path, "--row", "MS1MV2, R100, ArcFace")
+    assert "paper 99.83% (Table 4, MS1MV2, R100, ArcFace); not its training" in done.stdout
+    assert "mine" not in done.stdout
+
+
+def test_verify_refuses(command, model, pairs, tmp_path):
+    arguments = ["verify", "--model", model]
+    assert "name at least one set" in command(*arguments, check=2).stderr
+    error = command(*arguments, "--bin", pairs, "--row", "MS1MV2, R100, ArcFac", check=2).stderr
+    assert "did you mean 'MS1MV2, R100, ArcFace'?" in error
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "lfw.bin").write_bytes(pairs.read_bytes())
+    error = command(*arguments, "--bin", pairs, "--bin", "other/lfw.bin", check=2).stderr
+    assert "two verification sets are named lfw" in error
+    assert "none of lfw, cfp_ff" in command(*arguments, "--data", "faces", check=2).stderr
+    error = command("verify", "--recipe", "vgg2_r50", check=2).stderr
+    assert "no run runs/vgg2_r50 of recipe vgg2_r50; train it first" in error
+
+
+def test_unpack(command, pairs, tmp_path):
+    assert "look: 20 pairs" in command("unpack", pairs, "look").stdout
+    assert len(list((tmp_path / "look").rglob("*.jpg"))) == 40
+    assert "is there already" in command("unpack", pairs, "look", check=2).stderr

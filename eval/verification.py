@@ -1,0 +1,47 @@
+"""Tables 2, 4 and 5: accuracy on LFW, CFP-FP, AgeDB-30, CALFW and CPLFW.
+
+    python eval/verification.py (--recipe R | --model M) [--bin FILE …] [--data FOLDER | --data demo] [--row ROW]
+
+This is `arcface-gluon verify`: results go into the report of the run and into `make tables`. `--data demo` first packs
+the held-out ORL faces, in the layout of each set, by that set's own script. YouTube Faces: eval/ytf.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from arcface_gluon import cli
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+
+
+def main(arguments) -> int:
+    if "demo" in arguments and arguments[arguments.index("demo") - 1] == "--data":
+        place = arguments.index("demo") - 1
+        arguments[place : place + 2] = [f"--bin={path}" for path in demo()]
+    return cli.main(["verify", *arguments])
+
+
+def demo():
+    """The demo sets, packed: paths of lfw.bin, cfp_fp.bin …"""
+    sys.path.insert(0, str(DATASETS))
+    import agedb
+    import calfw
+    import cfp
+    import cplfw
+    import demo_pairs
+    import lfw
+
+    lists = {lfw: "pairs.txt", cfp: "Protocol", calfw: "pairs_CALFW.txt", cplfw: "pairs_CPLFW.txt"}
+    lists[agedb] = "04_FINAL_protocol_30_years.mat"
+    for script, listed in lists.items():
+        folder = demo_pairs.prepare(script.__name__)
+        arguments = ["--list", folder / listed, "--images", folder / "images", "--out", folder.parent]
+        if script.main([str(argument) for argument in arguments]):
+            sys.exit(2)
+    return [folder.parent / f"{name}.bin" for name in ("lfw", "cfp_fp", "agedb_30", "calfw", "cplfw")]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""What an evaluation leaves under runs/: files for the report and the paper's tables, and lines beside the paper's.
+
+Results of a run go into its own folder, those of any other model into runs/<its name>/.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..data.pair_lists import EXPECTED
+from ..files import read_json, write_json
+from ..models.load import checkpoint_of
+from .measurements import Measurement
+from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
+from .run_report import write_report
+from .verification_store import save_verification
+
+# Tables in which a model that is no row of the paper gets a row of its own.
+_OWN_ROWS = {
+    "lfw": ("table4_lfw_ytf", "table5_calfw_cplfw"),
+    "ytf": ("table4_lfw_ytf",),
+    "calfw": ("table5_calfw_cplfw",),
+    "cplfw": ("table5_calfw_cplfw",),
+    "cfp_fp": ("table2_losses",),
+    "agedb_30": ("table2_losses",),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is evaluated.
+
+    Attributes:
+        path: what `load_model` takes.
+        folder: where its results go, runs/<name>.
+        name: for the tables, such as "casia_r50: r50, 32,000 iterations".
+        recipe, summary: of the run that trained it; empty for other models.
+    """
+
+    path: Path
+    folder: Path
+    name: str
+    recipe: dict = field(default_factory=dict)
+    summary: dict = field(default_factory=dict)
+
+
+def subject_of(path, runs="runs") -> Subject:
+    """What `path` (a run, a checkpoint or an exported model) is called, and where its results go.
+
+    Raises:
+        UserError: a run without a checkpoint, or one whose recipe or summary is damaged.
+    """
+    path = Path(path)
+    checkpoint = checkpoint_of(path) if path.is_dir() else None
+    run = checkpoint and (checkpoint if len(checkpoint.parents) > 1 else checkpoint.resolve()).parents[1]
+    if run is None or not (run / "recipe.json").is_file() or not checkpoint.name.isdigit():
+        name = _model_name(path)
+        return Subject(path, Path(runs) / name, name)
+    recipe = read_json(run / "recipe.json")
+    summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else {}
+    network, iterations = recipe.get("network", {}).get("name"), int(checkpoint.name)
+    return Subject(path, run, f"{run.resolve().name}: {network}, {iterations:,} iterations", recipe, summary)
+
+
+def _model_name(path):
+    # The usual name of the files says nothing; their folder's does.
+    path = path.resolve()
+    name = path.name.split("-symbol.json")[0].rsplit("-", 1)[0] if path.suffix in (".json", ".params") else path.name
+    return path.parent.name if name in ("model", "") and not path.is_dir() else name
+
+
+def keep_verification(subject, set_name, result, images=None, row=None, command="") -> list:
+    """Store a verification: for the report (verification/<set>.npz and .json, report.html) and for `make tables`.
+
+    Args:
+        result: what `protocols.verification.evaluate_pairs` returned.
+        images: the set's images, of which the hardest pairs' are kept for the report.
+        row: the row of the paper's tables that the model reproduces; by default the one that its recipe names.
+        command: what was run.
+
+    Returns:
+        Lines that say what the paper has, where it has something.
+    """
+    measures = result.to_json()
+    save_verification(subject.folder, set_name, result, images)
+    facts = {"set": set_name, **measures, "model": subject.name, "date": time.strftime("%Y-%m-%d"), "command": command}
+    write_json(subject.folder / "verification" / f"{set_name}.json", facts)
+    measurements = _measurements(subject, set_name, measures, row, command)
+    if measurements and not _in_summary(subject, set_name, measures):
+        save_results(subject.folder, f"verification-{set_name}", measurements)
+    write_report(subject.folder)
+    return [line for line in map(_beside_the_paper, measurements) if line]
+
+
+def save_results(folder, name, measurements) -> Path:
+    """Write <folder>/results/<name>.json, from which `make tables` takes them (see `report.measurements`)."""
+    path = Path(folder) / "results" / f"{name}.json"
+    write_json(path, [asdict(one) for one in measurements])
+    return path
+
+
+def _measurements(subject, set_name, measures, row, command):
+    column = SET_COLUMNS.get(set_name)
+    if column is None:
+        return []
+    tables = paper_tables()
+    if row is not None:
+        rows = [(key, row) for key, table in tables.items() if row in table["rows"]]
+    else:
+        rows = paper_rows(subject.recipe) or [(key, subject.name) for key in _OWN_ROWS[set_name]]
+    whole = measures["pairs"] == EXPECTED[set_name].pairs
+    data = subject.recipe.get("data", {}).get("path") or "not trained here"
+    return [
+        Measurement(
+            table=key,
+            row=name,
+            column=column,
+            value=100 * measures["accuracy"],
+            data=data if whole else f"{data}; {measures['pairs']:,} pairs only",
+            model=subject.name,
+            date=time.strftime("%Y-%m-%d"),
+            command=command,
+            paper_data=whole and (row is not None or is_papers_training_set(key, name, subject.summary.get("data"))),
+        )
+        for key, name in rows
+        if column in tables[key]["columns"]
+    ]
+
+
+def _in_summary(subject, set_name, measures):
+    """Whether the tables have this result from summary.json, so that it is not counted twice."""
+    found = subject.summary.get("verification", {}).get(set_name, {})
+    return found.get("accuracy") == measures["accuracy"] and found.get("pairs") == measures["pairs"]
+
+
+def _beside_the_paper(one):
+    printed = paper_value(one.table, one.row, one.column)
+    if printed is None:
+        return None
+    text = f"paper {printed:.2f}% (Table {paper_tables()[one.table]['number']}, {one.row})"
+    if one.paper_data:
+        return f"{text}: {one.value - printed:+.2f}".replace("-", "−")
+    return f"{text}; not its training or test set, so the two cannot be compared"

@@ -1,0 +1,95 @@
+"""eval/ytf.py on a small set in the layout of YouTube Faces, against the protocol written out."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import mxnet as mx
+import numpy as np
+import pytest
+
+from arcface_gluon import get_model
+from arcface_gluon.models.load import export_model, load_model
+
+EVAL = Path(__file__).resolve().parents[2] / "eval"
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def ytf():
+    sys.path.insert(0, str(EVAL))
+    try:
+        return importlib.import_module("ytf")
+    finally:
+        sys.path.remove(str(EVAL))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    mx.random.seed(0)
+    net = get_model("r18", 8, width=0.125, units=[1, 1, 1, 1], input_size=SIDE)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, SIDE, SIDE)))
+    prefix = tmp_path_factory.mktemp("model") / "tiny"
+    export_model(net, prefix)
+    return prefix
+
+
+@pytest.fixture
+def faces(tmp_path, monkeypatch):
+    """Twelve pairs of six videos with one to three frames; relative runs/ below a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for person in "ABC":
+        for video in (0, 1):
+            folder = tmp_path / "ytf" / "aligned_images_DB" / person / str(video)
+            folder.mkdir(parents=True)
+            for frame in range(1 + ord(person) % 3):
+                pixels = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+                cv2.imwrite(str(folder / f"aligned_detect_{video}.{frame}.png"), pixels)
+    pairs = [("A/0", "A/1"), ("A/0", "B/1"), ("B/0", "B/1"), ("B/1", "C/0"), ("C/0", "C/1"), ("A/1", "C/1")] * 2
+    lines = [f"{i}, 1, {a}, {b}, {int(a[0] == b[0])}" for i, (a, b) in enumerate(pairs, 1)]
+    (tmp_path / "ytf" / "splits.txt").write_text("\n".join(["split, pair, first, second, same", *lines]))
+    return pairs
+
+
+def centre(net, video):
+    rows = []
+    for path in sorted((Path("ytf") / "aligned_images_DB" / video).iterdir()):
+        pixels = cv2.imread(str(path))[:, :, ::-1].transpose(2, 0, 1)
+        row = net(mx.nd.array(pixels[None])).asnumpy()[0].astype(np.float64)
+        rows.append(row / np.linalg.norm(row))
+    mean = np.mean(rows, axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def test_videos_are_the_centres_of_their_frames(ytf, model, faces, capsys):
+    assert ytf.main(["--model", str(model), "--data", "ytf", "--contexts", "cpu(0)", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "ytf: 12 pairs, the whole set has 5,000" in said
+    net = load_model(model, "cpu(0)")
+    distances = [((centre(net, a) - centre(net, b)) ** 2).sum() for a, b in faces]
+    run = Path("runs") / "tiny"
+    with np.load(run / "verification" / "ytf.npz") as stored:
+        np.testing.assert_allclose(stored["distances"], distances, rtol=1e-3, atol=1e-5)
+        assert stored["issame"].tolist() == [a[0] == b[0] for a, b in faces]
+    rows = json.loads((run / "results" / "verification-ytf.json").read_text())
+    assert [(row["table"], row["column"]) for row in rows] == [("table4_lfw_ytf", "YTF")]
+
+
+def test_missing_videos(ytf, model, faces, capsys):
+    for path in (Path("ytf") / "aligned_images_DB" / "C" / "0").iterdir():
+        path.unlink()
+    arguments = ["--model", str(model), "--data", "ytf", "--quiet"]
+    assert ytf.main(arguments) == 2
+    assert "1 videos have no frames in ytf/aligned_images_DB, the first is C/0" in capsys.readouterr().err
+    status = ytf.main([*arguments, "--skip-missing"])
+    done = capsys.readouterr()
+    assert status == 2 and "8 pairs are too few" in done.err  # ten folds need ten pairs
+    faces_left = [line for line in Path("ytf/splits.txt").read_text().splitlines() if "C/0" not in line]
+    Path("ytf/splits.txt").write_text("\n".join([*faces_left, *faces_left[1:], "9, 9, C/0, C/1, 1"]))
+    assert ytf.main([*arguments, "--skip-missing"]) == 0
+    assert "1 videos are missing: runs/tiny/verification/ytf.missing.txt" in capsys.readouterr().out
+    assert Path("runs/tiny/verification/ytf.missing.txt").read_text() == "C/0\n"
