@@ -5,7 +5,7 @@ from __future__ import annotations
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
-# Every BatchNorm of the reference network (formats: LResNetE-IR).
+# Every BatchNorm of the reference network LResNetE-IR.
 BN_EPSILON = 2e-5
 BN_MOMENTUM = 0.9
 
@@ -40,7 +40,8 @@ class PReLU(HybridBlock):
             return F.LeakyReLU(x, alpha, act_type="prelu", name="fwd")
         scale = F.reshape(alpha, shape=(-1, 1, 1, 1))
         depthwise = {"num_filter": self._channels, "num_group": self._channels, "kernel": (1, 1), "no_bias": True}
-        return F.Convolution(x, scale, **depthwise) + F.Convolution(F.relu(x), 1 - scale, **depthwise)
+        positive = F.Activation(x, act_type="relu")  # not F.relu, which leaves oneDNN's layout: slower, more memory
+        return F.Convolution(x, scale, **depthwise) + F.Convolution(positive, 1 - scale, **depthwise)
 
 
 def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, padding=None, prefix):

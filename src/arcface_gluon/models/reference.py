@@ -1,6 +1,6 @@
 """The reference's view of our networks: flat parameter names, exported symbols, and recognising its checkpoints.
 
-The reference is the symbol network LResNetE-IR of the paper's MXNet code (`docs/formats.md`).
+The reference is the symbol network LResNetE-IR of the paper's MXNet code (insightface, `fresnet.py`).
 """
 
 from __future__ import annotations
