@@ -103,6 +103,17 @@ def test_scale_64_neither_overflows_nor_underflows():
     assert_matches(build(w, 3), x, w, labels)
 
 
+def test_a_log_sum_exp_hidden_from_the_first_logits_is_found():
+    # The logits looked at first are all -64, those of the same block that make the softmax are all +64.
+    x, w, labels = problem(12, classes=40)
+    w *= 0.02
+    w[:20] -= x[0] / np.linalg.norm(x[0])
+    w[20:] += x[0] / np.linalg.norm(x[0])
+    labels[:] = np.arange(BATCH) + 25
+    x[1:] = x[0] + 0.01 * x[1:]
+    assert_matches(build(w, 1), x, w, labels)
+
+
 def test_zero_embedding_and_zero_centre_stay_finite():
     x, w, labels = problem(4)
     x[0] = 0
@@ -186,6 +197,15 @@ def test_rows_of_four_shards_load_into_any_number(shards):
     assert difference(target.centres(), source.centres()) < 1e-6
     if shards == 4:
         assert np.array_equal(target.centres(), source.centres())
+
+
+def test_may_be_called_while_autograd_records():
+    x, w, labels = problem(13)
+    head = build(w, 2)
+    expected = step(head, x, labels)
+    with mx.autograd.record():
+        loss, gradient = step(head, x, labels)
+    assert loss == expected[0] and np.array_equal(gradient, expected[1])
 
 
 def test_float16_embeddings_get_float16_gradients():

@@ -1,8 +1,8 @@
 """One device's share of the classification layer: its class centres and its part of the softmax.
 
-Shapes: B batch over all devices, d embedding size, n classes of the shard, c classes of a block, t samples of the batch
-whose class is here. The classes are worked through in blocks, so that a block's logits (B, c), centres, gradient and
-momenta (c, d) stay in cache from one operation to the next, and nothing of size (n, d) is kept but centres and momenta.
+Shapes: B batch over all devices, d embedding size, n classes of the shard, c classes of a block, K blocks, t samples of
+the batch whose class is here. Classes are worked through in blocks, so that a block's logits (B, c) and centres (c, d)
+stay in cache from one operation to the next, and nothing of size (n, d) is kept but centres and momenta.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ nd = mx.nd
 MASKED = -1e30
 # Of a zero vector, whose direction is undefined, all cosines are 0.
 SMALLEST_SQUARE = 1e-24
-# A CPU block must fit its caches; a GPU wants few and large calls.
+# Classes a block, and rows of it that are updated together: a CPU needs them in its caches, a GPU wants few calls.
 BLOCK_CLASSES = {"cpu": 4096, "gpu": 65536}
+UPDATE_ROWS = {"cpu": 1024, "gpu": 65536}
+# Logits looked at for one large enough to tell the log-sum-exp, and the probability below which it is not.
+CANDIDATES, UNDERFLOW = 16, 1e-30
+# exp of more than this overflows float32.
+LARGEST_EXPONENT = 80
 MAX_ELEMENTS = 2**31 - 1
 
 
@@ -28,7 +33,7 @@ class Shard:
     """Classes start … stop-1 on one context.
 
     The softmax here runs over the non-target classes only. The target's logit, which alone carries the margin, joins
-    it on the host (`ShardedMarginHead`). A step calls `forward`, then `backward`, then `update` or `gradients`.
+    it on the host (`ShardedMarginHead`). A step calls `forward`, `sums`, `backward`, then `update` or `gradients`.
 
     Attributes:
         weight, momentum: (n, d) class centres, of any length (only their direction enters the logits), and momenta.
@@ -45,13 +50,13 @@ class Shard:
         self.weight = nd.zeros((rows, embedding_size), context)
         self.momentum = nd.zeros((rows, embedding_size), context)
         self._inverse_norms = nd.zeros((rows, 1), context)
+        self._stale = True
         self._blocks = shard_ranges(rows, -(-rows // BLOCK_CLASSES[context.device_type]))
         widest = max(b - a for a, b in self._blocks)
         self._gradient = nd.empty((widest, embedding_size), context)
-        self._scratch = nd.empty((widest, embedding_size), context)
-        self._ones = nd.ones((embedding_size, 1), context)
+        self._scratch = nd.empty((min(widest, UPDATE_ROWS[context.device_type]), embedding_size), context)
+        self._ones = nd.ones((1, embedding_size), context)
         self._buffers, self._capacity = [], 0
-        self._stale = True
 
     def load(self, name, first, rows):
         """Write rows of the array `name`, from the shard's row `first` on."""
@@ -66,58 +71,57 @@ class Shard:
             scale: s.
             samples: (t,) positions in the batch of the samples whose class is here, in the order of their classes.
             classes: (t,) these classes, counted from the shard's first.
-
-        Returns:
-            (B, 3) NDArray: reference r and sum of exp(logit - r) over all non-target classes, and their largest logit;
-            (t, 2) NDArray, or None if t is 0: squared distance of those samples from their unit centre and from the
-            point opposite to it.
         """
         if self._stale:
-            for a, b in self._blocks:
-                self._measure_norms(a, b)
+            self._measure_norms(0, self.stop - self.start)
             self._stale = False
-        self._features, self._scale = features, scale
+        self._features, self._scaled = features, features * scale
         self._samples, self._classes = samples, classes
-        batch = features.shape[0]
-        self._reserve(batch)
-        self._place_masks(batch)
-        scaled = features * scale
-        self._log_sums = []
-        for k, (a, b) in enumerate(self._blocks):
-            p, log_sum, top = self._softmax(k, scaled)
-            pull = nd.dot(p, self.weight[a:b])
-            self._log_sums.append(log_sum)
-            if k == 0:
-                self._pull, reference, total, largest = pull, log_sum, nd.ones_like(log_sum), top
-                continue
-            # Running softmax: rescale what is there to the larger reference, so that no exponential overflows.
-            higher = nd.maximum(reference, log_sum)
-            keep, add = nd.exp(reference - higher), nd.exp(log_sum - higher)
-            nd.broadcast_mul(pull, add, out=pull)
-            nd.broadcast_mul(self._pull, keep, out=self._pull)
-            nd.elemwise_add(self._pull, pull, out=self._pull)
-            reference, total, largest = higher, total * keep + add, nd.maximum(largest, top)
-        return nd.concat(reference, total, largest, dim=1), self._target_distances()
+        self._reserve(features.shape[0])
+        self._place_masks()
+        if len(classes):
+            self._pick_targets()
+        self._pass(reference=None)
 
-    def backward(self, factors, log_total, cosines, coefficients):
+    def sums(self):
+        """What the other shards need to know; waits for `forward`.
+
+        Returns:
+            (B,) log-sum-exp over the shard's non-target classes; (B,) the largest of their logits; (t,) target angles.
+        """
+        self._read_sums()
+        # The log-sum-exp was lost where all candidates underflowed, the pull where a block's weight overflowed.
+        # Both need cosines at opposite ends of the range. Then take the largest logits as reference and search all.
+        lost = (self._probabilities < UNDERFLOW).any() or (
+            self._log_sums - self._reference > LARGEST_EXPONENT
+        ).any()
+        if lost and np.isfinite(self._tops).all():
+            reference = self._tops.max(axis=1)
+            self._pass(self._upload(reference))
+            self._read_sums()
+        return np.logaddexp.reduce(self._log_sums, axis=1), self._tops.max(axis=1), self._target_angles()
+
+    def backward(self, log_total, step, cosines, coefficients):
         """The shard's part of dL/d(unit embedding), still with its radial component.
 
         Args:
-            factors: (B,) by which the pull of the non-target classes found in `forward` is to be multiplied.
             log_total: (B,) log-sum-exp over all classes of all shards.
+            step: dL/dlogit of a class with probability 1.
             cosines: (t,) cos(theta) of this shard's samples.
             coefficients: (t,) dL/dtheta / sin(theta) of these samples.
 
         Returns:
             (B, d) NDArray.
         """
-        nd.broadcast_mul(self._pull, self._upload(factors), out=self._pull)
-        self._log_total = self._upload(log_total)
+        nd.broadcast_mul(self._pull, self._upload(np.exp(self._reference[:, 0] - log_total) * step), out=self._pull)
+        # Weight of each block's softmax in the whole, (K, B, 1).
+        shares = np.exp(self._log_sums - log_total[:, None]) * step
+        self._shares = nd.array(shares.T[:, :, None], self.context, dtype="float32")
         self._target_classes = np.zeros(0, dtype=np.int64)
-        if len(self._samples):
+        if len(self._classes):
             cosines, coefficients = self._upload(cosines), self._upload(coefficients)
-            # dtheta/dx and dtheta/dw are minus the unit tangents; written as differences that vanish with theta they
-            # lose no digits near 0 and pi, where the products and the projection alone would.
+            # dtheta/dx and dtheta/dw are minus the unit tangents. Written as differences that vanish with sin(theta),
+            # they keep the digits near 0 and pi that a large multiple of w, projected later, would lose.
             at_sample = self._unit_targets - cosines * self._target_features
             at_centre = self._target_features - cosines * self._unit_targets
             self._add_rows(self._pull, self._samples, -coefficients * at_sample)
@@ -126,17 +130,69 @@ class Shard:
 
     def update(self, lr, momentum, wd):
         """Third product and SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
-        for k, (a, b) in enumerate(self._blocks):
-            weight, gradient = self.weight[a:b], self._block_gradient(k)
-            nd.sgd_mom_update(
-                weight, gradient, self.momentum[a:b], lr=lr, momentum=momentum, wd=wd, out=weight
-            )
-            self._measure_norms(a, b)
+        for k, (start, _) in enumerate(self._blocks):
+            for a, b, gradient in self._block_gradient(k):
+                a, b = start + a, start + b
+                weight = self.weight[a:b]
+                nd.sgd_mom_update(
+                    weight, gradient, self.momentum[a:b], lr=lr, momentum=momentum, wd=wd, out=weight
+                )
+                self._measure_norms(a, b)
 
     def gradients(self):
-        """dL/dW of each block in turn: yields (c, d) NDArrays, each valid until the next is asked for."""
+        """dL/dW in the order of the classes: yields (rows, d) NDArrays, each valid until the next is asked for."""
         for k in range(len(self._blocks)):
-            yield self._block_gradient(k)
+            for _, _, gradient in self._block_gradient(k):
+                yield gradient
+
+    def _pass(self, reference):
+        """Softmax and pull of every block; the blocks' pulls are added up weighted by exp(log-sum-exp - reference)."""
+        self._pull, answers = None, []
+        exact = reference is not None
+        for k, (a, b) in enumerate(self._blocks):
+            p, log_sum, *answer = self._softmax(k, exact)
+            answers.append(answer)
+            reference = log_sum if reference is None else reference
+            pull = nd.dot(p, self.weight[a:b])
+            nd.broadcast_mul(pull, nd.exp(log_sum - reference), out=pull)
+            self._pull = pull if self._pull is None else nd.elemwise_add(self._pull, pull, out=self._pull)
+        self._answers = [nd.concat(*answer, dim=1) for answer in zip(*answers)] + [reference]
+
+    def _softmax(self, k, exact):
+        """Softmax over block k's non-target classes, each column then divided by the norm of its centre.
+
+        Args:
+            exact: search all the logits for one to tell the log-sum-exp.
+
+        Returns:
+            (B, c), in the block's buffer; then (B, 1) each: log-sum-exp of the logits, the logit that told it, that
+            one's probability, and the largest logit.
+        """
+        (a, b), batch = self._blocks[k], self._features.shape[0]
+        flat = self._buffers[k][: batch * (b - a)]
+        z = flat.reshape((batch, b - a))
+        inverse = self._inverse_norms[a:b].reshape((1, b - a))
+        nd.dot(self._scaled, self.weight[a:b], transpose_b=True, out=z)
+        nd.broadcast_mul(z, inverse, out=z)
+        first, last = self._bounds[k], self._bounds[k + 1]
+        if last > first:
+            where = self._masks[first:last].reshape((1, last - first))
+            nd._internal._scatter_set_nd(flat, self._masked[first:last], where, shape=flat.shape, out=flat)
+        top = _largest(z)
+        # Any logit with its probability tells the log-sum-exp, without a pass over the logits.
+        column = nd.argmax(z if exact else nd.slice_axis(z, axis=1, begin=0, end=min(CANDIDATES, b - a)), axis=1)
+        logit = nd.pick(z, column, axis=1, keepdims=True)
+        nd.softmax(z, out=z)
+        probability = nd.pick(z, column, axis=1, keepdims=True)
+        nd.broadcast_mul(z, inverse, out=z)
+        return z, logit - nd.log(probability), logit, probability, top
+
+    def _read_sums(self):
+        logits, self._probabilities, self._tops, self._reference = (
+            array.asnumpy().astype(np.float64) for array in self._answers
+        )
+        with np.errstate(divide="ignore"):
+            self._log_sums = logits - np.log(self._probabilities)
 
     def _reserve(self, batch):
         if batch > self._capacity:
@@ -144,83 +200,73 @@ class Shard:
             self._buffers = [nd.empty((batch * (b - a),), self.context) for a, b in self._blocks]
             self._capacity = batch
 
-    def _place_masks(self, batch):
-        """Where each block's targets lie in its flat logits: one upload for all blocks."""
-        self._bounds = np.searchsorted(self._classes, [a for a, _ in self._blocks] + [self.stop - self.start])
-        self._masks = None
+    def _place_masks(self):
+        """Where each block's targets lie in its flat logits: one upload for all the blocks."""
+        starts = np.array([a for a, _ in self._blocks])
+        self._bounds = np.append(np.searchsorted(self._classes, starts), len(self._classes))
         if len(self._classes):
-            widths = np.array([b - a for a, b in self._blocks])
-            starts = np.array([a for a, _ in self._blocks])
+            widths = np.diff(np.append(starts, self.stop - self.start))
             block = np.searchsorted(starts, self._classes, side="right") - 1
             flat = self._samples * widths[block] + self._classes - starts[block]
             self._masks = nd.array(flat, self.context, dtype="int32")
             self._masked = nd.full((len(flat),), MASKED, self.context)
 
-    def _softmax(self, k, scaled):
-        """Softmax over block k's non-target classes, each column divided by its centre's norm.
-
-        Returns:
-            (B, c), in the block's buffer; (B, 1) log-sum-exp of its logits; (B, 1) the largest of them.
-        """
-        (a, b), batch = self._blocks[k], scaled.shape[0]
-        flat = self._buffers[k][: batch * (b - a)]
-        z = flat.reshape((batch, b - a))
-        inverse = self._inverse_norms[a:b].reshape((1, b - a))
-        nd.dot(scaled, self.weight[a:b], transpose_b=True, out=z)
-        nd.broadcast_mul(z, inverse, out=z)
-        first, last = self._bounds[k], self._bounds[k + 1]
-        if last > first:
-            where = self._masks[first:last].reshape((1, last - first))
-            nd._internal._scatter_set_nd(flat, self._masked[first:last], where, shape=flat.shape, out=flat)
-        column = nd.argmax(z, axis=1)
-        top = nd.pick(z, column, axis=1, keepdims=True)
-        nd.softmax(z, out=z)
-        # The largest probability is 1 / sum exp(z - top): the log-sum-exp costs no pass over the logits.
-        log_sum = top - nd.log(nd.pick(z, column, axis=1, keepdims=True))
-        nd.broadcast_mul(z, inverse, out=z)
-        return z, log_sum, top
-
-    def _target_distances(self):
-        if not len(self._classes):
-            return None
+    def _pick_targets(self):
         classes = nd.array(self._classes, self.context, dtype="int32")
-        inverse = nd.take(self._inverse_norms, classes)
-        self._unit_targets = nd.take(self.weight, classes) * inverse
-        self._target_inverse_norms = inverse
+        self._target_inverse_norms = nd.take(self._inverse_norms, classes)
+        self._unit_targets = nd.take(self.weight, classes) * self._target_inverse_norms
         self._target_features = nd.take(self._features, nd.array(self._samples, self.context, dtype="int32"))
-        near = nd.square(self._target_features - self._unit_targets)
-        far = nd.square(self._target_features + self._unit_targets)
-        return nd.concat(nd.sum(near, axis=1, keepdims=True), nd.sum(far, axis=1, keepdims=True), dim=1)
+        self._near = nd.sum(nd.square(self._target_features - self._unit_targets), axis=1)
+        self._far = nd.sum(nd.square(self._target_features + self._unit_targets), axis=1)
+
+    def _target_angles(self):
+        """From the distances to the centre and to the point opposite: accurate to a few float32 ulps over [0, pi].
+
+        The arccos of a rounded cosine is not, near 0 and pi, or is NaN.
+        """
+        if not len(self._classes):
+            return np.zeros(0)
+        near, far = (distance.asnumpy().astype(np.float64) for distance in (self._near, self._far))
+        return 2 * np.arctan2(np.sqrt(near), np.sqrt(far))
 
     def _collect_target_rows(self, rows):
-        """Add up the rows (t, d) of samples of the same class, divided by their centre's norm."""
+        """Add up the rows (t, d) of samples of the same class, divided by the norm of their centre."""
         self._target_classes, position = np.unique(self._classes, return_inverse=True)
         together = np.zeros((len(self._target_classes), len(position)), dtype=np.float32)
         together[position, np.arange(len(position))] = 1
         self._target_rows = nd.dot(nd.array(together, self.context), rows * self._target_inverse_norms)
 
     def _block_gradient(self, k):
-        (a, b), weight = self._blocks[k], self.weight[self._blocks[k][0] : self._blocks[k][1]]
-        gradient, scratch = self._gradient[: b - a], self._scratch[: b - a]
-        batch = self._features.shape[0]
-        p = self._buffers[k][: batch * (b - a)].reshape((batch, b - a))
-        share = nd.exp(self._log_sums[k] - self._log_total) * (self._scale / batch)
-        nd.dot(p, self._features * share, transpose_a=True, out=gradient)
-        first, last = np.searchsorted(self._target_classes, [a, b])
+        """dL/dW of block k: yields (a, b, gradient) for rows a … b-1 of the block."""
+        (start, stop), batch = self._blocks[k], self._features.shape[0]
+        width = stop - start
+        block = self._gradient[:width]
+        p = self._buffers[k][: batch * width].reshape((batch, width))
+        nd.dot(p, nd.broadcast_mul(self._features, self._shares[k]), transpose_a=True, out=block)
+        first, last = np.searchsorted(self._target_classes, [start, stop])
         if last > first:
-            self._add_rows(gradient, self._target_classes[first:last] - a, self._target_rows[first:last])
-        # Only the direction of a centre enters the logits: take the radial part off.
-        inverse = self._inverse_norms[a:b]
-        nd.elemwise_mul(weight, gradient, out=scratch)
-        radial = nd.dot(scratch, self._ones) * nd.square(inverse)
-        nd.broadcast_mul(weight, radial, out=scratch)
-        return nd.elemwise_sub(gradient, scratch, out=gradient)
+            self._add_rows(block, self._target_classes[first:last] - start, self._target_rows[first:last])
+        for a in range(0, width, self._scratch.shape[0]):
+            b = min(a + self._scratch.shape[0], width)
+            # Only the direction of a centre enters the logits: its gradient has no radial part.
+            weight, inverse = self.weight[start + a : start + b], self._inverse_norms[start + a : start + b]
+            gradient, scratch = block[a:b], self._scratch[: b - a]
+            nd.elemwise_mul(weight, gradient, out=scratch)
+            nd.broadcast_mul(weight, self._row_sums(scratch) * nd.square(inverse), out=scratch)
+            nd.elemwise_sub(gradient, scratch, out=gradient)
+            yield a, b, gradient
 
-    def _measure_norms(self, a, b):
-        weight, scratch = self.weight[a:b], self._scratch[: b - a]
-        nd.square(weight, out=scratch)
-        squares = nd.maximum(nd.dot(scratch, self._ones), SMALLEST_SQUARE)
-        nd.rsqrt(squares, out=self._inverse_norms[a:b])
+    def _measure_norms(self, start, stop):
+        """1 / norm of the centres of rows start … stop-1."""
+        for a in range(start, stop, self._scratch.shape[0]):
+            b = min(a + self._scratch.shape[0], stop)
+            scratch = self._scratch[: b - a]
+            nd.square(self.weight[a:b], out=scratch)
+            nd.rsqrt(nd.maximum(self._row_sums(scratch), SMALLEST_SQUARE), out=self._inverse_norms[a:b])
+
+    def _row_sums(self, array):
+        # A product with ones: MXNet's sum along a row takes many times as long.
+        return nd.FullyConnected(array, self._ones, num_hidden=1, no_bias=True)
 
     def _add_rows(self, array, rows, values):
         index = nd.array(rows, self.context, dtype="int32")
@@ -229,3 +275,12 @@ class Shard:
 
     def _upload(self, column):
         return nd.array(column.reshape(-1, 1), self.context, dtype="float32")
+
+
+def _largest(z):
+    """(B, 1) largest of each row of (B, c)."""
+    if z.context.device_type != "cpu":
+        return nd.max(z, axis=1, keepdims=True)
+    # oneDNN's pooling takes a sixth of the time of MXNet's max.
+    batch, width = z.shape
+    return nd.Pooling(z.reshape((1, batch, 1, width)), kernel=(1, width), pool_type="max").reshape((batch, 1))

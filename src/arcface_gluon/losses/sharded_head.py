@@ -89,32 +89,32 @@ class ShardedMarginHead:
             LabelError: a label that no shard owns (a UserError and a ValueError).
         """
         labels = self._check(embeddings, labels)
+        with mx.autograd.pause():
+            return self._step(embeddings, labels)
+
+    def _step(self, embeddings, labels):
         sizes = [part.shape[0] for part in embeddings]
         batch = sum(sizes)
         units, lengths = zip(*[_normalise(part) for part in embeddings])
         owned = [self._owned(labels, shard) for shard in self._shards]
         features = self._group.gather(units)
-        answers = [
-            shard.forward(x, self.scale, samples, labels[samples] - shard.start)
-            for shard, x, samples in zip(self._shards, features, owned)
-        ]
+        for shard, x, own in zip(self._shards, features, owned):
+            shard.forward(x, self.scale, own, labels[own] - shard.start)
         # From here to the gradients' scale factors all arrays are (B,) and on the host, in double precision.
-        sums = [answer.asnumpy().astype(np.float64) for answer, _ in answers]
-        angles = [_angles(distances) for _, distances in answers]
+        log_sums, largest, angles = zip(*[shard.sums() for shard in self._shards])
         theta = self._group.collect(owned, angles, batch)
-        others = self._group.log_sum_exp([part[:, 0] + np.log(part[:, 1]) for part in sums])
-        largest = self._group.maximum([part[:, 2] for part in sums])
+        others = self._group.log_sum_exp(log_sums)
+        largest = self._group.maximum(largest)
         value, slope = self.margin(theta)
         target = self.scale * value
         total = np.logaddexp(others, target)
         # 1 - p_y as a share of the others: no digits are lost where p_y is close to 1.
         wrong = np.exp(others - total)
-        coefficients = -wrong * self.scale * slope / np.maximum(np.sin(theta), SMALLEST_SINE) / batch
+        step = self.scale / batch
+        coefficients = -wrong * slope * step / np.maximum(np.sin(theta), SMALLEST_SINE)
+        cosines = np.cos(theta)
         parts = [
-            shard.backward(
-                np.exp(part[:, 0] - total) * self.scale / batch, total, np.cos(theta[samples]), coefficients[samples]
-            )
-            for shard, part, samples in zip(self._shards, sums, owned)
+            shard.backward(total, step, cosines[own], coefficients[own]) for shard, own in zip(self._shards, owned)
         ]
         pulls = self._group.reduce_scatter(parts, sizes)
         gradients = [
@@ -123,7 +123,7 @@ class ShardedMarginHead:
         ]
         self._pending = True
         self.target_angles = theta
-        self.accuracy = float(np.mean(self.scale * np.cos(theta) > largest))
+        self.accuracy = float(np.mean(self.scale * cosines > largest))
         return float(np.mean(np.logaddexp(0, others - target))), gradients
 
     def update(self, lr, momentum=0.9, wd=0.0):
@@ -247,13 +247,3 @@ def _through_normalisation(gradient, unit, inverse_length, dtype):
     radial = mx.nd.sum(gradient * unit, axis=1, keepdims=True)
     return ((gradient - radial * unit) * inverse_length).astype(dtype)
 
-
-def _angles(distances):
-    """Angles between unit vectors from the squared distances to each other and to the opposite point.
-
-    Accurate to a few float32 ulps over [0, pi]; the arccos of a rounded cosine is not, near 0 and pi, or is NaN.
-    """
-    if distances is None:
-        return np.zeros(0)
-    near, far = distances.asnumpy().astype(np.float64).T
-    return 2 * np.arctan2(np.sqrt(near), np.sqrt(far))
