@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a recipe, evaluate it and write its report",
     "embed": "embeddings of a folder, a list, a .rec or a .bin of images",
     "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
+    "overlap": "training identities that are in a test set too, and the training set without them",
     "unpack": "images of a .bin set, pair by pair, to look at",
     "report": "write a run's report.html again",
     "recipes": "list the recipes",
