@@ -48,7 +48,7 @@ class Backbone(HybridBlock):
                 return super().forward(x, *args)
             finally:
                 self._set_native(used)
-        native = x.context.device_type != "cpu"
+        native = x.context.device_type == "gpu"
         if native != self._native:
             self._set_native(native)
             self._clear_cached_op()
