@@ -25,9 +25,9 @@ def problem(seed, batch=BATCH, classes=CLASSES, size=SIZE):
     return x.astype(np.float32), w.astype(np.float32), random.integers(0, classes, batch)
 
 
-def build(w, shards=1, margin=(1, 0.5, 0), scale=64.0, boundary="literal"):
+def build(w, shards=1, margin=(1, 0.5, 0), scale=64.0, boundary="literal", **options):
     contexts = [mx.cpu(i) for i in range(shards)]
-    head = ShardedMarginHead(len(w), w.shape[1], contexts, Margin(*margin, boundary=boundary), scale)
+    head = ShardedMarginHead(len(w), w.shape[1], contexts, Margin(*margin, boundary=boundary), scale, **options)
     head.set_centres(w)
     return head
 
@@ -72,6 +72,18 @@ def test_every_sharding_and_blocking_equals_the_reference(monkeypatch, shards, b
     monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", block)
     x, w, labels = problem(1, batch=14)
     assert_matches(build(w, shards), x, w, labels)
+
+
+@pytest.mark.parametrize("block", [1, 4, 5, 23, 100])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_softmax_in_blocks_equals_the_reference(shards, block):
+    x, w, labels = problem(14)
+    head = build(w, shards, block_rows=block)
+    assert_matches(head, x, w, labels)
+    head.update(0.1, 0.9, 5e-4)
+    _, _, gradient = reference_head(x, w, labels, head.margin, head.scale)
+    expected, _ = reference_update(w.astype(np.float64), np.zeros(w.shape), gradient, 0.1, 0.9, 5e-4)
+    assert difference(head.centres(), expected) < 1e-5
 
 
 @pytest.mark.parametrize("boundary", ["literal", "monotone"])
@@ -244,6 +256,10 @@ def test_misuse_is_refused():
         ShardedMarginHead(3, 8, [mx.cpu(i) for i in range(4)])
     with pytest.raises(UserError, match="2\\^31"):
         ShardedMarginHead(5_000_000, 512, [mx.cpu()])
+    with pytest.raises(UserError, match="block_rows=-1"):
+        build(w, block_rows=-1)
+    with pytest.raises(UserError, match="sample_rate=1.5"):
+        build(w, sample_rate=1.5)
 
 
 def place_at_angle(x, w, labels, angle):

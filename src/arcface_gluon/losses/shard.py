@@ -35,24 +35,35 @@ class Shard:
     The softmax here runs over the non-target classes only. The target's logit, which alone carries the margin, joins
     it on the host (`ShardedMarginHead`). A step calls `forward`, `sums`, `backward`, then `update` or `gradients`.
 
+    Args:
+        start, stop: its classes.
+        embedding_size: d.
+        context: its device.
+        rows_per_class: centres a class, one after the other.
+        block_rows: if not 0, classes a block; then only one block's logits are kept, and computed again for the
+            gradient of the centres: a fourth product in place of a (B, n) buffer.
+
     Attributes:
         weight, momentum: (n, d) class centres, of any length (only their direction enters the logits), and momenta.
+        inverse_norms: (n, 1), 1 / norm of each centre; up to date after `forward`.
+        blocks: (first, last + 1) row of each block.
+        extra: None, or what adds to the centres' gradient: `extra.add_to(k, gradient)` for block k (`Inter` is one).
     """
 
-    def __init__(self, start, stop, embedding_size, context):
-        rows = stop - start
-        if rows * embedding_size > MAX_ELEMENTS:
-            raise UserError(
-                f"{rows} identities x {embedding_size} on {context} exceed the 2^31 elements of an MXNet array; "
-                f"use at least {-(-rows * embedding_size // MAX_ELEMENTS)} times as many contexts"
-            )
+    def __init__(self, start, stop, embedding_size, context, rows_per_class=1, block_rows=0):
+        rows = (stop - start) * rows_per_class
         self.start, self.stop, self.context = start, stop, context
-        self.weight = nd.zeros((rows, embedding_size), context)
-        self.momentum = nd.zeros((rows, embedding_size), context)
-        self._inverse_norms = nd.zeros((rows, 1), context)
+        self.rows_per_class, self.extra = rows_per_class, None
+        self.weight = class_array(rows, embedding_size, context)
+        self.momentum = class_array(rows, embedding_size, context)
+        self.inverse_norms = nd.zeros((rows, 1), context)
         self._stale = True
-        self._blocks = shard_ranges(rows, -(-rows // BLOCK_CLASSES[context.device_type]))
-        widest = max(b - a for a, b in self._blocks)
+        # All the centres of a class lie in one block.
+        self._recompute = block_rows > 0
+        classes = block_rows or max(1, BLOCK_CLASSES[context.device_type] // rows_per_class)
+        count = -(-(stop - start) // classes)
+        self.blocks = [(a * rows_per_class, b * rows_per_class) for a, b in shard_ranges(stop - start, count)]
+        widest = max(b - a for a, b in self.blocks)
         self._gradient = nd.empty((widest, embedding_size), context)
         self._scratch = nd.empty((min(widest, UPDATE_ROWS[context.device_type]), embedding_size), context)
         self._ones = nd.ones((1, embedding_size), context)
@@ -61,6 +72,10 @@ class Shard:
     def load(self, name, first, rows):
         """Write rows of the array `name`, from the shard's row `first` on."""
         getattr(self, name)[first : first + rows.shape[0]] = rows
+        self.changed()
+
+    def changed(self):
+        """The centres were written to: measure them again in the next step."""
         self._stale = True
 
     def forward(self, features, scale, samples, classes):
@@ -72,9 +87,7 @@ class Shard:
             samples: (t,) positions in the batch of the samples whose class is here, in the order of their classes.
             classes: (t,) these classes, counted from the shard's first.
         """
-        if self._stale:
-            self._measure_norms(0, self.stop - self.start)
-            self._stale = False
+        self._measure_stale_norms()
         self._features, self._scaled = features, features * scale
         self._samples, self._classes = samples, classes
         self._reserve(features.shape[0])
@@ -130,7 +143,7 @@ class Shard:
 
     def update(self, lr, momentum, wd):
         """Third product and SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
-        for k, (start, _) in enumerate(self._blocks):
+        for k, (start, _) in enumerate(self.blocks):
             for a, b, gradient in self._block_gradient(k):
                 a, b = start + a, start + b
                 weight = self.weight[a:b]
@@ -141,16 +154,16 @@ class Shard:
 
     def gradients(self):
         """dL/dW in the order of the classes: yields (rows, d) NDArrays, each valid until the next is asked for."""
-        for k in range(len(self._blocks)):
+        for k in range(len(self.blocks)):
             for _, _, gradient in self._block_gradient(k):
                 yield gradient
 
     def _pass(self, reference):
         """Softmax and pull of every block; the blocks' pulls are added up weighted by exp(log-sum-exp - reference)."""
         self._pull, answers = None, []
-        exact = reference is not None
-        for k, (a, b) in enumerate(self._blocks):
-            p, log_sum, *answer = self._softmax(k, exact)
+        self._exact = reference is not None  # search all the logits for one to tell the log-sum-exp
+        for k, (a, b) in enumerate(self.blocks):
+            p, log_sum, *answer = self._softmax(k)
             answers.append(answer)
             reference = log_sum if reference is None else reference
             pull = nd.dot(p, self.weight[a:b])
@@ -158,20 +171,17 @@ class Shard:
             self._pull = pull if self._pull is None else nd.elemwise_add(self._pull, pull, out=self._pull)
         self._answers = [nd.concat(*answer, dim=1) for answer in zip(*answers)] + [reference]
 
-    def _softmax(self, k, exact):
+    def _softmax(self, k):
         """Softmax over block k's non-target classes, each column then divided by the norm of its centre.
-
-        Args:
-            exact: search all the logits for one to tell the log-sum-exp.
 
         Returns:
             (B, c), in the block's buffer; then (B, 1) each: log-sum-exp of the logits, the logit that told it, that
             one's probability, and the largest logit.
         """
-        (a, b), batch = self._blocks[k], self._features.shape[0]
+        (a, b), batch = self.blocks[k], self._features.shape[0]
         flat = self._buffers[k][: batch * (b - a)]
         z = flat.reshape((batch, b - a))
-        inverse = self._inverse_norms[a:b].reshape((1, b - a))
+        inverse = self.inverse_norms[a:b].reshape((1, b - a))
         nd.dot(self._scaled, self.weight[a:b], transpose_b=True, out=z)
         nd.broadcast_mul(z, inverse, out=z)
         first, last = self._bounds[k], self._bounds[k + 1]
@@ -179,13 +189,23 @@ class Shard:
             where = self._masks[first:last].reshape((1, last - first))
             nd._internal._scatter_set_nd(flat, self._masked[first:last], where, shape=flat.shape, out=flat)
         top = _largest(z)
+        derivative = self._modulate(z)
         # Any logit with its probability tells the log-sum-exp, without a pass over the logits.
-        column = nd.argmax(z if exact else nd.slice_axis(z, axis=1, begin=0, end=min(CANDIDATES, b - a)), axis=1)
+        seen = z if self._exact else nd.slice_axis(z, axis=1, begin=0, end=min(CANDIDATES, b - a))
+        column = nd.argmax(seen, axis=1)
         logit = nd.pick(z, column, axis=1, keepdims=True)
         nd.softmax(z, out=z)
         probability = nd.pick(z, column, axis=1, keepdims=True)
+        if derivative is not None:
+            nd.elemwise_mul(z, derivative, out=z)
         nd.broadcast_mul(z, inverse, out=z)
         return z, logit - nd.log(probability), logit, probability, top
+
+    def _modulate(self, logits):
+        """Change a block's logits (B, c) in place, before the softmax; gives the derivative (B, c), or None for 1.
+
+        Here nothing is changed. The targets' logits are masked already.
+        """
 
     def _read_sums(self):
         logits, self._probabilities, self._tops, self._reference = (
@@ -197,15 +217,21 @@ class Shard:
     def _reserve(self, batch):
         if batch > self._capacity:
             self._buffers = []  # freed before the larger ones are asked for
-            self._buffers = [nd.empty((batch * (b - a),), self.context) for a, b in self._blocks]
+            widths = [b - a for a, b in self.blocks]
+            if batch * max(widths) > MAX_ELEMENTS:
+                raise UserError(f"{batch} samples x {max(widths)} classes exceed 2^31 logits; use a smaller block_rows")
+            if self._recompute:
+                self._buffers = [nd.empty((batch * max(widths),), self.context)] * len(widths)
+            else:
+                self._buffers = [nd.empty((batch * width,), self.context) for width in widths]
             self._capacity = batch
 
     def _place_masks(self):
         """Where each block's targets lie in its flat logits: one upload for all the blocks."""
-        starts = np.array([a for a, _ in self._blocks])
+        starts = np.array([a for a, _ in self.blocks])
         self._bounds = np.append(np.searchsorted(self._classes, starts), len(self._classes))
         if len(self._classes):
-            widths = np.diff(np.append(starts, self.stop - self.start))
+            widths = np.diff(np.append(starts, self.weight.shape[0]))
             block = np.searchsorted(starts, self._classes, side="right") - 1
             flat = self._samples * widths[block] + self._classes - starts[block]
             self._masks = nd.array(flat, self.context, dtype="int32")
@@ -213,7 +239,7 @@ class Shard:
 
     def _pick_targets(self):
         classes = nd.array(self._classes, self.context, dtype="int32")
-        self._target_inverse_norms = nd.take(self._inverse_norms, classes)
+        self._target_inverse_norms = nd.take(self.inverse_norms, classes)
         self._unit_targets = nd.take(self.weight, classes) * self._target_inverse_norms
         self._target_features = nd.take(self._features, nd.array(self._samples, self.context, dtype="int32"))
         self._near = nd.sum(nd.square(self._target_features - self._unit_targets), axis=1)
@@ -238,23 +264,32 @@ class Shard:
 
     def _block_gradient(self, k):
         """dL/dW of block k: yields (a, b, gradient) for rows a … b-1 of the block."""
-        (start, stop), batch = self._blocks[k], self._features.shape[0]
+        (start, stop), batch = self.blocks[k], self._features.shape[0]
         width = stop - start
         block = self._gradient[:width]
-        p = self._buffers[k][: batch * width].reshape((batch, width))
+        p = self._softmax(k)[0] if self._recompute else self._buffers[k][: batch * width].reshape((batch, width))
         nd.dot(p, nd.broadcast_mul(self._features, self._shares[k]), transpose_a=True, out=block)
         first, last = np.searchsorted(self._target_classes, [start, stop])
         if last > first:
             self._add_rows(block, self._target_classes[first:last] - start, self._target_rows[first:last])
+        if self.extra is not None:
+            self.extra.add_to(k, block)
         for a in range(0, width, self._scratch.shape[0]):
             b = min(a + self._scratch.shape[0], width)
-            # Only the direction of a centre enters the logits: its gradient has no radial part.
-            weight, inverse = self.weight[start + a : start + b], self._inverse_norms[start + a : start + b]
-            gradient, scratch = block[a:b], self._scratch[: b - a]
-            nd.elemwise_mul(weight, gradient, out=scratch)
-            nd.broadcast_mul(weight, self._row_sums(scratch) * nd.square(inverse), out=scratch)
-            nd.elemwise_sub(gradient, scratch, out=gradient)
-            yield a, b, gradient
+            self._remove_radial_part(start + a, start + b, block[a:b])
+            yield a, b, block[a:b]
+
+    def _remove_radial_part(self, a, b, gradient):
+        """Only the direction of a centre enters the logits: its gradient has no radial part."""
+        weight, inverse, scratch = self.weight[a:b], self.inverse_norms[a:b], self._scratch[: b - a]
+        nd.elemwise_mul(weight, gradient, out=scratch)
+        nd.broadcast_mul(weight, self._row_sums(scratch) * nd.square(inverse), out=scratch)
+        nd.elemwise_sub(gradient, scratch, out=gradient)
+
+    def _measure_stale_norms(self):
+        if self._stale:
+            self._measure_norms(0, self.weight.shape[0])
+            self._stale = False
 
     def _measure_norms(self, start, stop):
         """1 / norm of the centres of rows start … stop-1."""
@@ -262,7 +297,7 @@ class Shard:
             b = min(a + self._scratch.shape[0], stop)
             scratch = self._scratch[: b - a]
             nd.square(self.weight[a:b], out=scratch)
-            nd.rsqrt(nd.maximum(self._row_sums(scratch), SMALLEST_SQUARE), out=self._inverse_norms[a:b])
+            nd.rsqrt(nd.maximum(self._row_sums(scratch), SMALLEST_SQUARE), out=self.inverse_norms[a:b])
 
     def _row_sums(self, array):
         # A product with ones: MXNet's sum along a row takes many times as long.
@@ -275,6 +310,20 @@ class Shard:
 
     def _upload(self, column):
         return nd.array(column.reshape(-1, 1), self.context, dtype="float32")
+
+
+def class_array(rows, embedding_size, context):
+    """(rows, d) zeros on a context.
+
+    Raises:
+        UserError: too large for an MXNet array.
+    """
+    if rows * embedding_size > MAX_ELEMENTS:
+        raise UserError(
+            f"{rows} identities x {embedding_size} on {context} exceed the 2^31 elements of an MXNet array; "
+            f"use at least {-(-rows * embedding_size // MAX_ELEMENTS)} times as many contexts"
+        )
+    return nd.zeros((rows, embedding_size), context)
 
 
 def _largest(z):

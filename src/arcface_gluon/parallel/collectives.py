@@ -1,6 +1,6 @@
 """What travels between the devices of one process in a step of the head.
 
-A group of several processes needs the same four methods: with B the global batch, features (B, d) go to every shard, a
+A group of several processes needs the same methods: with B the global batch, features (B, d) go to every shard, a
 few numbers a sample come back, and the features' gradient (B, d) is summed over the shards.
 """
 
@@ -15,11 +15,13 @@ class ContextGroup:
 
     Attributes:
         contexts: list of mx.Context.
+        shards: shards of the group; `first` is the number of the one on contexts[0].
         bytes_sent: bytes copied from one device to another, or between a device and the host, since the group was made.
     """
 
     def __init__(self, contexts):
         self.contexts = list(contexts)
+        self.shards, self.first = len(self.contexts), 0
         self.bytes_sent = 0
 
     def gather(self, parts):
@@ -63,6 +65,18 @@ class ContextGroup:
                 total = total + self._copy(part[stop - size : stop], context)
             slices.append(total)
         return slices
+
+    def own_slices(self, whole, sizes):
+        """The parts of a host array (B, …) that belong to this process's devices."""
+        return np.split(whole, np.cumsum(sizes)[:-1])
+
+    def all_reduce(self, parts):
+        """Sum one array of the same shape a shard; every device gets the sum."""
+        total = self._copy(parts[0], self.contexts[0])
+        for part in parts[1:]:
+            # Always in the order of the shards, so that a run repeats bit for bit.
+            total = total + self._copy(part, self.contexts[0])
+        return [self._copy(total, context) for context in self.contexts]
 
     def _copy(self, array, context):
         if array.context != context:

@@ -56,6 +56,14 @@ class ProcessGroup(ContextGroup):
             self._copy(local[stop - size : stop], context) for context, stop, size in zip(self.contexts, stops, sizes)
         ]
 
+    def own_slices(self, whole, sizes):
+        return super().own_slices(whole[self._start : self._start + sum(sizes)], sizes)
+
+    def all_reduce(self, parts):
+        total = super().all_reduce(parts)[0].as_in_context(mx.cpu())
+        self._processes.allreduce([total], "centres")
+        return [self._copy(total, context) for context in self.contexts]
+
     def _rows(self, values, name):
         """One (B,) array a process, stacked in the order of the ranks."""
         return self._processes.allgather(np.asarray(values, np.float64)[None], name)

@@ -1,0 +1,111 @@
+"""Partial FC: which centres take part in a step, and what happens to the others."""
+
+from __future__ import annotations
+
+import mxnet as mx
+import numpy as np
+import pytest
+from head_reference import head as reference_head
+
+from arcface_gluon import Margin, ShardedMarginHead
+from arcface_gluon.losses.sampling import SampledShard
+
+CLASSES, SIZE, BATCH = 60, 8, 6
+
+
+def problem(seed):
+    random = np.random.default_rng(seed)
+    w = random.normal(size=(CLASSES, SIZE)).astype(np.float32)
+    return random.normal(size=(BATCH, SIZE)).astype(np.float32), w, random.integers(0, CLASSES, BATCH)
+
+
+def build(w, rate, shards=2, seed=0):
+    head = ShardedMarginHead(CLASSES, SIZE, [mx.cpu(i) for i in range(shards)], seed=seed, sample_rate=rate)
+    head.set_centres(w)
+    return head
+
+
+def step(head, x, labels):
+    parts = zip(np.array_split(x, len(head.contexts)), head.contexts)
+    loss, gradients = head.forward_backward(
+        [mx.nd.array(part, ctx=ctx) for part, ctx in parts], np.array_split(labels, len(head.contexts))
+    )
+    return loss, np.concatenate([g.asnumpy() for g in gradients])
+
+
+def sampled(head):
+    return np.concatenate([shard.start + shard.sampled for shard in head._shards])
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.95])
+def test_the_step_is_the_full_softmax_over_the_sampled_centres(rate, shards):
+    x, w, labels = problem(0)
+    head = build(w, rate, shards)
+    loss, gradient = step(head, x, labels)
+    chosen = sampled(head)
+    assert set(labels) <= set(chosen)
+    expected = reference_head(x, w[chosen], np.searchsorted(chosen, labels), Margin(), 64.0)
+    assert loss == pytest.approx(expected[0], rel=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], atol=1e-5 * np.abs(expected[1]).max())
+    whole = np.zeros_like(w)
+    whole[chosen] = expected[2]
+    np.testing.assert_allclose(head.centre_gradients(), whole, atol=1e-5 * np.abs(whole).max())
+
+
+def test_centres_left_out_keep_value_and_momentum():
+    x, w, labels = problem(1)
+    head = build(w, 0.3)
+    for start, stop, arrays in head.shards():
+        head.load_rows(start, {"momentum": np.ones((stop - start, SIZE), np.float32)})
+        assert arrays["momentum"].asnumpy().all()
+    step(head, x, labels)
+    head.update(0.1, 0.9, 5e-4)
+    momenta = np.concatenate([arrays["momentum"].asnumpy() for _, _, arrays in head.shards()])
+    moved = (head.centres() != w).any(axis=1)
+    assert np.array_equal(np.flatnonzero(moved), sampled(head))
+    assert (momenta[~moved] == 1).all() and (momenta[moved] != 1).any(axis=1).all()
+
+
+def test_rate_1_is_the_full_softmax():
+    x, w, labels = problem(2)
+    one, full = build(w, 1.0), ShardedMarginHead(CLASSES, SIZE, [mx.cpu(0), mx.cpu(1)])
+    full.set_centres(w)
+    for head in (one, full):
+        step(head, x, labels)
+        head.update(0.1, 0.9, 5e-4)
+    assert np.array_equal(one.centres(), full.centres())
+
+
+def test_each_negative_is_as_likely_and_the_number_is_fixed():
+    shard = SampledShard(0, 50, 2, mx.cpu(), 0, 0.2)
+    counts, draws = np.zeros(50), 2000
+    for iteration in range(draws):
+        shard.sample(np.array([7, 7, 30]), np.random.default_rng(iteration))
+        assert len(shard.sampled) == 10 and (np.diff(shard.sampled) > 0).all()
+        counts[shard.sampled] += 1
+    assert counts[7] == counts[30] == draws
+    negatives = np.delete(counts, [7, 30]) / draws
+    # Expected 8 of 48; five standard errors.
+    assert np.abs(negatives - 8 / 48).max() < 5 * np.sqrt(8 / 48 * 40 / 48 / draws)
+
+
+def test_more_positives_than_the_share_all_take_part():
+    shard = SampledShard(0, 50, 2, mx.cpu(), 0, 0.1)
+    positives = np.arange(3, 40)
+    shard.sample(positives, np.random.default_rng(0))
+    assert np.array_equal(shard.sampled, positives)
+
+
+def test_seed_and_iteration_fix_the_sample_so_that_a_run_resumes():
+    x, w, labels = problem(3)
+    first, other, resumed = build(w, 0.3), build(w, 0.3, seed=1), build(w, 0.3)
+    samples = []
+    for _ in range(3):
+        step(first, x, labels)
+        samples.append(sampled(first))
+    step(other, x, labels)
+    assert not np.array_equal(samples[0], sampled(other)) and not np.array_equal(samples[0], samples[1])
+    resumed.load_state({"iteration": 2})
+    step(resumed, x, labels)
+    assert np.array_equal(sampled(resumed), samples[2]) and resumed.state() == first.state() == {"iteration": 3}
