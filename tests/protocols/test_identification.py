@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols import identification
-from arcface_gluon.protocols.curves import BINS, VerificationCurve, bins_of
+from arcface_gluon.protocols import identification, rank_counts
+from arcface_gluon.protocols.curves import HighestScores, VerificationCurve
 from arcface_gluon.protocols.identification import identify, rank1, refine
 
 
@@ -51,11 +51,13 @@ def exact_features(random, count, size=12):
 
 
 def shrink(patch):
-    """Small blocks and a short tail, so that all paths of the counting are taken."""
-    for name, value in {"ROW_BLOCK": 8, "COLUMN_BLOCK": 32, "PROBE_CHUNK": 20, "_FIRST_BLOCK": 5}.items():
+    """Small blocks and few kept scores, so that all paths of the counting are taken."""
+    for name, value in {"ROW_BLOCK": 8, "COLUMN_BLOCK": 32, "_PROBE_CHUNK": 20, "_FIRST_BLOCK": 15}.items():
         patch.setattr(identification, name, value)
-    patch.setattr(identification, "MIN_TAIL", 10)
-    patch.setattr(identification, "EXACT_FAR", 1e-3)
+    for name, value in {"_FEWEST": 10, "_MOST": 200, "_EXACT_FAR": 1e-3}.items():
+        patch.setattr(identification, name, value)
+    patch.setattr(rank_counts, "_PENDING", 300)
+    patch.setattr(rank_counts, "_TOGETHER", 8)
 
 
 @pytest.fixture
@@ -135,17 +137,10 @@ def test_the_curve_agrees_with_scikit_learn(small_blocks):
     known = set(zip(far.tolist(), tar.tolist()))
     ours = list(zip(*result.curve.points()))
     assert len(ours) > 5
-    # Bins are finer than the steps of these scores, so every point must be one of scikit-learn's.
     assert all(min(abs(f - x) + abs(t - y) for x, y in known) < 1e-12 for f, t in ours)
     for value in (1e-3, 1e-2, 0.1, 0.5):
-        assert result.curve.at(value)[1] == tar[far <= value].max()
-
-
-def test_bins_are_monotone_and_cover_all_cosines():
-    scores = np.sort(np.random.default_rng(0).uniform(-1.001, 1.001, 100000).astype(np.float32))
-    bins = bins_of(scores)
-    assert (np.diff(bins) >= 0).all() and bins.min() >= 0 and bins.max() < BINS
-    assert len(np.unique(bins)) > 8000
+        _, rate, error = result.curve.at(value)
+        assert rate <= tar[far <= value].max() <= rate + error
 
 
 def test_rejected_distractors_count_only_in_the_denominators():
@@ -224,3 +219,16 @@ def test_a_curve_without_pairs_has_no_rates():
     none = np.empty(0, np.float32)
     with pytest.raises(ValueError, match="at least one"):
         VerificationCurve(none, none, 5).at(0.1)
+
+
+@given(values=st.lists(st.integers(-20, 20), max_size=300), wanted=st.integers(1, 30), parts=st.integers(1, 9))
+@settings(deadline=None, max_examples=50)
+def test_the_highest_scores_are_kept_with_all_their_ties(values, wanted, parts):
+    highest = HighestScores(wanted)
+    for part in np.array_split(np.array(values, np.float32), parts):
+        highest.add(part)
+    kept = highest.kept()
+    ordered = sorted(values)
+    assert len(kept) >= min(wanted, len(values))
+    assert kept.tolist() == ordered[len(ordered) - len(kept) :]
+    assert all(value in kept for value in values if value >= highest.floor)

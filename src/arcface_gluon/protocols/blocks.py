@@ -12,9 +12,11 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
+from ..parallel.shards import shard_ranges
 
-# 256 x 32768 scores are 32 MiB: rows long enough for NumPy's reductions, enough of them for an efficient product.
-ROW_BLOCK = 256
+# Up to 1024 x 32768 scores, 128 MiB: rows long enough for NumPy's calls (the scores of one and a dozen comparisons of
+# them fit a core's second cache), and enough rows for an efficient product (256 cost 10 % more, 128 20 %).
+ROW_BLOCK = 1024
 COLUMN_BLOCK = 32768
 
 # Squared norms outside of this range are computed again in float64, where they neither overflow nor vanish.
@@ -69,6 +71,7 @@ def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
         load: function (start, stop) → (at most stop - start, d) float32 columns, C-contiguous; called once a block.
         edges: borders of the column blocks, as from `block_edges`.
         contexts: devices, as a list of mx.Context.
+        row_block: rows a block at most; the blocks are of nearly equal size.
 
     Yields:
         (row_start, column_start, scores): scores is a read-only float32 array (rows, columns) that is **overwritten**
@@ -77,9 +80,9 @@ def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
     widest = int(max(np.diff(edges), default=0))
     if not len(rows) or not widest:
         return
-    slots = [_Slot(context, min(row_block, len(rows)) * widest) for _ in range(2) for context in contexts]
-    row_starts = range(0, len(rows), row_block)
-    resident = {c: [_to(c, rows[i : i + row_block]) for i in row_starts] for c in contexts}
+    ranges = shard_ranges(len(rows), -(-len(rows) // row_block))
+    slots = [_Slot(context, (ranges[0][1] - ranges[0][0]) * widest) for _ in range(2) for context in contexts]
+    resident = {c: [_to(c, rows[i:j]) for i, j in ranges] for c in contexts}
 
     def launches():
         slot = 0
@@ -88,7 +91,7 @@ def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
             if not len(columns):
                 continue
             copies = {}
-            for block, row_start in enumerate(row_starts):
+            for block, (row_start, _) in enumerate(ranges):
                 context = slots[slot].context
                 if context not in copies:
                     copies[context] = _to(context, columns)

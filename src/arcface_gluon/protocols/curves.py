@@ -1,8 +1,7 @@
 """Error curves of verification from exact counts: false accept rate (FAR) against true accept rate (TAR).
 
 A pair is accepted when its score is at least the threshold. Of billions of impostor scores only the highest are kept
-one by one; of the others a histogram is kept. Its bins are cut by one monotone function, so each bin's border is a
-threshold with exact counts on both sides, and the whole curve consists of exact points.
+one by one; of the others it is counted how many reach each of a few thresholds. Every point of a curve is exact.
 """
 
 from __future__ import annotations
@@ -11,113 +10,107 @@ from fractions import Fraction
 
 import numpy as np
 
-# Bins of cosines in float32: 4096 a unit, which in float32 takes exact steps. 4150 keeps -1 - rounding positive.
-BINS = 8300
-_SCALE = np.float32(4096)
-_OFFSET = np.float32(4150)
-
-
-def bins_of(scores, work=None, out=None):
-    """Histogram bins of cosines: a monotone function to 0 … BINS - 1, which also orders the rounded sums below."""
-    work = np.multiply(scores, _SCALE, out=work)
-    np.add(work, _OFFSET, out=work)
-    if out is None:
-        return work.astype(np.int64)
-    np.copyto(out, work, casting="unsafe")
-    return out
-
 
 def allowed_accepts(far, total):
     """How many of `total` impostors may pass at most, without the rounding of a product: 3530 for 1e-6 of 3.53e9."""
     return int(Fraction(str(far)) * total)
 
 
-class ImpostorTail:
-    """Counts of impostor scores: a histogram of all, and one by one those in its upper bins.
+class HighestScores:
+    """The highest of a stream of float32 scores.
 
-    The bin from which single scores are kept rises as scores come in, so that at least `wanted` of the highest
-    scores are always among the kept ones.
+    `floor` rises as scores come in: all scores of at least `floor` are kept, and these are at least the `wanted`
+    highest (or all there are).
     """
 
     def __init__(self, wanted):
         self.wanted = wanted
-        self.start = 0
-        self.histogram = np.zeros(BINS, np.int64)
-        self._kept = []
+        self.floor = np.float32(-np.inf)
+        self._parts = []
+        self._count = 0
 
     def add(self, scores):
-        """Count single scores, any shape."""
-        scores = np.ravel(scores)
-        bins = bins_of(scores)
-        self.histogram += np.bincount(bins, minlength=BINS)
-        upper = scores[bins >= self.start]
-        if upper.size:
-            self._kept.append(upper)
+        """Take in scores (1-d); those below the floor may have been left out."""
+        scores = scores[scores >= self.floor]
+        if scores.size:
+            self._parts.append(scores)
+            self._count += scores.size
+            if self._count > 4 * self.wanted:
+                self.raise_floor()
 
-    def raise_start(self, others=0):
-        """Move the border up as far as the counts allow; `others` is a histogram of scores counted elsewhere."""
-        above = np.cumsum((self.histogram + others)[::-1])[::-1]
-        start = int(np.searchsorted(-above, -self.wanted, side="right")) - 1
-        if start > self.start:
-            self.start = start
-            kept = np.concatenate(self._kept) if self._kept else np.empty(0, np.float32)
-            self._kept = [kept[bins_of(kept) >= start]]
+    def raise_floor(self):
+        """Let go of what is certainly not among the highest."""
+        scores = np.concatenate([np.empty(0, np.float32), *self._parts])
+        if len(scores) > self.wanted:
+            place = len(scores) - self.wanted
+            self.floor = np.partition(scores, place)[place]
+            scores = scores[scores >= self.floor]
+        self._parts, self._count = [scores], len(scores)
+        return scores
 
     def kept(self):
-        """The kept scores, ascending float32."""
-        return np.sort(np.concatenate(self._kept)) if self._kept else np.empty(0, np.float32)
+        """All scores of at least `floor`, ascending."""
+        return np.sort(self.raise_floor())
 
 
 class VerificationCurve:
-    """TAR against FAR. `genuine` and `impostors` are ascending float32 scores.
+    """TAR against FAR.
 
     Args:
-        genuine: every genuine score.
-        impostors: the highest impostor scores one by one.
+        genuine: every genuine score, ascending.
+        impostors: the highest impostor scores one by one, ascending.
         total: the number of all impostor pairs, also those never scored (surely rejected).
-        histogram: BINS counts of the scored impostors, or None where `impostors` has all of them.
+        counted: None if `impostors` has all that were scored; else (thresholds, counts): how many impostors reach
+            thresholds below those.
     """
 
-    def __init__(self, genuine, impostors, total, histogram=None):
+    def __init__(self, genuine, impostors, total, counted=None):
         self.genuine = genuine
         self.impostors = impostors
         self.total = int(total)
-        self._coarse = None
-        if histogram is not None and histogram.sum() > len(impostors):
-            accepted = np.cumsum(histogram[::-1])[::-1]
-            true = np.cumsum(np.bincount(bins_of(genuine), minlength=BINS)[::-1])[::-1]
-            self._coarse = accepted, true
+        thresholds, counts = counted if counted is not None else ((), ())
+        # From the most lenient threshold, which accepts all that was scored, to the one that accepts the kept scores.
+        points = sorted(zip(np.asarray(thresholds).tolist(), np.asarray(counts).tolist()))
+        self._coarse = [(t, int(n)) for t, n in points if len(impostors) and t < impostors[0]]
+        self._complete = counted is None
 
     def at(self, far):
         """The most lenient threshold with a FAR of at most `far`.
 
         Returns:
-            (actual FAR, TAR, error): error is 0 where the highest impostor scores decide; else the threshold is a
-            border between bins and the best possible TAR at this `far` lies in [TAR, TAR + error].
+            (actual FAR, TAR, error): error is 0 where the highest impostor scores decide; else the threshold is one
+            of a few, and the best possible TAR at this `far` lies in [TAR, TAR + error].
 
         Raises:
             ValueError: there is no genuine or no impostor pair.
         """
-        pairs = len(self.genuine)
-        if not pairs or not self.total:
+        if not len(self.genuine) or not self.total:
             raise ValueError("a rate needs at least one genuine and one impostor pair")
         allowed = allowed_accepts(far, self.total)
         if allowed >= self.total:
             return 1.0, 1.0, 0.0
-        if allowed < len(self.impostors):
-            refused = self.impostors[len(self.impostors) - allowed - 1]
-            accepted = len(self.impostors) - np.searchsorted(self.impostors, refused, side="right")
-            true = pairs - np.searchsorted(self.genuine, refused, side="right")
-            return float(accepted / self.total), float(true / pairs), 0.0
-        if self._coarse is None:
-            return len(self.impostors) / self.total, 1.0, 0.0
-        accepted, true = self._coarse
-        border = int(np.searchsorted(-accepted, -allowed))
-        below = true[border - 1] if border else pairs
-        return accepted[border] / self.total, true[border] / pairs, float((below - true[border]) / pairs)
+        kept = len(self.impostors)
+        if allowed < kept:
+            refused = self.impostors[kept - allowed - 1]
+            accepted = kept - np.searchsorted(self.impostors, refused, side="right")
+            return float(accepted / self.total), self._tar(refused, side="right"), 0.0
+        if self._complete:
+            return kept / self.total, 1.0, 0.0
+        best, lower = (self.impostors[0], kept), None
+        for threshold, count in reversed(self._coarse):
+            if count > allowed:
+                lower = threshold
+                break
+            best = threshold, count
+        tar = self._tar(best[0])
+        return best[1] / self.total, tar, (1.0 if lower is None else self._tar(lower)) - tar
+
+    def _tar(self, threshold, side="left"):
+        accepted = len(self.genuine) - np.searchsorted(self.genuine, threshold, side=side)
+        return float(accepted / len(self.genuine))
 
     def points(self, per_decade=20):
-        """Exact points of the curve, `per_decade` of them for each power of ten of the FAR from 1/pairs to 1.
+        """Exact points of the curve, up to `per_decade` for each power of ten of the FAR from 1/pairs to 1.
 
         Returns:
             (FAR, TAR): ascending lists without repeats.

@@ -19,16 +19,16 @@ from tqdm import tqdm
 from .. import runtime
 from ..errors import UserError
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
-from .curves import ImpostorTail, VerificationCurve
-from .rank_counts import RankCounter
+from .curves import VerificationCurve
+from .rank_counts import ImpostorScores, RankCounter
 from .search import top_k
 
-# Probes counted at a time; bounds the memory for histograms to 200 MiB whatever the number of probes.
-PROBE_CHUNK = 4096
-# Up to this FAR, and in any case for this many scores, impostor scores are kept one by one.
-EXACT_FAR = 1e-5
-MIN_TAIL = 1 << 16
-# The first column block is short: until it is counted, every score must be kept.
+# Probes counted at a time; bounds the memory whatever the number of probes.
+_PROBE_CHUNK = 4096
+# Impostor scores are kept one by one up to this FAR, and in number between these.
+_EXACT_FAR = 1e-4
+_FEWEST, _MOST = 1 << 18, 1 << 22
+# The first column block is short: of it, all scores are gathered.
 _FIRST_BLOCK = 2048
 
 
@@ -121,17 +121,16 @@ def identify(
     if not kept:
         raise UserError("there is no distractor to search among; check the gallery's list and the noise list")
     total = len(probes) * (kept + rejected)
-    tail = ImpostorTail(max(MIN_TAIL, int(total * EXACT_FAR) + 1))
+    impostors = ImpostorScores(min(max(_FEWEST, int(total * _EXACT_FAR) + 1), _MOST))
     load = _loader(gallery, gallery_names, keep)
     devices = runtime.contexts(contexts)
     ranks, lost = [], 0
     with tqdm(total=total - len(probes) * rejected, disable=None, unit="score", unit_scale=True, desc="search") as bar:
-        for start in range(0, len(probes), PROBE_CHUNK):
-            chunk = probes[start : start + PROBE_CHUNK]
+        for start in range(0, len(probes), _PROBE_CHUNK):
+            chunk = probes[start : start + _PROBE_CHUNK]
             low, high = offsets[start], offsets[start + len(chunk)]
-            counter = RankCounter(
-                thresholds[low:high], offsets[start : start + len(chunk) + 1] - low, tail, threads
-            )
+            offset = offsets[start : start + len(chunk) + 1] - low
+            counter = RankCounter(thresholds[low:high], offset, impostors, threads)
             _search(chunk, load, len(gallery), devices, counter, bar)
             ranks.append(counter.greater.astype(np.int32))
             lost += int(np.count_nonzero(counter.greater + counter.equal == 0))
@@ -143,7 +142,7 @@ def identify(
         distractors=kept + rejected,
         ranks=ranks,
         rank1_if_ties_lose=lost / len(ranks),
-        curve=VerificationCurve(np.sort(thresholds), tail.kept(), total, tail.histogram),
+        curve=VerificationCurve(np.sort(thresholds), impostors.highest.kept(), total, impostors.counted()),
     )
 
 
@@ -206,17 +205,22 @@ def mate_scores(probes, labels):
 
 
 def _search(chunk, load, columns, devices, counter, bar):
-    edges = block_edges(columns, COLUMN_BLOCK, None if counter.tail.start else _FIRST_BLOCK)
-    column_blocks, raise_after = 0, 1
+    edges = block_edges(columns, COLUMN_BLOCK, _FIRST_BLOCK)
+    done, raise_at = 0, 2
     for row_start, _, scores in score_blocks(chunk, load, edges, devices, ROW_BLOCK):
-        counter.add(row_start, scores)
+        if done:
+            counter.add(row_start, scores)
+        else:
+            counter.add_first(row_start, scores)
         bar.update(scores.size)
-        if row_start + ROW_BLOCK >= len(chunk):
-            column_blocks += 1
-            if column_blocks == raise_after:
-                counter.raise_tail()
-                raise_after *= 2
-    counter.finish()
+        if row_start + len(scores) == len(chunk):
+            done += 1
+            if done == 1:
+                counter.plan(scores.shape[1])
+            elif done == raise_at:
+                counter.raise_floor()
+                raise_at *= 2
+    counter.close()
 
 
 @dataclass

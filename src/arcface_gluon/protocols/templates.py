@@ -15,11 +15,13 @@ from tqdm import tqdm
 from .. import runtime
 from ..errors import UserError
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
-from .curves import BINS, VerificationCurve, bins_of, nearest_tar
+from .curves import HighestScores, VerificationCurve, nearest_tar
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # Share of the impostor scores that is sorted; FARS need somewhat more than the largest of them.
 _SORTED_SHARE = 0.125
+# FARs of the curve's points above that share.
+_CURVE_FARS = (0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass
@@ -210,15 +212,19 @@ def verify_scores(genuine, impostors, fars=FARS, skipped=()):
     if not len(genuine) or not len(impostors):
         raise UserError(f"{len(genuine)} genuine and {len(impostors)} impostor pairs; both kinds are needed")
     genuine, total = np.sort(genuine), len(impostors)
-    bins = bins_of(impostors)
-    histogram = np.bincount(bins, minlength=BINS)
-    above = np.cumsum(histogram[::-1])[::-1]
-    border = int(np.flatnonzero(above >= min(total, total * _SORTED_SHARE + 1))[-1])
-    upper = np.sort(impostors[bins >= border])
+    highest = HighestScores(int(total * _SORTED_SHARE) + 1)
+    highest.add(np.asarray(impostors, np.float32))
+    upper = highest.kept()
     nearest = nearest_tar(genuine, upper, total, fars)
     if None in nearest:
         upper = np.sort(impostors)
         nearest = nearest_tar(genuine, upper, total, fars)
-    curve = VerificationCurve(genuine, upper, total, histogram)
+    counted = None
+    if len(upper) < total:
+        # Where the curve gets its points above the sorted share needs no exactness, but how many scores reach them.
+        sample = impostors[:: max(1, total >> 16)]
+        thresholds = np.quantile(sample, [1 - far for far in _CURVE_FARS]).astype(np.float32)
+        counted = thresholds, [np.count_nonzero(impostors >= limit) for limit in thresholds]
+    curve = VerificationCurve(genuine, upper, total, counted)
     at_most = [curve.at(far)[1] for far in fars]
     return TemplateVerification(len(genuine), total, nearest, at_most, curve, tuple(fars), list(skipped))

@@ -28,7 +28,7 @@ from .. import runtime
 from ..errors import UserError
 from ..files import atomic_write
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
-from .curves import allowed_accepts
+from .curves import HighestScores, allowed_accepts
 
 VERIFICATION_FPRS = (1e-9, 1e-8, 1e-7, 1e-6)
 IDENTIFICATION_FPRS = (1e-3, 1e-2)
@@ -112,10 +112,7 @@ class _Run:
         self.contexts = contexts
         self.path = path
         self.total = len(probes) * len(distractors)
-        self.wanted = max(_MIN_KEPT, int(self.total * _EXACT_FPR) + 1)
-        # Scores below `floor` are certainly not among the `wanted` highest.
-        self.floor = np.float32(-np.inf)
-        self.highest = np.empty(0, np.float32)
+        self.highest = HighestScores(max(_MIN_KEPT, int(self.total * _EXACT_FPR) + 1))
         self.top = np.full(len(distractors), -np.inf, np.float32)
         self.mate = np.full(len(probes), -np.inf, np.float32)
         self.other = np.full(len(probes), -np.inf, np.float32)
@@ -125,21 +122,23 @@ class _Run:
         if path is not None and Path(path).exists():
             self._load()
 
-    _FIELDS = ("floor", "highest", "top", "mate", "other", "done")
+    _FIELDS = ("top", "mate", "other", "done")
 
     def save(self):
         self._saved = time.monotonic()
+        values = {name: getattr(self, name) for name in self._FIELDS}
         with atomic_write(self.path) as file:
-            np.savez(file, fingerprint=self.fingerprint, **{name: getattr(self, name) for name in self._FIELDS})
+            np.savez(file, fingerprint=self.fingerprint, highest=self.highest.raise_floor(), **values)
 
     def _load(self):
         try:
             with np.load(self.path, allow_pickle=False) as saved:
-                values = {name: saved[name] for name in (*self._FIELDS, "fingerprint")}
+                values = {name: saved[name] for name in (*self._FIELDS, "highest", "fingerprint")}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UserError(f"{self.path} is damaged ({error}); remove it to start again") from error
         if str(values.pop("fingerprint")) != self.fingerprint:
             raise UserError(f"{self.path} is the state of a run over other features; remove it or name another file")
+        self.highest.add(values.pop("highest"))
         for name, value in values.items():
             setattr(self, name, value)
 
@@ -166,24 +165,12 @@ class _Run:
             called = names[start:stop] if names is not None else range(start, stop)
             rows = unit(self.distractors[start:stop], called, "distractor")
             top = self.top[start:stop]
-            found, size = [self.highest], len(self.highest)
             for row_start, _, scores in self._blocks(rows):
                 best = scores.max(axis=1)
                 here = slice(row_start, row_start + len(best))
                 np.maximum(top[here], best, out=top[here])
-                for i in np.flatnonzero(best >= self.floor):
-                    found.append(scores[i][scores[i] >= self.floor])
-                    size += found[-1].size
-                if size > 4 * self.wanted:
-                    found = [self._raise_floor(np.concatenate(found))]
-                    size = found[0].size
-            self.highest = np.concatenate(found)
-
-    def _raise_floor(self, scores):
-        if len(scores) <= self.wanted:
-            return scores
-        self.floor = np.partition(scores, len(scores) - self.wanted)[len(scores) - self.wanted]
-        return scores[scores >= self.floor]
+                for i in np.flatnonzero(best >= self.highest.floor):
+                    self.highest.add(scores[i])
 
     def stream_probes(self):
         """Each probe's best score among the others of its person, and among all other persons."""
@@ -203,7 +190,7 @@ class _Run:
                 self.other[rows] = best
 
     def result(self):
-        highest = np.sort(self._raise_floor(self.highest))
+        highest = self.highest.kept()
         decades = int(np.ceil(np.log10(self.total)))
         grid = [f"{fpr:.3e}" for fpr in np.logspace(-decades, 0, 20 * decades + 1)]
         refused = {}
