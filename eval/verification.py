@@ -12,14 +12,20 @@ import sys
 from pathlib import Path
 
 from arcface_gluon import cli
+from arcface_gluon.errors import UserError
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 
 
 def main(arguments) -> int:
-    if "demo" in arguments and arguments[arguments.index("demo") - 1] == "--data":
-        place = arguments.index("demo") - 1
-        arguments[place : place + 2] = [f"--bin={path}" for path in demo()]
+    for place in range(len(arguments) - 1):
+        if arguments[place : place + 2] == ["--data", "demo"]:
+            bins = []
+            status = cli.run_safely(lambda: bins.extend(demo()))
+            if status:
+                return status
+            arguments = arguments[:place] + [f"--bin={path}" for path in bins] + arguments[place + 2 :]
+            break
     return cli.main(["verify", *arguments])
 
 
@@ -39,7 +45,7 @@ def demo():
         folder = demo_pairs.prepare(script.__name__)
         arguments = ["--list", folder / listed, "--images", folder / "images", "--out", folder.parent]
         if script.main([str(argument) for argument in arguments]):
-            sys.exit(2)
+            raise UserError(f"the demo set {script.__name__} could not be packed")
     return [folder.parent / f"{name}.bin" for name in ("lfw", "cfp_fp", "agedb_30", "calfw", "cplfw")]
 
 
