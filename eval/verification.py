@@ -18,15 +18,15 @@ DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 
 
 def main(arguments) -> int:
-    for place in range(len(arguments) - 1):
-        if arguments[place : place + 2] == ["--data", "demo"]:
-            bins = []
-            status = cli.run_safely(lambda: bins.extend(demo()))
-            if status:
-                return status
-            arguments = arguments[:place] + [f"--bin={path}" for path in bins] + arguments[place + 2 :]
-            break
-    return cli.main(["verify", *arguments])
+    return cli.run_safely(lambda: cli.main(["verify", *with_demo(arguments)]))
+
+
+def with_demo(arguments):
+    """The arguments with `--data demo` replaced by the packed demo sets."""
+    place = next((i for i in range(len(arguments)) if arguments[i : i + 2] == ["--data", "demo"]), None)
+    if place is None:
+        return arguments
+    return [*arguments[:place], *(f"--bin={path}" for path in demo()), *arguments[place + 2 :]]
 
 
 def demo():
