@@ -16,7 +16,8 @@ recipe = EasyDict(
         options={},  # further options of models.get_model, such as {"se": True}
     ),
     head=dict(
-        kind="margin",  # eq. 4; "softmax": eq. 1, with bias and nothing normalised; "none": the Triplet-Loss alone
+        kind="margin",  # eq. 4; "softmax": eq. 1, with bias and nothing normalised; "triplet": that loss alone;
+        # or a later loss: "curricularface", "magface", "adaface"
         margin=[1.0, 0.5, 0.0],  # m1, m2 (radians), m3 of eq. 4: s (cos(m1 theta + m2) - m3)
         boundary="literal",  # past m1 theta + m2 = pi: eq. 4 as printed, or "monotone"
         scale=64.0,  # s

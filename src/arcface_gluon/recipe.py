@@ -24,7 +24,7 @@ _OPEN = ("network.options", "head.options", "train.lr_multipliers", "train.wd_mu
 _CHOICES = {
     "data.on_error": ("skip", "stop"),
     "head.boundary": ("literal", "monotone"),
-    "head.kind": ("margin", "softmax", "none"),
+    "head.kind": ("margin", "softmax", "curricularface", "magface", "adaface", "triplet"),
     "train.dtype": ("float32", "float16"),
 }
 _POSITIVE = (
@@ -168,8 +168,8 @@ def check(recipe: EasyDict):
 
 def _check_triplet(recipe):
     images = recipe.data.images_per_identity
-    if recipe.head.kind == "none" and not recipe.head.triplet:
-        raise UserError("head.kind=none leaves no loss; set head.triplet=1 too, or take loss=triplet")
+    if recipe.head.kind == "triplet" and not recipe.head.triplet:
+        raise UserError("head.kind=triplet leaves no loss where head.triplet=0; set that to 1, or take loss=triplet")
     if recipe.head.triplet and images < 2:
         raise UserError(f"head.triplet needs data.images_per_identity of 2 or more, not {images}")
     if images and recipe.train.batch_size % images:

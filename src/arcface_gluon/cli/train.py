@@ -81,7 +81,8 @@ def build_trainer(values, data_folder, folder, quiet, processes):
     """Everything that a resolved recipe names, put together."""
     import mxnet as mx
 
-    from ..losses import Margin, ShardedMarginHead
+    from ..losses import build_head
+    from ..parallel.process_group import ProcessGroup
     from ..training.trainer import Trainer
 
     devices = devices_of(values.train.contexts)
@@ -94,14 +95,9 @@ def build_trainer(values, data_folder, folder, quiet, processes):
     validation = open_validation(values.data.validation, data_folder)
     mx.random.seed(values.seed)
     net = build_network(values, devices)
-    head = ShardedMarginHead(
-        batches.records.num_identities,
-        values.network.embedding_size,
-        devices,
-        margin=Margin(*values.head.margin, boundary=values.head.boundary),
-        scale=values.head.scale,
-        seed=values.seed,
-    )
+    group = ProcessGroup(devices, processes) if processes.size > 1 else None
+    classes = batches.records.num_identities
+    head = build_head(values.head, classes, values.network.embedding_size, devices, values.seed, group)
 
     def validate():
         return {name: _verify(net, bin_set, devices, folder, name) for name, bin_set in validation.items()}

@@ -68,6 +68,7 @@ class TripletHead:
         margin: m, radians; 0.35 in Table 2.
         weight: factor of the term.
         head: head whose loss it is added to, on the same contexts; None: the Triplet-Loss alone.
+        group: devices of several processes (parallel/process_group.py); None: the contexts alone.
 
     Attributes:
         triplets: number of triplets of the last batch.
@@ -75,11 +76,11 @@ class TripletHead:
         target_angles: the head's; empty without one, since there are no centres.
     """
 
-    def __init__(self, num_classes, embedding_size, contexts, margin=0.35, weight=1.0, head=None):
+    def __init__(self, num_classes, embedding_size, contexts, margin=0.35, weight=1.0, head=None, group=None):
         self.num_classes, self.embedding_size = int(num_classes), int(embedding_size)
         self.margin, self.weight, self.head = float(margin), float(weight), head
         self.accuracy, self.target_angles, self.triplets = float("nan"), np.zeros(0), 0
-        self._group = ContextGroup(contexts)
+        self._group = ContextGroup(contexts) if group is None else group
 
     @property
     def contexts(self):
@@ -89,18 +90,16 @@ class TripletHead:
     def forward_backward(self, embeddings, labels):
         """Loss of a batch and its gradient; arguments, results and errors are those of `ShardedMarginHead`."""
         loss, gradients = self.head.forward_backward(embeddings, labels) if self.head else (0.0, None)
-        parts = [part.asnumpy().astype(np.float64) for part in embeddings]
-        rows = np.concatenate(parts)
+        names = [label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label) for label in labels]
+        names = self._group.gather_labels(names)
+        rows = self._group.gather([part.astype("float32", copy=False) for part in embeddings])[0]
+        rows = rows.asnumpy().astype(np.float64)
         lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         units = rows / lengths
-        names = [label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label) for label in labels]
-        term, pull, self.triplets, share = triplet_terms(units, np.concatenate(names), self.margin)
+        term, pull, self.triplets, share = triplet_terms(units, names, self.margin)
         pull = self.weight * (pull - (pull * units).sum(axis=1, keepdims=True) * units) / lengths
-        stops = np.cumsum([len(part) for part in parts])
-        added = [
-            mx.nd.array(pull[stop - part.shape[0] : stop], part.context, dtype=part.dtype)
-            for stop, part in zip(stops, embeddings)
-        ]
+        slices = self._group.own_slices(pull, [part.shape[0] for part in embeddings])
+        added = [mx.nd.array(own, part.context, dtype=part.dtype) for own, part in zip(slices, embeddings)]
         self.accuracy = self.head.accuracy if self.head else share
         self.target_angles = self.head.target_angles if self.head else np.zeros(0)
         if gradients:

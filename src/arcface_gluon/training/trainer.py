@@ -232,6 +232,7 @@ class Trainer:
             "iteration": self.iteration,
             "seconds": round(self.seconds, 3),
             "num_classes": self.head.num_classes,
+            "head": self.head.state(),
             "devices": self.processes.size * len(self.contexts),
             "first_loss": self.first_loss,
             "verification": self.verification,
@@ -275,6 +276,7 @@ class Trainer:
         for name, values in arrays.items():
             if name.startswith("head-"):
                 self.head.load_rows(int(name[5:13]), values)
+        self.head.load_state(state.get("head", {}))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
 

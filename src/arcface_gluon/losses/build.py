@@ -1,0 +1,63 @@
+"""The loss that a recipe's `head` group describes."""
+
+from __future__ import annotations
+
+from ..errors import UserError
+from .adaptive import AdaFace, MagFace
+from .curricular import CurricularHead
+from .margins import Margin
+from .regularisers import Inter, Intra
+from .sharded_head import ShardedMarginHead
+from .softmax_head import SoftmaxHead
+from .sub_centre import SubCentreHead
+from .triplet import TripletHead
+
+_ADAPTIVE = {"magface": MagFace, "adaface": AdaFace}
+
+
+def build_head(settings, num_classes, embedding_size, contexts, seed=0, group=None):
+    """Head and loss of a recipe.
+
+    Args:
+        settings: the recipe's `head` group.
+        num_classes, embedding_size, contexts, seed, group: as for `ShardedMarginHead`.
+
+    Raises:
+        UserError: settings that do not go together, or a margin or an option that cannot be.
+    """
+    place = (num_classes, embedding_size, contexts)
+    head = None
+    if settings.kind != "triplet":
+        common = {"seed": seed, "group": group, "block_rows": settings.block_rows, "sample_rate": settings.sample_rate}
+        head = _classifier(settings, place, common)
+    if not settings.triplet:
+        return head
+    return TripletHead(*place, margin=settings.triplet_margin, weight=settings.triplet, head=head, group=group)
+
+
+def _classifier(settings, place, common):
+    _check(settings)
+    try:
+        if settings.kind == "softmax":
+            return SoftmaxHead(*place, **common, **settings.options)
+        common["scale"] = settings.scale
+        common["intra"] = Intra(settings.intra) if settings.intra else None
+        common["inter"] = Inter(settings.inter) if settings.inter else None
+        if settings.kind in _ADAPTIVE:
+            return ShardedMarginHead(*place, margin=_ADAPTIVE[settings.kind](**settings.options), **common)
+        common["margin"] = Margin(*settings.margin, boundary=settings.boundary)
+        if settings.kind == "curricularface":
+            return CurricularHead(*place, **common, **settings.options)
+        if settings.sub_centres > 1:
+            return SubCentreHead(*place, sub_centres=settings.sub_centres, **common, **settings.options)
+        return ShardedMarginHead(*place, **common, **settings.options)
+    except TypeError as error:
+        raise UserError(f"head.options={dict(settings.options)}: {error}; docs/losses.md lists them") from error
+
+
+def _check(settings):
+    regularised = settings.intra or settings.inter
+    if settings.kind == "softmax" and regularised:
+        raise UserError("head.intra and head.inter are of angles, which head.kind=softmax has none of; set them to 0")
+    if settings.sub_centres > 1 and (settings.kind != "margin" or regularised):
+        raise UserError("head.sub_centres goes with head.kind=margin alone, without head.intra and head.inter")

@@ -1,0 +1,14 @@
+"""Class centres of a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+
+def read_centres(checkpoint):
+    """Class centres W of a checkpoint folder, (classes, d) float32, or None where the loss has none (Triplet)."""
+    parts = [mx.nd.load(str(path))["weight"].asnumpy() for path in sorted(Path(checkpoint).glob("head-*.params"))]
+    return np.concatenate(parts) if parts else None

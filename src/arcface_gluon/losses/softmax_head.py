@@ -1,0 +1,86 @@
+"""Plain softmax (Eq. 1) over identities that are split over devices: bias, nothing normalised."""
+
+from __future__ import annotations
+
+import mxnet as mx
+import numpy as np
+
+from .shard import Shard
+from .sharded_head import ShardedMarginHead
+from .targets import Target
+
+nd = mx.nd
+
+
+class SoftmaxHead(ShardedMarginHead):
+    """Classification layer and loss: cross entropy of the logits W_j . x + b_j (Eq. 1), mean over the global batch.
+
+    Sharding, blocks, collectives, updates and checkpoints are those of `ShardedMarginHead`; a checkpoint has the arrays
+    "bias" and "bias_momentum", (n, 1), too. Inside, the bias is a last column of the centres, and the features get a
+    last column of ones. There is no angle in this loss: `target_angles` stays empty.
+
+    Args:
+        num_classes, embedding_size, contexts, seed, block_rows, group: as there. Biases begin at 0.
+    """
+
+    _arrays = ("weight", "momentum", "bias", "bias_momentum")
+
+    def __init__(self, num_classes, embedding_size, contexts, **others):
+        super().__init__(num_classes, embedding_size, contexts, scale=1.0, **others)
+
+    def centres(self):
+        """W without the biases, (num_classes, d) float32 NumPy."""
+        return np.concatenate([arrays["weight"].asnumpy() for _, _, arrays in self.shards()])
+
+    def biases(self):
+        """b, (num_classes,) float32 NumPy."""
+        return np.concatenate([arrays["bias"].asnumpy()[:, 0] for _, _, arrays in self.shards()])
+
+    def shards(self):
+        """For checkpoints: yields (start, stop, {"weight", "momentum": (n, d), "bias", "bias_momentum": (n, 1)})."""
+        size = self.embedding_size
+        for start, stop, arrays in super().shards():
+            weight, momentum = arrays["weight"], arrays["momentum"]
+            parts = {"weight": weight[:, :size], "momentum": momentum[:, :size]}
+            yield start, stop, {**parts, "bias": weight[:, size:], "bias_momentum": momentum[:, size:]}
+
+    def _make_shard(self, start, stop, context):
+        return _PlainShard(start, stop, self.embedding_size + 1, context, block_rows=self._block_rows)
+
+    def _width(self, name):
+        return 1 if name.startswith("bias") else self.embedding_size
+
+    def _features(self, embedding):
+        ones = nd.ones((embedding.shape[0], 1), embedding.context)
+        return nd.concat(embedding.astype("float32", copy=False), ones, dim=1), None
+
+    def _target(self, logits, _):
+        return Target(logits, logits, np.zeros_like(logits), np.full_like(logits, -1))
+
+    def _through(self, pull, feature, inverse, dtype, by_length):
+        return pull[:, : self.embedding_size].astype(dtype)
+
+
+class _PlainShard(Shard):
+    """Centres and biases of one device; the last of the columns is the bias."""
+
+    def load(self, name, first, rows):
+        size = self.weight.shape[1] - 1
+        columns = slice(size, size + 1) if name.startswith("bias") else slice(0, size)
+        array = self.momentum if name.endswith("momentum") else self.weight
+        array[first : first + rows.shape[0], columns] = rows
+        self.changed()
+
+    def _pick_targets(self):
+        super()._pick_targets()
+        self._target_logits = nd.sum(self._target_features * self._unit_targets, axis=1)
+
+    def _target_angles(self):
+        # The logits of the own classes take the angles' place.
+        return self._target_logits.asnumpy().astype(np.float64) if len(self._classes) else np.zeros(0)
+
+    def _remove_radial_part(self, a, b, gradient):
+        pass  # the length of a centre counts
+
+    def _measure_norms(self, start, stop):
+        self.inverse_norms[start:stop] = 1
