@@ -148,3 +148,9 @@ def test_unreadable_model(command, records, tmp_path):
     (tmp_path / "model-symbol.json").write_text("{}")
     shutil.copy(records / "set.bin", tmp_path / "model-0000.params")
     refused(command, ["verify", "--model", "model-symbol.json", "--bin", records / "set.bin"], "model")
+
+
+def test_overrides_may_stand_before_and_after_options(command, records):
+    arguments = train(records)
+    command(*arguments[:3], "--quiet", *arguments[3:])
+    assert "--quite" in command(*arguments, "--quite", check=2).stderr

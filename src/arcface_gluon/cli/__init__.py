@@ -36,7 +36,11 @@ def main(argv=None) -> int:
         if argv[:1] == [name]:  # only the command in hand is imported: others may need MXNet
             module = importlib.import_module(f".{name}", __name__)
             module.add_arguments(command)
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # argparse takes overrides before the options only
+        args.overrides += rest
     return run_safely(lambda: module.run(args))
 
 
