@@ -130,14 +130,14 @@ class Shard:
         # Weight of each block's softmax in the whole, (K, B, 1).
         shares = np.exp(self._log_sums - log_total[:, None]) * step
         self._shares = nd.array(shares.T[:, :, None], self.context, dtype="float32")
-        self._target_classes = np.zeros(0, dtype=np.int64)
+        self._target_bounds = [0] * (len(self.blocks) + 1)
         if len(self._classes):
             cosines, coefficients = self._upload(cosines), self._upload(coefficients)
             # dtheta/dx and dtheta/dw are minus the unit tangents. Written as differences that vanish with sin(theta),
             # they keep the digits near 0 and pi that a large multiple of w, projected later, would lose.
             at_sample = self._unit_targets - cosines * self._target_features
             at_centre = self._target_features - cosines * self._unit_targets
-            self._add_rows(self._pull, self._samples, -coefficients * at_sample)
+            self._add_rows(self._pull, self._target_samples, -coefficients * at_sample)
             self._collect_target_rows(-coefficients * at_centre)
         return self._pull
 
@@ -234,14 +234,14 @@ class Shard:
             widths = np.diff(np.append(starts, self.weight.shape[0]))
             block = np.searchsorted(starts, self._classes, side="right") - 1
             flat = self._samples * widths[block] + self._classes - starts[block]
-            self._masks = nd.array(flat, self.context, dtype="int32")
+            self._masks = self._indices(flat)
             self._masked = nd.full((len(flat),), MASKED, self.context)
 
     def _pick_targets(self):
-        classes = nd.array(self._classes, self.context, dtype="int32")
+        classes, self._target_samples = self._indices(self._classes), self._indices(self._samples)
         self._target_inverse_norms = nd.take(self.inverse_norms, classes)
         self._unit_targets = nd.take(self.weight, classes) * self._target_inverse_norms
-        self._target_features = nd.take(self._features, nd.array(self._samples, self.context, dtype="int32"))
+        self._target_features = nd.take(self._features, self._target_samples)
         self._near = nd.sum(nd.square(self._target_features - self._unit_targets), axis=1)
         self._far = nd.sum(nd.square(self._target_features + self._unit_targets), axis=1)
 
@@ -257,10 +257,13 @@ class Shard:
 
     def _collect_target_rows(self, rows):
         """Add up the rows (t, d) of samples of the same class, divided by the norm of their centre."""
-        self._target_classes, position = np.unique(self._classes, return_inverse=True)
-        together = np.zeros((len(self._target_classes), len(position)), dtype=np.float32)
+        classes, position = np.unique(self._classes, return_inverse=True)
+        together = np.zeros((len(classes), len(position)), dtype=np.float32)
         together[position, np.arange(len(position))] = 1
         self._target_rows = nd.dot(nd.array(together, self.context), rows * self._target_inverse_norms)
+        starts = np.array([a for a, _ in self.blocks])
+        self._target_bounds = np.append(np.searchsorted(classes, starts), len(classes))
+        self._target_index = self._indices(classes - np.repeat(starts, np.diff(self._target_bounds)))
 
     def _block_gradient(self, k):
         """dL/dW of block k: yields (a, b, gradient) for rows a … b-1 of the block."""
@@ -269,9 +272,9 @@ class Shard:
         block = self._gradient[:width]
         p = self._softmax(k)[0] if self._recompute else self._buffers[k][: batch * width].reshape((batch, width))
         nd.dot(p, nd.broadcast_mul(self._features, self._shares[k]), transpose_a=True, out=block)
-        first, last = np.searchsorted(self._target_classes, [start, stop])
+        first, last = self._target_bounds[k], self._target_bounds[k + 1]
         if last > first:
-            self._add_rows(block, self._target_classes[first:last] - start, self._target_rows[first:last])
+            self._add_rows(block, self._target_index[first:last], self._target_rows[first:last])
         if self.extra is not None:
             self.extra.add_to(k, block)
         for a in range(0, width, self._scratch.shape[0]):
@@ -304,9 +307,11 @@ class Shard:
         return nd.FullyConnected(array, self._ones, num_hidden=1, no_bias=True)
 
     def _add_rows(self, array, rows, values):
-        index = nd.array(rows, self.context, dtype="int32")
-        summed = nd.take(array, index) + values
-        nd._internal._scatter_set_nd(array, summed, index.reshape((1, -1)), shape=array.shape, out=array)
+        summed = nd.take(array, rows) + values
+        nd._internal._scatter_set_nd(array, summed, rows.reshape((1, -1)), shape=array.shape, out=array)
+
+    def _indices(self, values):
+        return nd.array(values, self.context, dtype="int32")
 
     def _upload(self, column):
         return nd.array(column.reshape(-1, 1), self.context, dtype="float32")

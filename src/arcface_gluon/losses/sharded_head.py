@@ -205,8 +205,13 @@ class ShardedMarginHead:
         Raises:
             RuntimeError: there was no `forward_backward` since the last update.
         """
+        return np.concatenate([block.asnumpy() for block in self.centre_gradient_blocks()])
+
+    def centre_gradient_blocks(self):
+        """The same a few rows at a time, as NDArrays; each is valid until the next is asked for."""
         self._need_gradient("centre_gradients")
-        return np.concatenate([block.asnumpy() for shard in self._shards for block in shard.gradients()])
+        for shard in self._shards:
+            yield from shard.gradients()
 
     def shards(self):
         """For checkpoints: yields (start, stop, {"weight": (n, d), "momentum": (n, d)}), the NDArrays themselves."""
