@@ -2,25 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
 from arcface_gluon.cli import main
-
-ROOT = Path(__file__).parents[1]
-
-# A network and schedule small enough for a test, through the same options that users have.
-TINY = [
-    "network.name=r18",
-    "network.options={'width': 0.125, 'units': [1, 1, 1, 1]}",
-    "network.embedding_size=32",
-    "train.batch_size=16",
-    "train.lr=0.05",
-    "train.lr_steps=[]",
-    "train.log_every=1",
-]
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +40,3 @@ def command(tmp_path, monkeypatch, capfd):
         return done
 
     return run
-
-
-def start(arguments, folder, **options):
-    """The command line as a process of its own, to be signalled or limited."""
-    return subprocess.Popen([sys.executable, "-m", "arcface_gluon", *map(str, arguments)], cwd=folder, **options)

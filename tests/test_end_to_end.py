@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import TINY, start
+from helpers import TINY, start
 
 
 def digests(checkpoint):

@@ -9,7 +9,7 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from conftest import TINY, start
+from helpers import TINY, start
 
 from arcface_gluon.data import write_bin, write_training_set
 

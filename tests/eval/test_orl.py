@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from helpers import TINY
 
 from arcface_gluon import recipe
 from arcface_gluon.cli import main as arcface_gluon
