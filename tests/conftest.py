@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import ROOT
 
 import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
 from arcface_gluon.cli import main
