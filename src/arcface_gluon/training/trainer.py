@@ -124,12 +124,14 @@ class Trainer:
 
     def _step(self, batch, lr):
         """One iteration; gives (mean loss, accuracy) of the global batch."""
-        for i, context in enumerate(self.contexts, self.first_device):
-            # MXNet's random state cannot be saved; one that depends on the iteration alone need not be.
-            mx.random.seed((self.seed * 1_000_003 + self.iteration * 1_009 + i) & 0x7FFFFFFF, ctx=context)
         images, labels = batch.split(self.contexts)
+        embeddings = []
         with autograd.record():
-            embeddings = [self.net(x) for x in images]
+            for i, (context, x) in enumerate(zip(self.contexts, images), self.first_device):
+                # MXNet's random state cannot be saved; one that depends on the iteration alone need not be. All CPU
+                # contexts share one state, so each device is seeded right before its own forward pass.
+                mx.random.seed((self.seed * 1_000_003 + self.iteration * 1_009 + i) & 0x7FFFFFFF, ctx=context)
+                embeddings.append(self.net(x))
         loss, gradients = self.head.forward_backward(embeddings, labels)
         if self.loss_scale != 1.0:
             gradients = [g * self.loss_scale for g in gradients]
