@@ -47,6 +47,7 @@ recipe = EasyDict(
     ),
     train=dict(
         batch_size=512,  # over all devices: 4 x 128 in the paper
+        accumulate=1,  # parts that a device's images go through the backbone in: less memory, one more forward pass
         iterations=32_000,
         lr=0.1,
         lr_steps=[20_000, 28_000],  # iterations at which lr is multiplied by lr_factor

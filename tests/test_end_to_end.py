@@ -88,3 +88,12 @@ def test_checkpoint_of_four_shards_loads_on_fewer(command, orl, tmp_path):
     for contexts in (3, 2, 1):
         done = command(*arguments(orl, 2 + 4 - contexts, contexts, "data.validation=[]"), "--resume")
         assert "resuming" in done.stdout
+
+
+def test_batch_in_parts_trains_and_resumes_bit_for_bit(command, orl, tmp_path):
+    common = [*arguments(orl, 4, 2, "data.validation=[]", "train.accumulate=2")]
+    command(*common, "run.name=straight")
+    command(*common, "train.iterations=2", "run.name=again")
+    command(*common, "run.name=again", "--resume")
+    straight = digests(tmp_path / "runs" / "straight" / "checkpoints" / "00000004")
+    assert digests(tmp_path / "runs" / "again" / "checkpoints" / "00000004") == straight

@@ -33,7 +33,7 @@ _POSITIVE = (
     "head.sub_centres",
     "head.triplet_margin",
     "data.threads",
-    *("train." + key for key in ("batch_size", "iterations", "lr", "lr_factor", "keep", "loss_scale")),
+    *("train." + key for key in ("batch_size", "accumulate", "iterations", "lr", "lr_factor", "keep", "loss_scale")),
     *("train." + key for key in ("log_every", "validate_every", "checkpoint_every")),
 )
 _NOT_NEGATIVE = ("head.intra", "head.inter", "head.triplet", "data.images_per_identity")

@@ -22,6 +22,7 @@ class ReplicaSGD:
         lr_multipliers, wd_multipliers: {regular expression of a parameter's structural name: factor}.
         loss_scale: gradients arrive this many times too large (float16); float32 master weights are kept then.
         processes: those that train together; gradients are summed over all of them.
+        accumulate: gradients of several backward passes add up until `zero_gradients`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ReplicaSGD:
         wd_multipliers=None,
         loss_scale=1.0,
         processes=None,
+        accumulate=False,
     ):
         self.contexts = list(contexts)
         self.processes = processes or Processes()
@@ -41,6 +43,7 @@ class ReplicaSGD:
         self.names = list(named)
         self.parameters = list(named.values())
         for name, parameter in named.items():
+            parameter.grad_req = "add" if accumulate else "write"
             parameter.lr_mult = _multiplier(name, lr_multipliers)
             parameter.wd_mult = _multiplier(name, wd_multipliers)
         half = any(p.dtype == "float16" for p in self.parameters)
@@ -60,6 +63,11 @@ class ReplicaSGD:
             self._kvstore = mx.kv.create("device" if self.contexts[0].device_type == "gpu" else "local")
             for i, parameter in enumerate(self.parameters):
                 self._kvstore.init(i, parameter.data(self.contexts[0]))
+
+    def zero_gradients(self):
+        """Forget the gradients added up so far."""
+        for parameter in self.parameters:
+            parameter.zero_grad()
 
     def reduce(self):
         """Sum the gradients over the devices of all processes; each then holds the sum."""

@@ -14,6 +14,7 @@ from mxnet import autograd
 
 from ..errors import UserError
 from ..parallel.processes import Processes
+from ..parallel.shards import shard_ranges
 from .angles import AngleHistograms
 from .checkpoint import STATE, load_checkpoint, save_checkpoint
 from .interrupt import Interrupted, Interrupts
@@ -61,6 +62,7 @@ class Trainer:
             settings.wd_multipliers,
             self.loss_scale,
             self.processes,
+            accumulate=settings.accumulate > 1,
         )
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
         self.head_lr_multiplier = float(settings.lr_multipliers.get("head", 1.0))
@@ -125,17 +127,8 @@ class Trainer:
     def _step(self, batch, lr):
         """One iteration; gives (mean loss, accuracy) of the global batch."""
         images, labels = batch.split(self.contexts)
-        embeddings = []
-        with autograd.record():
-            for i, (context, x) in enumerate(zip(self.contexts, images), self.first_device):
-                # MXNet's random state cannot be saved; one that depends on the iteration alone need not be. All CPU
-                # contexts share one state, so each device is seeded right before its own forward pass.
-                mx.random.seed((self.seed * 1_000_003 + self.iteration * 1_009 + i) & 0x7FFFFFFF, ctx=context)
-                embeddings.append(self.net(x))
-        loss, gradients = self.head.forward_backward(embeddings, labels)
-        if self.loss_scale != 1.0:
-            gradients = [g * self.loss_scale for g in gradients]
-        autograd.backward(embeddings, gradients)
+        backward = self._whole if self.settings.accumulate == 1 else self._in_parts
+        loss = backward(images, labels)
         self.optimizer.reduce()
         if not self.half or self.optimizer.finite():  # float16 overflowed: leave this step out
             self.optimizer.update(lr)
@@ -145,6 +138,47 @@ class Trainer:
                 self.settings.weight_decay * self.head_wd_multiplier,
             )
         return float(loss), float(self.head.accuracy)
+
+    def _whole(self, images, labels):
+        with autograd.record():
+            embeddings = self._embed(images)
+        loss, gradients = self.head.forward_backward(embeddings, labels)
+        self._backward(embeddings, gradients)
+        return loss
+
+    def _in_parts(self, images, labels):
+        """The same for a device's images in several parts, with the activations of one part in memory at a time.
+
+        All embeddings are computed first and the head sees the whole batch, so its loss and gradients are those of the
+        undivided batch, whatever the loss. Then each part goes forward again, with the same dropout, and back.
+        """
+        ranges = [shard_ranges(len(x), min(self.settings.accumulate, len(x))) for x in images]
+        parts = [[x[a:b] for (a, b), x in zip(part, images)] for part in zip(*ranges)]
+        with autograd.train_mode():
+            embeddings = [self._embed(part, k) for k, part in enumerate(parts)]
+        whole = [mx.nd.concat(*of_device, dim=0) for of_device in zip(*embeddings)]
+        loss, gradients = self.head.forward_backward(whole, labels)
+        self.optimizer.zero_gradients()
+        for k, part in enumerate(parts):
+            with autograd.record():
+                again = self._embed(part, k)
+            self._backward(again, [g[a:b] for g, (a, b) in zip(gradients, [r[k] for r in ranges])])
+        return loss
+
+    def _embed(self, images, part=0):
+        embeddings = []
+        for i, (context, x) in enumerate(zip(self.contexts, images), self.first_device):
+            # MXNet's random state cannot be saved; one that depends on the iteration alone need not be. All CPU
+            # contexts share one state, so each device is seeded right before its own forward pass.
+            number = self.seed * 1_000_003 + self.iteration * 1_009 + part * 10_007 + i
+            mx.random.seed(number & 0x7FFFFFFF, ctx=context)
+            embeddings.append(self.net(x))
+        return embeddings
+
+    def _backward(self, embeddings, gradients):
+        if self.loss_scale != 1.0:
+            gradients = [g * self.loss_scale for g in gradients]
+        autograd.backward(embeddings, gradients)
 
     def _check(self, loss, meter):
         if self.first_loss is None and meter.count >= _FIRST:
