@@ -35,7 +35,7 @@ def _measure_one(configuration):
     name, training, contexts, rounds = configuration
     import mxnet as mx  # after arcface_gluon has prepared for it
 
-    from arcface_gluon import get_model
+    from arcface_gluon.models import get_model, multiply_additions
 
     net, devices = get_model(name), [mx.cpu(i) for i in range(contexts)]
     net.initialize(ctx=devices)
@@ -104,16 +104,3 @@ def _best_times(functions, rounds):
             if index >= 0:
                 best[position] = min(best[position], time.perf_counter() - start)
     return best
-
-
-def multiply_additions(net):
-    """Multiply-additions of one image forward, in convolutions and fully connected layers."""
-    import mxnet as mx
-
-    internals = net(mx.sym.var("data")).get_internals()
-    shapes = dict(zip(internals.list_outputs(), internals.infer_shape(data=(1, 3, SIZE, SIZE))[1]))
-    weights = {p.name: p.shape for p in net.collect_params().values() if p.name.endswith("_weight")}
-    return sum(
-        int(np.prod(shape)) * int(np.prod(shapes[name[: -len("weight")] + "fwd_output"][2:]))
-        for name, shape in weights.items()
-    )

@@ -22,7 +22,7 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, read_json, write_json
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("backbone", "head", "pipeline", "extraction", "verification", "identification", "templates")
+ORDER = ("backbone", "head", "pipeline", "extraction", "verification", "plan", "identification", "templates")
 
 
 def main():

@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
     "overlap": "training identities that are in a test set too, and the training set without them",
     "unpack": "images of a .bin set, pair by pair, to look at",
+    "plan": "memory, traffic and time of a training step on machines that are not at hand",
     "report": "write a run's report.html again",
     "recipes": "list the recipes",
     "losses": "list the losses with equation and source",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cost import multiply_additions, network_cost
 from .layers import reference_init
 from .load import export_model, load_model, load_parameters
 from .params_file import read_params, write_params
@@ -14,6 +15,8 @@ __all__ = [
     "load_parameters",
     "model_names",
     "model_options",
+    "multiply_additions",
+    "network_cost",
     "read_params",
     "reference_init",
     "write_params",

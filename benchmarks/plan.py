@@ -1,0 +1,69 @@
+"""Whole training steps beside what `arcface-gluon plan` predicts for them, at three numbers of identities.
+
+Here `floor` is the prediction and `ratio` is measured over predicted. The prediction takes this machine's product rate,
+measured in the same process, and the constants of parallel/cost.py; nothing is fitted to these steps.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+
+NETWORK, BATCH = "r18", 32
+IDENTITIES = (10_000, 50_000, 200_000)
+
+
+def measure(quick=False) -> list[dict]:
+    """Rows {"what", "value", "unit", "floor", "ratio"}; quick: the smallest number only."""
+    # A process lives for one task, so that its peak memory is its own.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return [row for rows in pool.imap(_measure_one, IDENTITIES[: 1 if quick else None]) for row in rows]
+
+
+def _measure_one(identities):
+    import mxnet as mx
+    import numpy as np
+
+    from arcface_gluon import ShardedMarginHead, get_model
+    from arcface_gluon.cli.doctor import gemm_rate
+    from arcface_gluon.models import network_cost
+    from arcface_gluon.parallel.cost import MIB, Machine, Setting, cost
+    from arcface_gluon.training.optimizer import ReplicaSGD
+
+    device, random = mx.cpu(0), np.random.default_rng(0)
+    net = get_model(NETWORK)
+    net.initialize(ctx=device)
+    net.hybridize(static_alloc=True, static_shape=True)
+    head = ShardedMarginHead(identities, 512, [device])
+    optimizer = ReplicaSGD(net, [device], 0.9, 5e-4)
+    images = mx.nd.array(random.integers(0, 256, (BATCH, 3, 112, 112)), ctx=device, dtype="uint8")
+    labels = random.integers(0, identities, BATCH)
+
+    def step():
+        with mx.autograd.record():
+            embeddings = [net(images)]
+        mx.autograd.backward(embeddings, head.forward_backward(embeddings, [labels])[1])
+        optimizer.update(0.1)
+        head.update(0.1, 0.9, 5e-4)
+        mx.nd.waitall()
+
+    step()
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    machine = Machine(memory=0, gflops=gemm_rate(mx, device), bandwidth=1e9)
+    predicted = cost(Setting(identities, 1, BATCH), network_cost(NETWORK), machine)
+    what = f"{NETWORK}, batch {BATCH}, {identities:,} identities"
+    return [
+        _row(f"{what}: training step", 1000 * min(seconds), "ms", 1000 * predicted.seconds),
+        # Python, MXNet and its libraries take 200 MiB before any array.
+        _row(f"{what}: peak memory", peak, "MiB", predicted.memory / MIB + 200),
+    ]
+
+
+def _row(what, value, unit, predicted):
+    return {"what": what, "value": value, "unit": unit, "floor": predicted, "ratio": value / predicted}

@@ -1,0 +1,95 @@
+"""`arcface-gluon plan`: memory, traffic and time of a training step on machines that are not at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import read_json, write_json
+from ..parallel.cost import MIB, Machine, Setting, advise, cost, largest
+
+GIB = 1024 * MIB
+
+
+def add_arguments(parser):
+    parser.add_argument("--identities", type=float, default=1e6, help="number of identities, such as 10e6")
+    parser.add_argument("--gpus", type=int, default=8, help="devices (default 8)")
+    parser.add_argument("--memory", type=float, default=24.0, help="GiB of a device (default 24)")
+    parser.add_argument("--bandwidth", type=float, default=12.0, help="GB/s that a device can send (default 12)")
+    parser.add_argument(
+        "--gflops", type=float, default=10_000.0, help="float32 product rate of a device (default 10000)"
+    )
+    parser.add_argument("--batch-size", type=int, default=512, help="images a step, over all devices (default 512)")
+    parser.add_argument("--network", default="r50", help="backbone (default r50)")
+    parser.add_argument("--embedding-size", type=int, default=512, help="d (default 512)")
+    parser.add_argument("--block-rows", type=int, default=0, help="head.block_rows")
+    parser.add_argument("--sample-rate", type=float, default=1.0, help="head.sample_rate")
+    parser.add_argument("--accumulate", type=int, default=1, help="train.accumulate")
+    parser.add_argument(
+        "--bench", type=Path, default=Path("runs/bench"), help="results of `make bench` to calibrate by"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the estimate as JSON")
+
+
+def run(args):
+    for name in ("identities", "gpus", "memory", "bandwidth", "gflops", "batch_size", "embedding_size", "accumulate"):
+        if not getattr(args, name) > 0:
+            raise UserError(f"--{name.replace('_', '-')}={getattr(args, name)} must be above 0")
+    if not 0 < args.sample_rate <= 1 or args.block_rows < 0:
+        raise UserError("--sample-rate must be above 0 and at most 1, --block-rows not negative")
+    from ..models import network_cost
+
+    setting = Setting(
+        int(args.identities),
+        args.gpus,
+        args.batch_size,
+        args.embedding_size,
+        args.block_rows,
+        args.sample_rate,
+        args.accumulate,
+    )
+    machine = Machine(args.memory * GIB, args.gflops, args.bandwidth * 1e9, **calibration(args.bench))
+    network = network_cost(args.network, args.embedding_size)
+    estimate = cost(setting, network, machine)
+    print(f"{setting.identities:,} identities on {setting.devices} devices, {args.network}, batch {setting.batch_size}")
+    print(describe(estimate, setting, machine))
+    advice = advise(setting, network, machine)
+    for option, changed, cheaper in advice:
+        print(f"  {option}: {cheaper.memory / GIB:.1f} GiB, {changed.batch_size / cheaper.seconds:,.0f} images/s")
+    if not advice and estimate.memory > machine.memory:
+        print("  nothing here makes it fit: use devices with more memory, or a smaller batch")
+    print(f"with these options {largest(setting, network, machine):,} identities would fit")
+    if args.json:
+        options = [{"option": option, **cheaper.to_json()} for option, _, cheaper in advice]
+        write_json(args.json, {"setting": vars(setting), **estimate.to_json(), "advice": options})
+
+
+def describe(estimate, setting, machine) -> str:
+    """An estimate in a few lines."""
+    fits = "fits" if estimate.memory <= machine.memory else "does not fit; what would:"
+    return "\n".join(
+        [
+            f"  step     {estimate.seconds * 1000:,.0f} ms: backbone {estimate.seconds_backbone * 1000:,.0f}, head "
+            f"{estimate.seconds_head * 1000:,.0f}, wire {estimate.seconds_wire * 1000:,.0f}; "
+            f"{setting.batch_size / estimate.seconds:,.0f} images/s",
+            f"  wire     {estimate.wire_head / MIB:,.1f} MiB for the head, {estimate.wire_backbone / MIB:,.1f} MiB for "
+            "the backbone, sent by each device a step",
+            f"  memory   {estimate.memory / GIB:.1f} GiB: centres and momenta {estimate.centres / GIB:.1f}, logits "
+            f"{estimate.logits / GIB:.1f}, backbone {estimate.backbone / GIB:.1f}, activations "
+            f"{estimate.activations / GIB:.1f}; {fits}",
+        ]
+    )
+
+
+def calibration(folder) -> dict:
+    """Machine's constants as `make bench` measured them; those that were not measured are left out."""
+    rows = {name: read_json(path) for name in ("head", "backbone") if (path := folder / f"{name}.json").is_file()}
+    wanted = {"head": "the same and the update of the centres", "backbone": "r50 training step, batch 32, 1 context(s)"}
+    found = {}
+    for name, what in wanted.items():
+        ratios = [
+            row["ratio"] for row in rows.get(name, []) if row["what"].endswith(what) and "growth" not in row["what"]
+        ]
+        if ratios:
+            found[name] = ratios[-1] if name == "backbone" else sorted(ratios)[len(ratios) // 2]
+    return found

@@ -1,0 +1,38 @@
+"""What a backbone costs, read off its graph."""
+
+from __future__ import annotations
+
+import mxnet as mx
+import numpy as np
+
+from ..parallel.cost import Network
+from .registry import get_model
+
+
+def network_cost(name, embedding_size=512) -> Network:
+    """Parameters, multiply-additions and outputs of a network's operators for one image.
+
+    Raises:
+        UserError: unknown network.
+    """
+    net = get_model(name, embedding_size)
+    parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != "null")
+    shapes = _output_shapes(net)
+    data = {p.name for p in net.collect_params().values()}
+    outputs = sum(int(np.prod(s)) for output, s in shapes.items() if output not in data and output != "data")
+    return Network(parameters, multiply_additions(net), outputs)
+
+
+def multiply_additions(net) -> int:
+    """Multiply-additions of one image forward, in convolutions and fully connected layers."""
+    shapes = _output_shapes(net)
+    weights = {p.name: p.shape for p in net.collect_params().values() if p.name.endswith("_weight")}
+    return sum(
+        int(np.prod(shape)) * int(np.prod(shapes[name[: -len("weight")] + "fwd_output"][2:]))
+        for name, shape in weights.items()
+    )
+
+
+def _output_shapes(net, size=112):
+    internals = net(mx.sym.var("data")).get_internals()
+    return dict(zip(internals.list_outputs(), internals.infer_shape(data=(1, 3, size, size))[1]))

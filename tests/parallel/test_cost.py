@@ -1,0 +1,69 @@
+"""The cost model against counts made by hand, and its limits."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arcface_gluon.models import network_cost
+from arcface_gluon.parallel.cost import Machine, Network, Setting, advise, cost, largest
+
+NETWORK = Network(parameters=1000, multiply_additions=2000, outputs=300)
+MACHINE = Machine(memory=1e9, gflops=1.0, bandwidth=1e6, head=2.0, backbone=0.5, activations=1.5)
+
+
+def test_a_step_counted_by_hand():
+    estimate = cost(Setting(identities=10, devices=4, batch_size=8, embedding_size=5), NETWORK, MACHINE)
+    classes, images = 3, 2  # the largest shard of 10 on 4 devices; images a device
+    assert estimate.centres == 2 * classes * 5 * 4
+    assert estimate.logits == (8 * classes + 4 * 8 * 5) * 4
+    assert estimate.backbone == 3 * 1000 * 4
+    assert estimate.activations == images * 300 * 4 * 1.5
+    assert estimate.wire_head == 0.75 * 8 * (2 * 5 * 4 + 32)
+    assert estimate.wire_backbone == 2 * 0.75 * 4000
+    assert estimate.seconds_head == pytest.approx(3 * 2 * 8 * classes * 5 / 1e9 * 2.0)
+    assert estimate.seconds_backbone == pytest.approx(6 * 2000 * images / 1e9 / 0.5)
+    assert estimate.seconds_wire == pytest.approx((estimate.wire_head + estimate.wire_backbone) / 1e6)
+
+
+def test_one_device_sends_nothing():
+    estimate = cost(Setting(identities=10, devices=1), NETWORK, MACHINE)
+    assert estimate.wire_head == estimate.wire_backbone == estimate.seconds_wire == 0
+
+
+def test_networks_are_counted_as_the_reference_counts_them():
+    network = network_cost("r50")
+    assert network.parameters == 43_590_848 - 512  # formats: less the fixed gamma
+    assert 2 * network.multiply_additions == pytest.approx(12.6e9, rel=0.01)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 10**8), st.integers(1, 64), st.sampled_from([64, 512]))
+def test_largest_is_the_last_that_fits(memory, devices, batch):
+    machine = replace(MACHINE, memory=float(memory))
+    setting = Setting(identities=1, devices=devices, batch_size=batch)
+    most = largest(setting, NETWORK, machine)
+
+    def fits(identities):
+        return cost(replace(setting, identities=identities), NETWORK, machine).memory <= memory
+
+    assert most == 0 or fits(most)
+    assert not fits(most + 1)
+
+
+def test_advice_fits_and_is_asked_for_only_where_needed():
+    setting = Setting(identities=100_000, devices=1, batch_size=512)
+    needed = cost(setting, NETWORK, MACHINE).memory
+    assert advise(setting, NETWORK, replace(MACHINE, memory=needed)) == []
+    tight = replace(MACHINE, memory=0.99 * needed)
+    options = advise(setting, NETWORK, tight)
+    assert {"head.block_rows=16384", "head.sample_rate=0.1", "2 devices"} <= {option for option, _, _ in options}
+    assert all(estimate.memory <= tight.memory for _, _, estimate in options)
+
+
+def test_plan_command(command, tmp_path):
+    done = command("plan", "--identities", "10e6", "--gpus", "8", "--memory", "8", "--json", "plan.json")
+    assert "does not fit" in done.stdout and "head.block_rows=16384" in done.stdout
+    assert (tmp_path / "plan.json").read_text().count("option") > 1
+    assert "--gpus" in command("plan", "--gpus", "0", check=2).stderr
