@@ -1,8 +1,8 @@
 """Time and memory of a step of the sharded margin head on CPU.
 
-The floor of the time is the three matrix products of the same sizes (logits, gradients of embeddings and of centres) with
-preallocated outputs, measured between the rounds; the best round of each counts. The floor of the memory is centres,
-momenta and one buffer of logits. Every configuration has a process of its own.
+The floor of the time is the three matrix products of the same sizes (logits, gradients of embeddings and of centres)
+with preallocated outputs, measured between the rounds; the best round of each counts. The floor of the memory is
+centres, momenta and one buffer of logits. Every configuration has a process of its own.
 """
 
 from __future__ import annotations
