@@ -154,3 +154,11 @@ def test_overrides_may_stand_before_and_after_options(command, records):
     arguments = train(records)
     command(*arguments[:3], "--quiet", *arguments[3:])
     assert "--quite" in command(*arguments, "--quite", check=2).stderr
+
+
+def test_half_precision_needs_a_gpu(command, records):
+    refused(command, train(records, "train.dtype=float16"), "train.dtype=float16", "float32")
+
+
+def test_network_without_dropout_trains(command, records):
+    command(*train(records, "network.name=mobilefacenet", "network.options={}", iterations=1))

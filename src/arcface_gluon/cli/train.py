@@ -179,14 +179,19 @@ def open_validation(names, data_folder) -> dict:
 
 
 def build_network(values, devices):
-    from .. import get_model
+    from ..models import get_model, model_options
 
+    half = values.train.dtype == "float16"
+    if half and any(device.device_type == "cpu" for device in devices):
+        raise UserError("train.dtype=float16 needs GPUs: MXNet has no half-precision products on CPUs; use float32")
     options = dict(values.network.options)
-    net = get_model(values.network.name, values.network.embedding_size, dropout=values.network.dropout, **options)
+    if "dropout" in model_options(values.network.name):
+        options.setdefault("dropout", values.network.dropout)
+    net = get_model(values.network.name, values.network.embedding_size, **options)
     net.initialize(ctx=devices)
-    if values.train.dtype == "float16":
+    if half:
         net.cast("float16")
-    net.hybridize(static_alloc=True, static_shape=True)
+    net.hybridize()
     return net
 
 

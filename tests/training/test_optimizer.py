@@ -1,0 +1,64 @@
+"""SGD over replicas against NumPy, and the check for finite numbers."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet.gluon import nn
+
+from arcface_gluon.training.optimizer import ReplicaSGD, all_finite
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
+@pytest.mark.parametrize("where", [0, 250, 499])
+def test_all_finite_looks_at_every_array_of_many(bad, where):
+    arrays = [mx.nd.ones((3,)) for _ in range(500)]
+    if bad is not None:
+        arrays[where][1] = bad
+    assert all_finite(arrays) == (bad is None)
+
+
+@pytest.mark.parametrize("contexts", [1, 2, 4])
+def test_update_is_momentum_sgd_of_the_summed_gradients_with_decay_on_everything(contexts):
+    devices = [mx.cpu(i) for i in range(contexts)]
+    net = nn.Dense(3, in_units=2)
+    net.initialize(mx.init.Normal(1), ctx=devices)
+    net.bias.set_data(mx.nd.array([0.5, -1, 2]))
+    optimizer = ReplicaSGD(net, devices, 0.9, 0.1, {"bias": 0.5}, {"weight": 2.0})
+    expected = {p.name: p.data(devices[0]).asnumpy().astype(np.float64) for p in (net.weight, net.bias)}
+    moved = {name: np.zeros_like(value) for name, value in expected.items()}
+    random = np.random.default_rng(0)
+    for lr in (0.1, 0.1, 0.01):
+        for parameter in (net.weight, net.bias):
+            gradients = random.normal(size=(contexts, *parameter.shape)).astype(np.float32)
+            for device, gradient in zip(devices, gradients):
+                parameter.grad(device)[:] = mx.nd.array(gradient, ctx=device)
+            rate, decay = (lr * 0.5, 0.1) if parameter is net.bias else (lr, 0.2)
+            w, m = expected[parameter.name], moved[parameter.name]
+            m[:] = 0.9 * m - rate * (gradients.sum(0) + decay * w)
+            w += m
+        optimizer.reduce()
+        optimizer.update(lr)
+    for parameter in (net.weight, net.bias):
+        for device in devices:
+            np.testing.assert_allclose(parameter.data(device).asnumpy(), expected[parameter.name], rtol=1e-5)
+
+
+def test_state_goes_on_where_it_stopped():
+    def steps(optimizer, net, count):
+        for _ in range(count):
+            for parameter in (net.weight, net.bias):
+                parameter.grad()[:] = 1
+            optimizer.update(0.1)
+
+    nets = [nn.Dense(3, in_units=2) for _ in range(2)]
+    for net in nets:
+        net.initialize(mx.init.One())
+    first = ReplicaSGD(nets[0], [mx.cpu()], 0.9, 0.1)
+    steps(first, nets[0], 2)
+    nets[1].weight.set_data(nets[0].weight.data())
+    nets[1].bias.set_data(nets[0].bias.data())
+    second = ReplicaSGD(nets[1], [mx.cpu()], 0.9, 0.1)
+    second.load_state(first.state())
+    steps(first, nets[0], 2)
+    steps(second, nets[1], 2)
+    assert (nets[0].weight.data() == nets[1].weight.data()).asnumpy().all()
