@@ -124,7 +124,8 @@ class ShardedMarginHead:
             LabelError: a label that no shard owns (a UserError and a ValueError).
         """
         labels = self._check(embeddings, labels)
-        with mx.autograd.pause():
+        # A diverged batch shows in the loss, which the caller sees; NumPy need not warn on the way.
+        with mx.autograd.pause(), np.errstate(invalid="ignore"):
             return self._step(embeddings, labels)
 
     def _step(self, embeddings, labels):
