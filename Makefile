@@ -19,7 +19,7 @@ OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(S
 EVALUATED := $(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
 TRAINED := $(if $(MODEL),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation test test-slow lint bench clean
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation eval-angles figures test test-slow lint bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on OR
 
 ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting)
 	@$(PYTHON) eval/ablation.py $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
+
+eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
+	@$(PYTHON) eval/angles.py $(MODEL) --recipe $(RECIPE) $(if $(DATA),--data $(DATA)) $(foreach b,$(BIN),--bin $(b))
+
+figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
+	@$(RUN) figures $(foreach m,$(MODEL),--run $(m)) $(foreach b,$(BIN),--bin $(b)) --docs docs/figures
 
 test: $(READY) ## run the tests (under 6 minutes on two cores)
 	@$(PYTHON) -m pytest -q -m "not slow"

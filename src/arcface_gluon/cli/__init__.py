@@ -20,6 +20,7 @@ COMMANDS = {
     "unpack": "images of a .bin set, pair by pair, to look at",
     "plan": "memory, traffic and time of a training step on machines that are not at hand",
     "report": "write a run's report.html again",
+    "figures": "draw the paper's figures",
     "recipes": "list the recipes",
     "losses": "list the losses with equation and source",
     "doctor": "say what is installed, which devices there are, and what is wrong",

@@ -1,0 +1,172 @@
+"""Table 3: the angles between embeddings, class centres and feature centres of trained runs, beside the paper's.
+
+    python eval/angles.py [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--out FOLDER]
+
+RUN is a folder such as runs/ablation-orl/seed-0/arcface; its last checkpoint is taken, whose head-*.params hold the
+class centres. Without RUN: the losses of Table 3 in runs/ablation-<data>/seed-0 (`make ablation`), or where there are
+none the last run of --recipe. The training set is that of the run's recipe, the verification set its first one (or
+--bin). Embeddings are of single images, without the mirror, as in training.
+
+A verification set has pairs, not names: two images are of one identity where genuine pairs connect them. Images that
+are in impostor pairs only are left out.
+
+Every run gets results/angles.json; table3.md in --out (default runs/angles) has all of them beside the paper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from arcface_gluon import load_model, recipe
+from arcface_gluon.cli.train import find_data, open_validation, run_folder
+from arcface_gluon.data.images import EncodedImages, open_images
+from arcface_gluon.embed import embed_images, embed_to_file
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.losses.centres import read_centres
+from arcface_gluon.protocols.angles import angle_statistics, table3
+from arcface_gluon.report.paper import paper_tables, paper_value
+from arcface_gluon.report.tables import markdown_table
+from arcface_gluon.runtime import contexts
+from arcface_gluon.training.checkpoint import checkpoint_folders
+
+TABLE = "table3_angles_degrees"
+COLUMNS = {
+    "norm-softmax": "NS",
+    "arcface": "ArcFace",
+    "ns-intra": "IntraL",
+    "ns-inter": "InterL",
+    "triplet": "TripletL",
+}
+CASIA = 10_000  # identities by Table 1, give or take a tenth
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs")
+    parser.add_argument("--recipe", default="orl", help="without RUN and ablation: the last run of this recipe")
+    parser.add_argument("--bin", help="verification set (default: the recipe's first)")
+    parser.add_argument("--data", help="folder of the training set, or casia (default: the recipe's data.path)")
+    parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
+    parser.add_argument("--out", type=Path, default=Path("runs/angles"), help="folder of table3.md")
+    args = parser.parse_args()
+    measured = {}
+    for run in args.runs or ablation_runs(args.data or "orl") or [last_run(args.recipe)]:
+        values = recipe.resolve(run / "recipe.json")
+        measured[run] = (values.loss, measure(run, values, args))
+    lines = table(measured)
+    with atomic_write(args.out / "table3.md", "w") as file:
+        file.write("\n".join(lines) + "\n")
+    print(*lines, sep="\n")
+
+
+def ablation_runs(data):
+    folder = Path("runs") / f"ablation-{Path(data).name}" / "seed-0"
+    return [folder / loss for loss in COLUMNS if (folder / loss / "summary.json").is_file()]
+
+
+def last_run(name):
+    values = recipe.resolve(name)
+    return run_folder(Path(values.run.folder), values.run.name, resume=True)
+
+
+def measure(run, values, args) -> dict:
+    """The six rows of one run, also written to its results/angles.json."""
+    checkpoints = checkpoint_folders(run)
+    if not checkpoints:
+        raise UserError(f"{run} has no checkpoint; name a trained run's folder")
+    devices = contexts(args.contexts)
+    net = load_model(checkpoints[-1], devices)
+    data = find_data(args.data or values.data.path)
+    sets = open_validation([args.bin] if args.bin else values.data.validation[:1], data)
+    if not sets:
+        raise UserError(f"{run} names no verification set; give one with --bin lfw.bin")
+    ((set_name, (images, issame)),) = sets.items()
+
+    training = open_images(data / "train.rec")
+    path = run / "embeddings" / f"training-{checkpoints[-1].name}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    embed_to_file(net, training, path, devices, flip=False)
+    found = angle_statistics(np.load(path, mmap_mode="r"), training.labels, read_centres(checkpoints[-1]), devices)
+
+    kept, labels = identities_of_pairs(images, issame)
+    features = embed_images(net, EncodedImages(set_name, kept), devices, flip=False, quiet=False, what=set_name)
+    rows = table3(found, angle_statistics(features, labels, contexts=devices))
+    write_json(run / "results" / "angles.json", measurements(run, values, rows, set_name, found.classes, args))
+    return rows
+
+
+def identities_of_pairs(images, issame):
+    """Distinct images of the genuine pairs, and their identities: the groups that genuine pairs connect."""
+    index = {}
+    numbers = [index.setdefault(image, len(index)) for image in images]
+    parent = list(range(len(index)))
+
+    def root(i):
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    genuine = [(a, b) for a, b, same in zip(numbers[0::2], numbers[1::2], issame) if same and a != b]
+    for a, b in genuine:
+        parent[root(a)] = root(b)
+    kept = sorted({i for pair in genuine for i in pair})
+    if not kept:
+        raise UserError("the verification set has no genuine pair of two different images; take another one with --bin")
+    distinct = list(index)
+    return [distinct[i] for i in kept], np.unique([root(i) for i in kept], return_inverse=True)[1]
+
+
+def measurements(run, values, rows, set_name, identities, args):
+    """Entries for the tables of the paper; the rows that a loss has no centres for are left out."""
+    column = COLUMNS.get(values.loss)
+    if column is None:
+        return []
+    on_paper_data = abs(identities - CASIA) <= CASIA / 10 and set_name == "lfw"
+    return [
+        {
+            "table": TABLE,
+            "row": row,
+            "column": column,
+            "value": value,
+            "data": f"{values.data.path}, {set_name}",
+            "model": f"{run.name}: {values.network.name}",
+            "date": time.strftime("%Y-%m-%d"),
+            "command": f"python eval/angles.py {run}",
+            "paper_data": on_paper_data,
+        }
+        for row, value in rows.items()
+        if value is not None
+    ]
+
+
+def table(measured):
+    """Markdown lines: the six rows, a column for each run with the paper's beside it."""
+    heads = ["degrees"]
+    for run, (loss, _) in measured.items():
+        heads.append(f"{loss} ({run})")
+        heads += [f"{COLUMNS[loss]}: paper"] if loss in COLUMNS else []
+    lines = []
+    for row in paper_tables()[TABLE]["rows"]:
+        cells = [row]
+        for loss, values in measured.values():
+            cells.append("" if values[row] is None else f"{values[row]:.2f}")
+            if loss in COLUMNS:
+                paper = paper_value(TABLE, row, COLUMNS[loss])
+                cells.append("" if paper is None else f"{paper:.2f}")
+        lines.append(cells)
+    return markdown_table(heads, lines)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"angles: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,177 @@
+"""`arcface-gluon figures`: Figures 1, 3, 4a, 4b, 5, 6 and 7 of the paper, and the curves of docs/losses.md."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import UserError, did_you_mean
+from ..files import atomic_write
+from ..runtime import import_mxnet
+
+# Figure 3: identities, and how the small two-dimensional networks are trained.
+_IDENTITIES = 8
+_PLANE = [
+    "network.embedding_size=2",
+    "network.dropout=0.0",
+    "network.options={'width': 0.125, 'units': [1, 1, 1, 1], 'stem_stride': 2}",
+    "head.scale=16",
+    "data.validation=[]",
+    *(f"data.augment.{change}=0.0" for change in ("shift", "rotate", "scale", "light")),
+    "train.iterations=400",
+    "train.lr=0.01",
+    "train.lr_steps=260,360",
+    "train.checkpoint_every=400",
+]
+_MEASURED = ("3", "4a", "6", "7")
+
+
+def add_arguments(parser):
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all that there is data for)")
+    parser.add_argument(
+        "--run",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="RUN",
+        help="a run's folder: 4a and 7 are of the first, 6 has a panel each (default: the newest run; for 6 those of "
+        "`make ablation` with ArcFace and Triplet)",
+    )
+    parser.add_argument(
+        "--bin", action="append", default=[], metavar="FILE", help="sets of 6 and 7 (default: those the run verified)"
+    )
+    parser.add_argument("--data", default="orl", metavar="FOLDER", help="training set of 3 (default orl)")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder (default runs/figures)")
+    parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write the curves' SVG files there too")
+
+
+def run(args):
+    from ..report.figures import save_figure
+    from ..report.loss_figures import LOSS_FIGURES
+    from ..report.paper_figures import PAPER_FIGURES
+
+    curves = {**{f"figure-{name}": draw for name, draw in PAPER_FIGURES.items()}, **LOSS_FIGURES}
+    measured = {f"figure-{name}": draw for name, draw in zip(_MEASURED, (_plane, _targets, _losses, _sets))}
+    known = {**curves, **measured}
+    chosen = [name if name in known else f"figure-{name}" for name in args.names] or list(known)
+    for name, given in zip(chosen, args.names):
+        if name not in known:
+            raise UserError(f"no figure {given!r}{did_you_mean(given, known)}; there are {', '.join(known)}")
+    for name in chosen:
+        try:
+            figure = curves[name]() if name in curves else measured[name](args)
+        except UserError as error:
+            if args.names:
+                raise
+            print(f"{name} is left out: {error}")
+            continue
+        save_figure(figure, args.out / name)
+        if args.docs and name in curves:
+            with atomic_write(args.docs / f"{name}.svg") as file:
+                file.write((args.out / f"{name}.svg").read_bytes())
+        print(f"{args.out / name}.png and .svg")
+
+
+def _plane(args):
+    """Figure 3: trains two networks with two-dimensional embeddings, on the first identities of a training set."""
+    import_mxnet()
+    from ..data import FaceRecords, write_training_set
+    from ..report.angle_figures import plane_embeddings
+    from .train import find_data
+
+    records = FaceRecords(find_data(args.data))
+    labels = records.labels()
+    indices = [i for i in range(len(records)) if 0 <= labels[i] < _IDENTITIES]
+    folder = args.out / "plane"
+    write_training_set(folder / "data", (records.read(i) for i in indices), records.image_size)
+    panels = {}
+    for title, loss in (("(a) Softmax", "softmax"), ("(b) ArcFace", "arcface")):
+        if not (folder / loss / "summary.json").is_file():
+            _train(["orl", *_PLANE, f"loss={loss}"], folder, loss)
+        panels[title] = _embedded(folder / loss, [records.read(i)[0] for i in indices], labels[indices])
+    return plane_embeddings(panels)
+
+
+def _train(words, folder, name):
+    from . import train
+
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    place = [f"data.path={(folder / 'data').resolve()}", f"run.folder={folder}", f"run.name={name}"]
+    train.run(parser.parse_args([*words, *place, "--quiet"]))
+
+
+def _embedded(run, images, labels):
+    from .. import load_model
+    from ..embed import embed_images
+    from ..losses.centres import read_centres
+    from ..training.checkpoint import checkpoint_folders
+
+    checkpoint = checkpoint_folders(run)[-1]
+    return embed_images(load_model(checkpoint), images, flip=False), labels, read_centres(checkpoint)
+
+
+def _targets(args):
+    """Figure 4a: of the first run's metrics."""
+    from ..report.angle_figures import target_angles
+    from ..training.log import read_metrics
+
+    folder = _runs(args)[0]
+    rows = [row for row in read_metrics(folder / "metrics.jsonl") if "target_angles" in row]
+    if not rows:
+        raise UserError(f"{folder}/metrics.jsonl has no target angles (its loss has none, or it was interrupted)")
+    return target_angles(rows)
+
+
+def _losses(args):
+    """Figure 6: one set under several runs, a panel each."""
+    from ..report.angle_figures import pair_angles_panels
+
+    runs = args.run
+    if not runs:
+        runs = [Path("runs/ablation-orl/seed-0") / loss for loss in ("arcface", "triplet")]
+        if not all((folder / "summary.json").is_file() for folder in runs):
+            raise UserError("it compares runs: name them with --run, or run make ablation first")
+    return pair_angles_panels({folder.name: next(iter(_pair_angles(folder, args.bin).values())) for folder in runs})
+
+
+def _sets(args):
+    """Figure 7: every set of the first run."""
+    from ..report.angle_figures import pair_angles_panels
+
+    return pair_angles_panels(_pair_angles(_runs(args)[0], args.bin))
+
+
+def _runs(args):
+    """The runs given, or the newest under runs/."""
+    if args.run:
+        return args.run
+    found = sorted(Path("runs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError("there is no run under runs/; train something first, or name one with --run")
+    return [found[-1].parent]
+
+
+def _pair_angles(folder, files):
+    """{set: (genuine, impostor)} angles in degrees: of .bin files with the run's network, or as the run stored them."""
+    from ..protocols.verification import pair_angles
+    from ..report.paper import SET_COLUMNS
+    from ..report.run_files import read_run
+
+    if files:
+        import_mxnet()
+        from .. import load_model
+        from ..embed import verify_set
+        from .train import open_validation
+
+        net, sets = load_model(folder), open_validation(files, Path())
+        found = {name: verify_set(net, *pairs, quiet=False, what=name) for name, pairs in sets.items()}
+    else:
+        found = {stored.name: stored for stored in read_run(folder).verifications}
+    if not found:
+        raise UserError(f"{folder} has verified no set; name one with --bin lfw.bin")
+    panels = {}
+    for name, result in found.items():
+        angles = pair_angles(result.distances)
+        panels[SET_COLUMNS.get(name, name)] = angles[result.issame], angles[~result.issame]
+    return panels

@@ -1,0 +1,61 @@
+"""The ablation's script: what counts as done, and a small one from end to end."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, TINY
+
+from arcface_gluon import recipe
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import write_json
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("eval_ablation", ROOT / "eval" / "ablation.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_by_default_every_row_of_the_paper_and_no_later_loss():
+    chosen = script().chosen_losses(None)
+    assert len(chosen) == 19 and "norm-softmax-s20" in chosen and "magface" not in chosen
+    assert list(script().chosen_losses("magface,arcface")) == ["magface", "arcface"]
+    with pytest.raises(UserError, match="unknown loss 'x'"):
+        script().chosen_losses("x")
+
+
+def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(tmp_path):
+    place = tmp_path / "seed-0" / "arcface"
+    wanted = recipe.resolve("orl", ["train.lr=0.2"])
+    assert not script().finished(place, wanted)
+    place.mkdir(parents=True)
+    write_json(place / "recipe.json", wanted)
+    assert not script().finished(place, wanted)
+    (place / "summary.json").write_text("{}")
+    assert script().finished(place, wanted)
+    with pytest.raises(UserError, match="was trained with train.lr=0.2, not 0.1"):
+        script().finished(place, recipe.resolve("orl", ["train.lr=0.1"]))
+
+
+@pytest.mark.slow
+def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
+    command = [sys.executable, ROOT / "eval" / "ablation.py", "--data", orl, "--seeds", "1", "--losses"]
+    settings = [*TINY, "train.iterations=2", "train.validate_every=2", "data.validation=orl"]
+    for losses in ("arcface", "arcface,softmax,triplet"):
+        done = subprocess.run([*command, losses, *settings], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "arcface, seed 0" not in done.stdout and "triplet, seed 0" in done.stdout
+    folder = tmp_path / "runs" / f"ablation-{orl.name}"
+    text = (folder / "ablation.md").read_text()
+    for loss in ("arcface", "softmax", "triplet"):
+        summary = json.loads((folder / "seed-0" / loss / "summary.json").read_text())
+        accuracy = f"{100 * summary['verification']['orl']['accuracy']:.2f}"
+        line = next(line for line in text.splitlines() if line.startswith(f"| {loss} |"))
+        assert line.endswith(f"| {accuracy} | 1 |")
+    assert "Kendall's tau" in text and "recipe orl, s = 32, 300 images of 30 identities, 2 iter" in text

@@ -1,0 +1,64 @@
+"""Table 3 of a run: identities out of pairs, and the whole script on a small run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import ROOT, TINY
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.report.measurements import collect
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("eval_angles", ROOT / "eval" / "angles.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_genuine_pairs_connect_images_to_identities():
+    # a-b and b-c are of one person, d-e of another; f is in an impostor pair only, g in a pair with itself.
+    genuine = [("a", "b", True), ("d", "e", True), ("c", "b", True), ("g", "g", True)]
+    pairs = [*genuine[:2], ("a", "d", False), *genuine[2:], ("f", "a", False)]
+    images = [image for first, second, _ in pairs for image in (first, second)]
+    kept, labels = script().identities_of_pairs(images, [same for *_, same in pairs])
+    assert kept == ["a", "b", "d", "e", "c"]
+    groups = {}
+    for image, label in zip(kept, labels):
+        groups.setdefault(label, set()).add(image)
+    assert sorted(groups.values(), key=sorted) == [{"a", "b", "c"}, {"d", "e"}]
+    assert set(np.unique(labels)) == {0, 1}
+
+
+def test_a_set_without_genuine_pairs_is_refused():
+    with pytest.raises(UserError, match="no genuine pair"):
+        script().identities_of_pairs(["a", "b"], [False])
+
+
+@pytest.mark.slow
+def test_a_run_is_measured_beside_the_paper(command, orl, tmp_path):
+    common = [f"data.path={orl}", "train.iterations=2", "train.contexts=2", *TINY]
+    for loss in ("arcface", "triplet"):
+        command("train", "orl", *common, f"loss={loss}", f"run.name={loss}", "data.validation=orl")
+    done = subprocess.run(
+        [sys.executable, ROOT / "eval" / "angles.py", "runs/arcface", "runs/triplet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    table = (tmp_path / "runs" / "angles" / "table3.md").read_text()
+    assert table.strip() in done.stdout
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines()}
+    assert rows["W-EC"][1] == "14.29" and rows["W-EC"][2] == "", "the Triplet-Loss has no centres"
+    assert all(0 < float(cell) < 180 for cell in (rows["Inter1"][0], rows["Intra2"][2]))
+    entries = json.loads((tmp_path / "runs" / "triplet" / "results" / "angles.json").read_text())
+    assert {entry["row"] for entry in entries} == {"Intra1", "Inter1", "Intra2", "Inter2"}
+    found, problems = collect(tmp_path / "runs")
+    assert not problems and sum(one.table == "table3_angles_degrees" for one in found) == 10
