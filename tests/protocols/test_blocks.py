@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols.blocks import block_edges, score_blocks, unit
+from arcface_gluon.protocols.blocks import UnitBlocks, block_edges, score_blocks, unit
 from arcface_gluon.runtime import contexts
 
 
@@ -44,8 +44,24 @@ def test_edges():
 
 
 def test_unit_rows_also_of_extreme_sizes():
-    features = np.array([[3, 4], [3e30, 4e30], [3e-30, 4e-30], [-3e-7, 4e-7]])
-    np.testing.assert_allclose(np.abs(unit(features)), [[0.6, 0.8]] * 4, rtol=1e-6)
+    features = np.array([[3, 4], [3e30, 4e30], [3e-30, 4e-30], [-3e-7, 4e-7], [3e200, 4e200]])
+    np.testing.assert_allclose(np.abs(unit(features)), [[0.6, 0.8]] * 5, rtol=1e-6)
+    memory = np.zeros((9, 2), np.float32)
+    assert np.shares_memory(unit(features, out=memory), memory) and memory[5:].sum() == 0
+
+
+@pytest.mark.parametrize("devices", ["cpu(0)", "cpu(0),cpu(1)"])
+@pytest.mark.parametrize("rows", [3, 40])
+def test_memory_of_unit_blocks_is_not_used_again_too_early(devices, rows):
+    random = np.random.default_rng(1)
+    rows, columns, keep = unit(random.normal(size=(rows, 8))), random.normal(size=(200, 8)), random.random(200) < 0.8
+    devices = contexts(devices)
+    result = np.full((len(rows), 200), np.nan)
+    for i, j, scores in score_blocks(rows, UnitBlocks(columns, devices, keep=keep), block_edges(200, 9), devices, 16):
+        kept = np.flatnonzero(keep[j : j + 9]) + j
+        result[i : i + len(scores), kept] = scores
+    expected = np.where(keep, rows @ unit(columns).T, np.nan)
+    np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("value, words", [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (0, "zero vector")])

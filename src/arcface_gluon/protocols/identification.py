@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
-from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .blocks import COLUMN_BLOCK, ROW_BLOCK, UnitBlocks, block_edges, score_blocks, unit
 from .curves import VerificationCurve
 from .rank_counts import ImpostorScores, RankCounter
 from .search import top_k
@@ -97,7 +97,7 @@ def identify(
     gallery_names=None,
     keep=None,
     rejected=0,
-    threads=1,
+    threads=None,
 ):
     """Search every probe's mates among the distractors.
 
@@ -110,7 +110,7 @@ def identify(
         keep: (m,) bool, which distractors take part; None: all.
         rejected: number of further distractors that are never accepted and never better than a mate, but count among
             the distractors (insightface's way with noisy ones, see `refine`).
-        threads: threads that reduce the scores, beside those of the products.
+        threads: threads that count, beside those of the products; None: half as many as there are cores.
 
     Raises:
         UserError: features of different sizes, NaN or zero features (named), or no person with two probes.
@@ -122,8 +122,9 @@ def identify(
         raise UserError("there is no distractor to search among; check the gallery's list and the noise list")
     total = len(probes) * (kept + rejected)
     impostors = ImpostorScores(min(max(_FEWEST, int(total * _EXACT_FAR) + 1), _MOST))
-    load = _loader(gallery, gallery_names, keep)
     devices = runtime.contexts(contexts)
+    load = UnitBlocks(gallery, devices, gallery_names, "distractor", keep)
+    threads = threads or max(1, runtime.physical_cores() // 2)
     ranks, lost = [], 0
     with tqdm(total=total - len(probes) * rejected, disable=None, unit="score", unit_scale=True, desc="search") as bar:
         for start in range(0, len(probes), _PROBE_CHUNK):
@@ -154,7 +155,9 @@ def rank1(probes, labels, gallery, contexts=None, probe_names=None, gallery_name
     """
     probes, labels, _ = _with_mates(probes, labels, gallery, probe_names)
     thresholds, offsets = mate_scores(probes, labels)
-    scores, indices = top_k(probes, _loader(gallery, gallery_names), len(gallery), 1, contexts)
+    devices = runtime.contexts(contexts)
+    load = UnitBlocks(gallery, devices, gallery_names, "distractor")
+    scores, indices = top_k(probes, load, len(gallery), 1, devices)
     hits = thresholds >= np.repeat(scores[:, 0], np.diff(offsets))
     return float(hits.mean()), scores[:, 0], indices[:, 0]
 
@@ -173,18 +176,6 @@ def _with_mates(probes, labels, gallery, names):
     order = np.argsort(labels, kind="stable")
     order = order[people[labels[order]] > 1]
     return unit(probes, names, what="probe")[order], labels[order], people
-
-
-def _loader(gallery, names, keep=None):
-    names = np.asarray(names, object) if names is not None else None
-
-    def load(start, stop):
-        block, rows = gallery[start:stop], np.arange(start, stop)
-        if keep is not None:
-            block, rows = block[keep[start:stop]], rows[keep[start:stop]]
-        return unit(block, names[rows] if names is not None else rows, what="distractor")
-
-    return load
 
 
 def mate_scores(probes, labels):
