@@ -1,0 +1,83 @@
+"""Every loss over two processes (here: threads that exchange arrays) equals the same loss in one process."""
+
+from __future__ import annotations
+
+import threading
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from arcface_gluon import recipe
+from arcface_gluon.losses import build_head
+from arcface_gluon.parallel.process_group import ProcessGroup
+from arcface_gluon.parallel.processes import Processes
+
+CLASSES, SIZE, DEVICES = 11, 6, 2
+
+
+class ThreadProcesses(Processes):
+    """One of `size` threads; what one sends, all receive."""
+
+    def __init__(self, rank, size, shared):
+        self.rank, self.size, self._shared = rank, size, shared
+
+    def allgather(self, array, name):
+        return np.concatenate(self._exchange(np.array(array)))
+
+    def allreduce(self, arrays, name):
+        for array in arrays:
+            array[:] = mx.nd.array(sum(self._exchange(array.asnumpy())), dtype=array.dtype)
+
+    def _exchange(self, value):
+        barrier, slots = self._shared
+        slots[self.rank] = value
+        barrier.wait(timeout=60)
+        everyone = list(slots)
+        barrier.wait(timeout=60)
+        return everyone
+
+
+def train(loss, x, labels, steps=2, group=None, contexts=DEVICES):
+    """Losses and input gradients of some steps on this process's images, and its shards afterwards."""
+    devices = [mx.cpu(i) for i in range(contexts)]
+    values = recipe.resolve("casia_r50", [f"loss={loss}", "head.scale=16"])
+    head = build_head(values.head, CLASSES, SIZE, devices, values.seed, group and group(devices))
+    found = []
+    for step in range(steps):
+        parts = [mx.nd.array(part, c) for part, c in zip(np.array_split(x + step, contexts), devices)]
+        value, gradients = head.forward_backward(parts, np.array_split(labels, contexts))
+        head.update(0.1)
+        found.append((value, np.concatenate([g.asnumpy() for g in gradients])))
+    return found, {start: arrays["weight"].asnumpy() for start, _, arrays in head.shards()}, head.state()
+
+
+@pytest.mark.parametrize("loss", sorted(set(recipe.losses()) - {"arcface-0.4", "arcface-0.45", "arcface-0.55", "cm2"}))
+def test_two_processes_are_one(loss):
+    x = np.random.default_rng(0).normal(size=(16, SIZE)).astype(np.float32) * 8
+    labels = np.repeat([0, 3, 7, 10], 4)
+    expected, centres, state = train(loss, x, labels, contexts=2 * DEVICES)
+    shared, results = (threading.Barrier(2), [None, None]), [None, None]
+
+    def one(rank):
+        own = slice(8 * rank, 8 * rank + 8)
+        processes = ThreadProcesses(rank, 2, shared)
+        results[rank] = train(loss, x[own], labels[own], group=lambda devices: ProcessGroup(devices, processes))
+
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(results)
+    for step, (value, gradient) in enumerate(expected):
+        both = [results[rank][0][step] for rank in range(2)]
+        assert both[0][0] == both[1][0] == pytest.approx(value, rel=1e-5)
+        np.testing.assert_allclose(
+            np.concatenate([both[0][1], both[1][1]]), gradient, atol=2e-5 * max(np.abs(gradient).max(), 1e-3)
+        )
+    shards = {**results[0][1], **results[1][1]}
+    assert set(shards) == set(centres)
+    for start, weight in centres.items():
+        np.testing.assert_allclose(shards[start], weight, atol=1e-5)
+    assert results[0][2] == results[1][2] == pytest.approx(state)
