@@ -46,24 +46,31 @@ def sklearn_nearest(genuine, impostor, fars):
 @pytest.mark.parametrize("with_media", [True, False])
 @pytest.mark.parametrize("with_scores", [True, False])
 @pytest.mark.parametrize("norm_weighting", [True, False])
-def test_pooling_agrees_with_the_naive_one(with_media, with_scores, norm_weighting):
+def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores, norm_weighting):
+    monkeypatch.setattr(t, "COLUMN_BLOCK", 15)  # as many images in a product; some templates have more
     random = np.random.default_rng(0)
     features = random.normal(size=(60, 9)) * random.uniform(0.1, 30, (60, 1))
-    numbers = random.choice([3, 7, 100, 101, 5000], 60)
+    numbers = random.choice([3, 7, 100, 101, 5000], 60, p=[0.1, 0.1, 0.1, 0.3, 0.4])
+    if norm_weighting:
+        numbers.sort()  # as the lists of the benchmark are
     media = random.integers(-2, 6, 60) if with_media else None
     scores = random.uniform(0.1, 1, 60) if with_scores else None
     pooled = pool(features, numbers, media, scores, norm_weighting)
     expected = naive_pool(features, numbers, media, scores, norm_weighting)
     assert pooled.ids.tolist() == sorted(expected)
     np.testing.assert_allclose(pooled.vectors, list(expected.values()), atol=2e-6)
-    assert pooled.rows([100, 4, 5000, 9999, 1]).tolist() == [pooled.ids.tolist().index(100), -1, 4, -1, -1]
+    for far in (0, 1 << 40):  # near numbers are looked up in a table, far ones searched
+        ids = np.r_[pooled.ids[:-1], 5000 + far]
+        found = t.Templates(ids, pooled.vectors).rows([100, 4, 5000 + far, 9999, 1, 3, -7])
+        assert found.tolist() == [ids.tolist().index(100), -1, 4, -1, -1, 0, -1]
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("contexts", [None, "cpu(0),cpu(1)"])
-def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts):
-    monkeypatch.setattr(t, "COLUMN_BLOCK", 16)
-    monkeypatch.setattr(t, "ROW_BLOCK", 8)
+@pytest.mark.parametrize("columns", [16, 1000])
+def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts, columns):
+    for name, value in {"COLUMN_BLOCK": columns, "_PAIR_ROWS": 8, "_PAIRS_TOGETHER": 5}.items():
+        monkeypatch.setattr(t, name, value)
     random = np.random.default_rng(1)
     vectors = t.unit(random.normal(size=(70, 6)))
     first, second = random.integers(0, 50, 400), random.integers(10, 70, 400)

@@ -31,7 +31,7 @@ class HighestScores:
 
     def add(self, scores):
         """Take in scores (1-d); those below the floor may have been left out."""
-        scores = scores[scores >= self.floor]
+        scores = scores[scores >= self.floor] if self.floor > -np.inf else scores.copy()
         if scores.size:
             self._parts.append(scores)
             self._count += scores.size

@@ -14,9 +14,12 @@ from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
-from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
 from .curves import HighestScores, VerificationCurve, nearest_tar
 
+# Rows in a block of products, and pairs whose scores are gathered at a time.
+_PAIR_ROWS = 512
+_PAIRS_TOGETHER = 1 << 14
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # Share of the impostor scores that is sorted; FARS need somewhat more than the largest of them.
 _SORTED_SHARE = 0.125
@@ -34,12 +37,19 @@ class Templates:
     def rows(self, ids):
         """Positions of template numbers; -1 for those that have no image."""
         ids = np.asarray(ids)
+        low, high = int(self.ids[0]), int(self.ids[-1])
+        if high - low < 1 << 26:
+            # Template numbers are small: for millions of pairs a table is ten times as fast as a search.
+            # Its two ends stand for all numbers below and above.
+            table = np.full(high - low + 3, -1)
+            table[self.ids - low + 1] = np.arange(len(self.ids))
+            return table.take(ids - (low - 1), mode="clip")
         positions = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[positions] == ids, positions, -1)
 
 
 def pool(features, templates, media=None, detector_scores=None, norm_weighting=False, names=None, contexts=None):
-    """Average images into templates with one sparse product.
+    """Average images into templates, by sparse products.
 
     Args:
         features: (n, d), as the network gives them: the sum of image and mirror, not scaled.
@@ -72,15 +82,30 @@ def pool(features, templates, media=None, detector_scores=None, norm_weighting=F
         numbers, medium = np.unique(media, return_inverse=True)
         _, place, sizes = np.unique(rows * len(numbers) + medium, return_inverse=True, return_counts=True)
         weights /= sizes[place]
-    order = np.argsort(rows, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows))])
-    device = runtime.contexts(contexts)[0]
-    matrix = mx.nd.sparse.csr_matrix(
-        (weights[order].astype(np.float32), order, starts), shape=(len(ids), len(features)), ctx=device
-    )
-    dense = mx.nd.from_numpy(features[:], zero_copy=True).as_in_context(device)
-    sums = mx.nd.dot(matrix, dense).asnumpy()
+    sums = _weighted_sums(features, rows, weights, len(ids), runtime.contexts(contexts)[0])
     return Templates(ids, unit(sums, names=ids, what="template"))
+
+
+def _weighted_sums(features, rows, weights, count, device):
+    """Sums (count, d) of weighted features by row: sparse products, each of whole templates with some 32,000 images.
+
+    MXNet refuses a matrix, also a sparse one, of 2^31 places or more.
+    """
+    order = None if (np.diff(rows) >= 0).all() else np.argsort(rows, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    sums = np.empty((count, features.shape[1]), np.float32)
+    first = 0
+    while first < count:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + COLUMN_BLOCK, side="right")) - 1)
+        here = slice(starts[first], starts[last])
+        chosen = here if order is None else order[here]
+        images = mx.nd.from_numpy(features[chosen], zero_copy=True).as_in_context(device)
+        shape = last - first, images.shape[0]
+        values = weights[chosen].astype(np.float32), np.arange(shape[1]), starts[first : last + 1] - starts[first]
+        matrix = mx.nd.sparse.csr_matrix(values, shape=shape, ctx=device)
+        sums[first:last] = mx.nd.dot(matrix, images).asnumpy()
+        first = last
+    return sums
 
 
 def _lengths(features, names):
@@ -116,37 +141,53 @@ def pair_scores(vectors, first, second, contexts=None):
     Returns:
         (p,) float32.
     """
-    used_rows, rows = _compact(first, len(vectors))
-    used_columns, columns = _compact(second, len(vectors))
+    first, second = np.asarray(first, np.int64), np.asarray(second, np.int64)
+    used_rows, row_places = _places(first, len(vectors))
+    used_columns, column_places = _places(second, len(vectors))
     left, right = vectors[used_rows], vectors[used_columns]
-    scores = np.empty(len(rows), np.float32)
-    key = rows if len(right) <= COLUMN_BLOCK else rows + columns // COLUMN_BLOCK * len(left)
-    # Lists are usually sorted by the first template already; then there is nothing to move.
-    order = None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
-    if order is not None:
-        rows, columns, key = rows[order], columns[order], key[order]
-    gathered = scores if order is None else np.empty_like(scores)
-    blocks = score_blocks(
-        left, lambda a, b: right[a:b], block_edges(len(right), COLUMN_BLOCK), runtime.contexts(contexts), ROW_BLOCK
-    )
+    # Pairs in the order in which their blocks come; lists are usually sorted by the first template already.
+    key, order = row_places[first] if len(right) > COLUMN_BLOCK else first, None
+    if len(right) > COLUMN_BLOCK:
+        key = key + column_places[second] // COLUMN_BLOCK * len(left)
+    if not (key[1:] >= key[:-1]).all():
+        order = np.argsort(key, kind="stable")
+        first, second, key = first[order], second[order], key[order]
+    scores = np.empty(len(first), np.float32)
+    edges = block_edges(len(right), COLUMN_BLOCK)
+    blocks = score_blocks(left, lambda a, b: right[a:b], edges, runtime.contexts(contexts), _PAIR_ROWS)
     with tqdm(total=len(scores), disable=None, unit="pair", unit_scale=True, desc="scores") as bar:
         for row_start, column_start, block in blocks:
-            base = row_start + column_start // COLUMN_BLOCK * len(left)
-            here = slice(*np.searchsorted(key, [base, base + len(block)]))
-            flat = (rows[here] - row_start) * block.shape[1] + (columns[here] - column_start)
-            # The indices are in range by construction; "wrap" spares NumPy a buffered copy of the result.
-            np.take(block.ravel(), flat, out=gathered[here], mode="wrap")
-            bar.update(here.stop - here.start)
+            if len(right) > COLUMN_BLOCK:
+                borders = row_start + column_start // COLUMN_BLOCK * len(left) + np.array([0, len(block)])
+            else:
+                borders = used_rows[row_start], used_rows[row_start + len(block) - 1] + 1
+            begin, end = np.searchsorted(key, borders)
+            starts = (row_places - row_start) * block.shape[1] - column_start
+            _gather(block.ravel(), starts, column_places, first[begin:end], second[begin:end], scores[begin:end])
+            bar.update(end - begin)
     if order is not None:
-        scores[order] = gathered
+        scores[order] = scores.copy()
     return scores
 
 
-def _compact(positions, count):
-    """The distinct positions, ascending, and each position's place among them (int64)."""
+def _gather(block, starts, places, first, second, out):
+    """out[i] = block[starts[first[i]] + places[second[i]]], a few at a time, so that the indices stay in the cache."""
+    rows, columns = np.empty(_PAIRS_TOGETHER, np.int64), np.empty(_PAIRS_TOGETHER, np.int64)
+    for begin in range(0, len(out), _PAIRS_TOGETHER):
+        end = min(begin + _PAIRS_TOGETHER, len(out))
+        row, column = rows[: end - begin], columns[: end - begin]
+        # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
+        np.take(starts, first[begin:end], out=row, mode="clip")
+        np.take(places, second[begin:end], out=column, mode="clip")
+        np.add(row, column, out=row)
+        np.take(block, row, out=out[begin:end], mode="clip")
+
+
+def _places(positions, count):
+    """The distinct positions, ascending, and a table of each position's place among them."""
     used = np.zeros(count, bool)
     used[positions] = True
-    return np.flatnonzero(used), (np.cumsum(used) - 1)[positions]
+    return np.flatnonzero(used), np.cumsum(used) - 1
 
 
 @dataclass
