@@ -12,6 +12,10 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
+
+from arcface_gluon import ShardedMarginHead  # prepares for MXNet, which is imported after it
+
 SIZE = 512
 # Identities, batch, contexts, options of the head, rounds.
 CASES = (
@@ -46,9 +50,6 @@ def _growth(small, large):
 def _measure_one(case):
     identities, batch, contexts, options, rounds = case
     import mxnet as mx
-    import numpy as np
-
-    from arcface_gluon import ShardedMarginHead
 
     devices, random = [mx.cpu(i) for i in range(contexts)], np.random.default_rng(0)
     embeddings = random.normal(size=(batch, SIZE)).astype(np.float32)

@@ -20,7 +20,7 @@ MASKED = -1e30
 # Of a zero vector, whose direction is undefined, all cosines are 0.
 SMALLEST_SQUARE = 1e-24
 # Classes a block, and rows of it that are updated together: a CPU needs them in its caches, a GPU wants few calls.
-BLOCK_CLASSES = {"cpu": 4096, "gpu": 65536}
+BLOCK_CLASSES = {"cpu": 3072, "gpu": 65536}
 UPDATE_ROWS = {"cpu": 1024, "gpu": 65536}
 # Logits looked at for one large enough to tell the log-sum-exp, and the probability below which it is not.
 CANDIDATES, UNDERFLOW = 16, 1e-30
@@ -67,7 +67,7 @@ class Shard:
         self._gradient = nd.empty((widest, embedding_size), context)
         self._scratch = nd.empty((min(widest, UPDATE_ROWS[context.device_type]), embedding_size), context)
         self._ones = nd.ones((1, embedding_size), context)
-        self._buffers, self._capacity = [], 0
+        self._capacity = 0
 
     def load(self, name, first, rows):
         """Write rows of the array `name`, from the shard's row `first` on."""
@@ -139,7 +139,9 @@ class Shard:
             at_centre = self._target_features - cosines * self._unit_targets
             self._add_rows(self._pull, self._target_samples, -coefficients * at_sample)
             self._collect_target_rows(-coefficients * at_centre)
-        return self._pull
+            self._unit_targets = self._target_features = None
+        pull, self._pull = self._pull, None
+        return pull
 
     def update(self, lr, momentum, wd):
         """Third product and SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
@@ -178,15 +180,15 @@ class Shard:
             (B, c), in the block's buffer; then (B, 1) each: log-sum-exp of the logits, the logit that told it, that
             one's probability, and the largest logit.
         """
-        (a, b), batch = self.blocks[k], self._features.shape[0]
-        flat = self._buffers[k][: batch * (b - a)]
-        z = flat.reshape((batch, b - a))
+        a, b = self.blocks[k]
+        z = self._block_logits(k)
         inverse = self.inverse_norms[a:b].reshape((1, b - a))
         nd.dot(self._scaled, self.weight[a:b], transpose_b=True, out=z)
         nd.broadcast_mul(z, inverse, out=z)
         first, last = self._bounds[k], self._bounds[k + 1]
         if last > first:
             where = self._masks[first:last].reshape((1, last - first))
+            flat = z.reshape((-1,))
             nd._internal._scatter_set_nd(flat, self._masked[first:last], where, shape=flat.shape, out=flat)
         top = _largest(z)
         derivative = self._modulate(z)
@@ -216,15 +218,22 @@ class Shard:
 
     def _reserve(self, batch):
         if batch > self._capacity:
-            self._buffers = []  # freed before the larger ones are asked for
             widths = [b - a for a, b in self.blocks]
-            if batch * max(widths) > MAX_ELEMENTS:
-                raise UserError(f"{batch} samples x {max(widths)} classes exceed 2^31 logits; use a smaller block_rows")
-            if self._recompute:
-                self._buffers = [nd.empty((batch * max(widths),), self.context)] * len(widths)
-            else:
-                self._buffers = [nd.empty((batch * width,), self.context) for width in widths]
+            size = batch * (max(widths) if self._recompute else sum(widths))
+            if size > MAX_ELEMENTS:
+                raise UserError(f"{size:,} logits on {self.context} exceed an MXNet array; set a smaller block_rows")
+            # One array for all blocks: MXNet then works on one block after the other, while it is in cache, and not on
+            # all their first products, then all their second …
+            self._logits = self._weighted = None  # freed before the larger ones are asked for
+            self._logits = nd.empty((size,), self.context)
+            self._weighted = nd.empty((batch, self.weight.shape[1]), self.context)
             self._capacity = batch
+
+    def _block_logits(self, k):
+        """(B, c) view of the buffer of block k."""
+        (a, b), batch = self.blocks[k], self._features.shape[0]
+        first = 0 if self._recompute else a * batch
+        return self._logits[first : first + batch * (b - a)].reshape((batch, b - a))
 
     def _place_masks(self):
         """Where each block's targets lie in its flat logits: one upload for all the blocks."""
@@ -267,11 +276,12 @@ class Shard:
 
     def _block_gradient(self, k):
         """dL/dW of block k: yields (a, b, gradient) for rows a … b-1 of the block."""
-        (start, stop), batch = self.blocks[k], self._features.shape[0]
+        start, stop = self.blocks[k]
         width = stop - start
-        block = self._gradient[:width]
-        p = self._softmax(k)[0] if self._recompute else self._buffers[k][: batch * width].reshape((batch, width))
-        nd.dot(p, nd.broadcast_mul(self._features, self._shares[k]), transpose_a=True, out=block)
+        block, weighted = self._gradient[:width], self._weighted[: self._features.shape[0]]
+        p = self._softmax(k)[0] if self._recompute else self._block_logits(k)
+        nd.broadcast_mul(self._features, self._shares[k], out=weighted)
+        nd.dot(p, weighted, transpose_a=True, out=block)
         first, last = self._target_bounds[k], self._target_bounds[k + 1]
         if last > first:
             self._add_rows(block, self._target_index[first:last], self._target_rows[first:last])

@@ -14,7 +14,7 @@ from .shard import SMALLEST_SQUARE, Shard
 from .targets import angular_target
 
 # Initial centres are drawn in blocks of this many classes, so that they do not depend on the sharding.
-INITIAL_BLOCK = 1024
+INITIAL_BLOCK = 256
 INITIAL_SIGMA = 0.01
 # What random numbers are for.
 INITIAL, SAMPLING = 0, 1
