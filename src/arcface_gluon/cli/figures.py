@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from ..errors import UserError, did_you_mean
@@ -18,10 +19,10 @@ _PLANE = [
     "head.scale=16",
     "data.validation=[]",
     *(f"data.augment.{change}=0.0" for change in ("shift", "rotate", "scale", "light")),
-    "train.iterations=400",
-    "train.lr=0.01",
-    "train.lr_steps=260,360",
-    "train.checkpoint_every=400",
+    "train.iterations=800",
+    "train.lr=0.02",
+    "train.lr_steps=520,720",
+    "train.checkpoint_every=800",
 ]
 _MEASURED = ("3", "4a", "6", "7")
 
@@ -93,12 +94,17 @@ def _plane(args):
 
 
 def _train(words, folder, name):
+    from ..training.checkpoint import checkpoint_folders
     from . import train
+
+    resume = ["--resume"] if checkpoint_folders(folder / name) else []
+    if not resume:
+        shutil.rmtree(folder / name, ignore_errors=True)  # stopped before its first checkpoint
 
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     place = [f"data.path={(folder / 'data').resolve()}", f"run.folder={folder}", f"run.name={name}"]
-    train.run(parser.parse_args([*words, *place, "--quiet"]))
+    train.run(parser.parse_args([*words, *place, "--quiet", *resume]))
 
 
 def _embedded(run, images, labels):
