@@ -10,7 +10,6 @@ from helpers import ROOT
 import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
 from arcface_gluon.cli import main
 
-
 # The same examples every time: a run of the tests must not depend on luck.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
