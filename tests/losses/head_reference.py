@@ -1,7 +1,8 @@
-"""The head in plain float64 NumPy, unsharded, for comparison."""
+"""The head in plain float64 NumPy, unsharded, and what tests need to compare with it."""
 
 from __future__ import annotations
 
+import mxnet as mx
 import numpy as np
 
 
@@ -46,3 +47,22 @@ def update(w, momenta, gradient, lr, momentum, wd):
     """MXNet's SGD in float64."""
     momenta = momentum * momenta - lr * (gradient + wd * w)
     return w + momenta, momenta
+
+
+def numeric_gradient(function, at, h=1e-6):
+    """Gradient of a function of one array, by central differences."""
+    gradient = np.zeros_like(at)
+    for place in np.ndindex(*at.shape):
+        up, down = at.copy(), at.copy()
+        up[place] += h
+        down[place] -= h
+        gradient[place] = (function(up) - function(down)) / (2 * h)
+    return gradient
+
+
+def step(head, x, labels):
+    """What a head under test says of a batch in near-equal parts: loss, dloss/dx and dloss/dW."""
+    devices = len(head.contexts)
+    xs = [mx.nd.array(part, c) for part, c in zip(np.array_split(x.astype(np.float32), devices), head.contexts)]
+    loss, gradients = head.forward_backward(xs, np.array_split(labels, devices))
+    return loss, np.concatenate([g.asnumpy() for g in gradients]), head.centre_gradients()

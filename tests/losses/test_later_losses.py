@@ -5,6 +5,7 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 import pytest
+from head_reference import numeric_gradient, step
 
 from arcface_gluon import Margin, ShardedMarginHead
 from arcface_gluon.losses import AdaFace, CurricularHead, MagFace, SubCentreHead
@@ -30,23 +31,6 @@ def cross_entropy(logits, labels):
     return float(np.mean(sums - logits[np.arange(len(labels)), labels]))
 
 
-def numeric(function, at, h=1e-6):
-    gradient = np.zeros_like(at)
-    for place in np.ndindex(*at.shape):
-        up, down = at.copy(), at.copy()
-        up[place] += h
-        down[place] -= h
-        gradient[place] = (function(up) - function(down)) / (2 * h)
-    return gradient
-
-
-def step(head, x, labels):
-    devices = len(head.contexts)
-    xs = [mx.nd.array(part, c) for part, c in zip(np.array_split(x.astype(np.float32), devices), head.contexts)]
-    loss, gradients = head.forward_backward(xs, np.array_split(labels, devices))
-    return loss, np.concatenate([g.asnumpy() for g in gradients]), head.centre_gradients()
-
-
 def assert_close(value, expected, tolerance=3e-5):
     assert np.abs(value - expected).max() < tolerance * np.abs(expected).max()
 
@@ -56,8 +40,8 @@ def check(head, formula, x, w, labels):
     head.set_centres(w.astype(np.float32))
     loss, by_x, by_w = step(head, x, labels)
     assert loss == pytest.approx(formula(x, w, labels), rel=1e-5)
-    assert_close(by_x, numeric(lambda a: formula(a, w, labels), x, 1e-5))
-    assert_close(by_w, numeric(lambda a: formula(x, a, labels), w))
+    assert_close(by_x, numeric_gradient(lambda a: formula(a, w, labels), x, 1e-5))
+    assert_close(by_w, numeric_gradient(lambda a: formula(x, a, labels), w))
 
 
 def contexts(count):

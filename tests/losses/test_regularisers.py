@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from head_reference import head as reference_head
+from head_reference import numeric_gradient, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,22 +36,6 @@ def inter_loss(w, labels):
     angles = np.arccos(np.clip(unit(w) @ unit(w).T, -1, 1))
     np.fill_diagonal(angles, 0)
     return -float(angles[labels].sum()) / (np.pi * len(labels) * (len(w) - 1))
-
-
-def numeric_gradient(function, at, h=1e-6):
-    gradient = np.zeros_like(at)
-    for place in np.ndindex(*at.shape):
-        up, down = at.copy(), at.copy()
-        up[place] += h
-        down[place] -= h
-        gradient[place] = (function(up) - function(down)) / (2 * h)
-    return gradient
-
-
-def step(head, x, labels):
-    xs = [mx.nd.array(p, c) for p, c in zip(np.array_split(x.astype(np.float32), len(head.contexts)), head.contexts)]
-    loss, gradients = head.forward_backward(xs, np.array_split(labels, len(xs)))
-    return loss, np.concatenate([g.asnumpy() for g in gradients]), head.centre_gradients()
 
 
 def build(w, shards=1, margin=(1, 0, 0), **terms):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 import pytest
+from head_reference import numeric_gradient, step
 
 from arcface_gluon.losses import SoftmaxHead
 from arcface_gluon.losses import shard as shard_module
@@ -25,27 +26,10 @@ def loss_of(x, w, b, labels):
     return float(np.mean(np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top - logits[np.arange(len(x)), labels]))
 
 
-def numeric(function, at, h=1e-6):
-    gradient = np.zeros_like(at)
-    for place in np.ndindex(*at.shape):
-        up, down = at.copy(), at.copy()
-        up[place] += h
-        down[place] -= h
-        gradient[place] = (function(up) - function(down)) / (2 * h)
-    return gradient
-
-
 def build(w, b, shards=1):
     head = SoftmaxHead(len(w), SIZE, [mx.cpu(i) for i in range(shards)])
     head.load_rows(0, {"weight": w.astype(np.float32), "bias": b.astype(np.float32)[:, None]})
     return head
-
-
-def step(head, x, labels):
-    devices = len(head.contexts)
-    xs = [mx.nd.array(part, c) for part, c in zip(np.array_split(x.astype(np.float32), devices), head.contexts)]
-    loss, gradients = head.forward_backward(xs, np.array_split(labels, devices))
-    return loss, np.concatenate([g.asnumpy() for g in gradients]), head.centre_gradients()
 
 
 def assert_close(value, expected, tolerance=1e-5):
@@ -59,9 +43,9 @@ def test_loss_and_gradients_equal_finite_differences(monkeypatch, shards, block)
     x, w, b, labels = problem(1)
     loss, by_x, by_w = step(build(w, b, shards), x, labels)
     assert loss == pytest.approx(loss_of(x, w, b, labels), rel=1e-5)
-    assert_close(by_x, numeric(lambda a: loss_of(a, w, b, labels), x))
-    assert_close(by_w[:, :SIZE], numeric(lambda a: loss_of(x, a, b, labels), w))
-    assert_close(by_w[:, SIZE], numeric(lambda a: loss_of(x, w, a, labels), b))
+    assert_close(by_x, numeric_gradient(lambda a: loss_of(a, w, b, labels), x))
+    assert_close(by_w[:, :SIZE], numeric_gradient(lambda a: loss_of(x, a, b, labels), w))
+    assert_close(by_w[:, SIZE], numeric_gradient(lambda a: loss_of(x, w, a, labels), b))
 
 
 def test_equals_autograd():
@@ -86,7 +70,7 @@ def test_updates_are_those_of_sgd(shards):
     for _ in range(4):
         step(head, x, labels)
         head.update(0.5, momentum=0.9, wd=5e-4)
-        gradient = numeric(lambda a: loss_of(x, a[:, :SIZE], a[:, SIZE], labels), both)
+        gradient = numeric_gradient(lambda a: loss_of(x, a[:, :SIZE], a[:, SIZE], labels), both)
         momenta = 0.9 * momenta - 0.5 * (gradient + 5e-4 * both)
         both = both + momenta
     assert_close(head.centres(), both[:, :SIZE])

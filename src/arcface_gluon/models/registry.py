@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from .iresnet import OUTPUTS, UNITS, IResNet
 from .mobilefacenet import MobileFaceNet
 
@@ -56,7 +54,7 @@ def model_options(name):
         UserError: unknown name; the nearest known one is named.
     """
     if name not in _NETWORKS:
-        raise UserError(f"unknown network {name!r}; {_nearest(name, _NETWORKS)}")
+        raise UserError(f"unknown network {name!r}{did_you_mean(name, _NETWORKS)}")
     return dict(_NETWORKS[name][1])
 
 
@@ -80,7 +78,7 @@ def get_model(name, embedding_size=512, options=None, **more):
     chosen = {**defaults, **(options or {}), **more}
     for option, value in chosen.items():
         if option not in defaults:
-            raise UserError(f"unknown option {option!r} for {name}; {_nearest(option, defaults)}")
+            raise UserError(f"unknown option {option!r} for {name}{did_you_mean(option, defaults)}")
         valid, expected = _CHECKS[option]
         if not valid(value):
             raise UserError(f"{name}: {option}={value!r} must be {expected}")
@@ -88,8 +86,3 @@ def get_model(name, embedding_size=512, options=None, **more):
         raise UserError(f"{name}: embedding_size={embedding_size!r} must be a count above 0")
     spec = {"name": name, "embedding_size": embedding_size, "options": chosen}
     return _NETWORKS[name][0](spec, embedding_size=embedding_size, **chosen)
-
-
-def _nearest(word, known):
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
