@@ -19,7 +19,7 @@ OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(S
 EVALUATED := $(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
 TRAINED := $(if $(MODEL),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation eval-angles figures test test-slow lint bench clean
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation eval-angles figures test test-slow lint bench bench-million clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,8 +79,11 @@ test-slow: $(READY) ## run the slow tests too
 lint: $(READY) ## check the code with ruff
 	@$(PYTHON) -m ruff check .
 
-bench: $(READY) ## measure backbone, head and pipeline beside their floors
-	@$(PYTHON) benchmarks/run.py
+bench: $(READY) ## measure speed and memory beside their floors (SET='head plan …': these parts only)
+	@$(PYTHON) benchmarks/run.py $(SET)
+
+bench-million: $(READY) ## train the class centres of a million identities over four devices; what fits which GPU
+	@$(PYTHON) benchmarks/million.py
 
 clean: ## remove the environment and caches; runs/ and datasets/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache build
