@@ -19,7 +19,7 @@ OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(S
 EVALUATED := $(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
 TRAINED := $(if $(MODEL),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation eval-angles figures test test-slow lint bench bench-million clean
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation eval-angles figures tables test test-slow lint bench bench-million clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DAT
 
 figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
 	@$(RUN) figures $(foreach m,$(MODEL),--run $(m)) $(foreach b,$(BIN),--bin $(b)) --docs docs/figures
+
+tables: $(READY) ## collect all that is measured under runs/ into the paper's Tables 2 to 9; say what is missing
+	@$(RUN) tables
 
 test: $(READY) ## run the tests (under 6 minutes on two cores)
 	@$(PYTHON) -m pytest -q -m "not slow"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arcface_gluon.report.paper import SET_COLUMNS, paper_rows, paper_tables, paper_value
+from arcface_gluon.report.paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 
 
 def test_some_cells_as_printed():
@@ -30,8 +30,29 @@ def test_a_recipes_row_and_its_namesakes():
     ]
     row = "MS1MV2, R100, ArcFace"
     found = paper_rows({"paper": {"table": "table5_calfw_cplfw", "row": row}})
-    assert [key for key, _ in found] == ["table5_calfw_cplfw", "table4_lfw_ytf", "table6_megaface", "table7_ijb"]
-    assert {name for _, name in found} == {row}
+    assert found[0] == ("table5_calfw_cplfw", row)
+    others = [
+        ("table4_lfw_ytf", row),
+        ("table6_megaface", row),
+        ("table7_ijb", row),
+        ("table8_trillion_pairs", "MS1MV2"),
+    ]
+    assert found[1:] == others
+    asian = [("table8_trillion_pairs", "MS1MV2+Asian"), ("table9_iqiyi_vid", "MS1MV2+Asian, R100, ArcFace")]
+    assert paper_rows({"paper": {"table": asian[0][0], "row": asian[0][1]}}) == asian
+
+
+def test_training_sets_are_told_by_their_sizes():
+    asian, ms1mv2 = {"identities": 179_412, "images": 8_650_000}, {"identities": 85_742, "images": 5_822_653}
+    for row, data, same in [
+        ("MS1MV2+Asian", asian, True),
+        ("MS1MV2+Asian", ms1mv2, False),
+        ("MS1MV2", ms1mv2, True),
+        ("MS1MV2", asian, False),
+        ("DeepGlint-Face", {"identities": 180_855, "images": 6_753_545}, True),
+        ("+ MLP", asian, False),
+    ]:
+        assert is_papers_training_set("table8_trillion_pairs", row, data) == same
 
 
 def test_a_recipe_without_a_row_in_the_paper():

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "memory, traffic and time of a training step on machines that are not at hand",
     "report": "write a run's report.html again",
     "figures": "draw the paper's figures",
+    "tables": "the paper's tables with what is measured under runs/, and what is missing",
     "recipes": "list the recipes",
     "losses": "list the losses with equation and source",
     "doctor": "say what is installed, which devices there are, and what is wrong",

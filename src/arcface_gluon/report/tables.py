@@ -11,35 +11,65 @@ from .html import element, page, section, table
 from .measurements import collect
 from .paper import paper_tables, paper_value
 
-# What fills a table: {table: {rows that begin with: (command, data it needs)}}.
+# What fills a table: {table: {rows that begin with: (command, data it needs)}}; of several beginnings the first counts.
 _LOSSES = ("make ablation DATA=casia", "CASIA-WebFace with lfw.bin, cfp_fp.bin and agedb_30.bin")
 _MS1MV2 = "the model of `make train RECIPE=ms1mv2_r100` (MS1MV2)"
 _CASIA = "the model of `make train RECIPE=casia_r50` (CASIA-WebFace)"
+_CASIA_R100 = "the model of `make train RECIPE=casia_r100` (CASIA-WebFace)"
+_DEEPGLINT = "the model of `make train RECIPE=deepglint_r100` (DeepGlint-Face)"
+_ASIAN = "the model of `make train RECIPE=ms1mv2_asian_r100` (MS1MV2 and Asian-DeepGlint)"
+_MEGAFACE = "DATA=/data/megaface"
+_TRILLION = "DATA=/data/trillion-pairs"
+_IQIYI = "DATA=/data/iqiyi"
 HOW_TO_FILL = {
     "table2_losses": {"": _LOSSES},
     "table2_losses_journal": {"": _LOSSES},
     "table3_angles_degrees": {
         "": ("make eval-angles DATA=casia", "the runs of `make ablation DATA=casia`, and lfw.bin")
     },
-    "table4_lfw_ytf": {"": ("make eval-lfw RECIPE=ms1mv2_r100; make eval-ytf", f"{_MS1MV2}, lfw.bin and YTF")},
+    "table4_lfw_ytf": {
+        "": (
+            "make eval-lfw RECIPE=ms1mv2_r100; make eval-ytf RECIPE=ms1mv2_r100 DATA=/data/ytf",
+            f"{_MS1MV2}, lfw.bin and YTF",
+        )
+    },
     "table5_calfw_cplfw": {
         "": ("make eval-lfw RECIPE=ms1mv2_r100", f"{_MS1MV2}, lfw.bin, calfw.bin and cplfw.bin"),
     },
     "table6_megaface": {
-        "CASIA": ("make eval-megaface RECIPE=casia_r50", f"{_CASIA}, MegaFace and FaceScrub; rows R: the noise lists"),
+        "CASIA": (
+            f"make eval-megaface RECIPE=casia_r50 {_MEGAFACE}",
+            f"{_CASIA}, MegaFace and FaceScrub; rows R: the noise lists",
+        ),
         "MS1MV2": (
-            "make eval-megaface RECIPE=ms1mv2_r100",
+            f"make eval-megaface RECIPE=ms1mv2_r100 {_MEGAFACE}",
             f"{_MS1MV2}, with LOSS=cosface for CosFace; MegaFace as above",
         ),
     },
     "table7_ijb": {
-        "VGG2": ("make eval-ijb RECIPE=vgg2_r50", "the model of `make train RECIPE=vgg2_r50`, IJB-B and IJB-C"),
-        "MS1MV2": ("make eval-ijb RECIPE=ms1mv2_r100", f"{_MS1MV2}, IJB-B and IJB-C"),
+        "VGG2": (
+            "make eval-ijb RECIPE=vgg2_r50 DATA=/data/ijb",
+            "the model of `make train RECIPE=vgg2_r50`, IJB-B and IJB-C",
+        ),
+        "MS1MV2": ("make eval-ijb RECIPE=ms1mv2_r100 DATA=/data/ijb", f"{_MS1MV2}, IJB-B and IJB-C"),
     },
     "table8_trillion_pairs": {
-        "": ("make eval-trillion", "a ResNet100 trained on the row's data, the Trillion-Pairs set")
+        "CASIA": (f"make eval-trillion RECIPE=casia_r100 {_TRILLION}", f"{_CASIA_R100}, Trillion-Pairs"),
+        "MS1MV2+Asian": (f"make eval-trillion RECIPE=ms1mv2_asian_r100 {_TRILLION}", f"{_ASIAN}, Trillion-Pairs"),
+        "MS1MV2": (f"make eval-trillion RECIPE=ms1mv2_r100 {_TRILLION}", f"{_MS1MV2}, Trillion-Pairs"),
+        "DeepGlint": (f"make eval-trillion RECIPE=deepglint_r100 {_TRILLION}", f"{_DEEPGLINT}, Trillion-Pairs"),
     },
-    "table9_iqiyi_vid": {"": ("make eval-iqiyi", "the model of `make train RECIPE=ms1mv2_asian_r100`, iQIYI-VID")},
+    "table9_iqiyi_vid": {
+        "+ Ensemble": (
+            f"make eval-iqiyi MODEL='runs/ms1mv2_asian_r100 …' {_IQIYI}",
+            f"{_ASIAN}, more models (other seeds or networks), iQIYI-VID",
+        ),
+        "+ Context": (
+            f"make eval-iqiyi MODEL='runs/ms1mv2_asian_r100 …' CONTEXT=context.npy {_IQIYI}",
+            "the models as above, iQIYI-VID, and an array of context features, a row a video",
+        ),
+        "": (f"make eval-iqiyi RECIPE=ms1mv2_asian_r100 {_IQIYI}", f"{_ASIAN}, iQIYI-VID"),
+    },
 }
 _SOURCE = ("data", "model", "date")  # columns on the right of each table
 _GAP_HEADS = ("table", "blank", "command", "data")
@@ -146,10 +176,11 @@ def _title(key):
     return f"Table {printed['number']}: {printed['title']}{setting}", f"{_UNITS[printed['unit']]}."
 
 
-def _gap_rows(coverage):
-    for key, start, count, command, data in coverage.gaps:
-        rows = f", rows {start}" if start else ""
-        yield [f"Table {paper_tables()[key]['number']}{rows}", str(count), command, data]
+def describe_gap(gap) -> list[str]:
+    """An entry of `Coverage.gaps` as cells: table and rows, blank cells, command, data."""
+    key, start, count, command, data = gap
+    rows = f", rows {start}" if start else ""
+    return [f"Table {paper_tables()[key]['number']}{rows}", str(count), command, data]
 
 
 def _html(tables, coverage):
@@ -165,7 +196,7 @@ def _html(tables, coverage):
         title, unit = _title(key)
         parts.append(section(title, table(heads, rows, unit, _SOURCE)))
     if coverage.gaps:
-        parts.append(section("What is missing", table(_GAP_HEADS, _gap_rows(coverage), kind="values")))
+        parts.append(section("What is missing", table(_GAP_HEADS, map(describe_gap, coverage.gaps), kind="values")))
     return page("ArcFace: the paper's tables", *parts)
 
 
@@ -176,7 +207,7 @@ def _markdown(tables, coverage):
         title, unit = _title(key)
         lines += ["", f"## {title}", "", unit, "", *markdown_table(heads, rows)]
     if coverage.gaps:
-        lines += ["", "## What is missing", "", *markdown_table(_GAP_HEADS, _gap_rows(coverage))]
+        lines += ["", "## What is missing", "", *markdown_table(_GAP_HEADS, map(describe_gap, coverage.gaps))]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,29 @@
+"""`arcface-gluon tables`: the paper's Tables 2 to 9 with all that is measured under runs/, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of runs (default runs)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of tables.html and tables.md (default: that of --runs)"
+    )
+
+
+def run(args):
+    from ..report.tables import describe_gap, write_tables
+
+    coverage = write_tables(args.runs, args.out)
+    print(coverage.verdict)
+    for problem in coverage.problems:
+        print(f"not used: {problem}")
+    if coverage.gaps:
+        print(f"{coverage.missing} are missing:")
+    for gap in coverage.gaps:
+        title, count, command, data = describe_gap(gap)
+        print(f"  {title} ({count} blank)\n    {command}\n    needs: {data}")
+    print(f"tables: {(args.out or args.runs) / 'tables.html'} and .md")
