@@ -25,6 +25,7 @@ from arcface_gluon.data.megaface import SETS, distractor_list_path
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
+HERE = Path(__file__).resolve().parent
 _ENOUGH = 8
 # Faces of IJB lie in loose crops: the demo's have this many pixels more on the left and above.
 _MARGIN = 24, 16
@@ -197,6 +198,22 @@ BUILDERS = {
     "trillion-pairs": trillion_pairs,
     "iqiyi": iqiyi,
 }
+
+
+def prepare(name, folder=None) -> Path:
+    """Write the ten held-out people of ORL in the layout `name`; the ORL set is prepared first if it is missing.
+
+    Args:
+        folder: where to; datasets/demo/<name> by default.
+    """
+    import demo_pairs
+    import orl
+
+    orl.prepare(HERE / "orl")
+    faces = demo_pairs.read_faces(HERE / "orl" / "orl.bin")
+    folder = Path(folder or HERE / "demo" / name)
+    BUILDERS[name](folder, ((decode_image(image), person) for image, person in zip(faces.images, faces.person)))
+    return folder
 
 
 def main():

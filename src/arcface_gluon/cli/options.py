@@ -12,7 +12,7 @@ from ..runtime import import_mxnet
 
 
 def add_model_options(parser):
-    """--model or --recipe, --contexts and --batch-size."""
+    """--model or --recipe, --contexts and --batch-size; gives the group of the first two."""
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--model", metavar="M", help="a run's folder, a checkpoint, or an exported model-symbol.json")
     model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
@@ -20,6 +20,7 @@ def add_model_options(parser):
     parser.add_argument(
         "--batch-size", type=_count, help="images a step, over all devices (default: 32 a CPU, 128 a GPU)"
     )
+    return model
 
 
 def model_path(args) -> Path:

@@ -112,14 +112,20 @@ def roc_figure(curves) -> Figure:
         curves: {set name: (fpr, tpr, impostors)}; the axis begins where one impostor pair of the largest set stands.
     """
     figure = Figure(figsize=(WIDTH, 3.5), layout="constrained")
-    axis = figure.subplots()
+    draw_roc(figure.subplots(), curves)
+    return figure
+
+
+def draw_roc(axis, curves):
+    """The curves of `roc_figure` on an axis of a figure that is being drawn."""
     start = 1 / max([impostors for _, _, impostors in curves.values()], default=1000)
     lowest = 1.0
     for index, (name, (fpr, tpr, impostors)) in enumerate(curves.items()):
         # A curve begins at the rate of one of its own impostor pairs: less cannot be measured.
-        kept = fpr >= 1 / impostors
-        x = np.r_[1 / impostors, fpr[kept]]
-        y = np.r_[tpr[~kept][-1], tpr[kept]]
+        fpr, tpr = np.asarray(fpr), np.asarray(tpr)
+        begin = np.searchsorted(fpr, 1 / impostors)
+        x = np.r_[1 / impostors, fpr[begin:]]
+        y = np.r_[tpr[max(begin - 1, 0)], tpr[begin:]]
         lowest = min(lowest, y[0])
         style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6]}
         axis.step(x, y, where="post", label=name, **style)
@@ -130,7 +136,6 @@ def roc_figure(curves) -> Figure:
     axis.set_xlabel("false accept rate")
     axis.set_ylabel("true accept rate")
     axis.legend(loc="lower right")
-    return figure
 
 
 @styled

@@ -101,6 +101,40 @@ def save_results(folder, name, measurements) -> Path:
     return path
 
 
+def keep_benchmark(subject, name, table, cells, data, whole, row=None, command="", suffix="") -> list:
+    """Store what an evaluation measured for one table of the paper, in results/<name>.json for `make tables`.
+
+    Args:
+        table: key of the table. cells: {column: value in the table's unit}.
+        data: what it was measured on. whole: whether that is the paper's whole test set, in the paper's protocol.
+        row: the row of the table that the model reproduces; by default the one that its recipe names, or else one of
+            its own.
+        command: what was run.
+        suffix: the end of the row's name that tells the protocol, such as ", R".
+
+    Returns:
+        Lines that say what the paper has, where it has something.
+    """
+    found = row or dict(paper_rows(subject.recipe)).get(table)
+    trained = row is not None or (found and is_papers_training_set(table, found, subject.summary.get("data")))
+    measurements = [
+        Measurement(
+            table=table,
+            row=(found or subject.name) + suffix,
+            column=column,
+            value=value,
+            data=data,
+            model=subject.name,
+            date=time.strftime("%Y-%m-%d"),
+            command=command,
+            paper_data=bool(whole and trained),
+        )
+        for column, value in cells.items()
+    ]
+    save_results(subject.folder, name, measurements)
+    return [f"{one.column}: {line}" for one, line in zip(measurements, map(_beside_the_paper, measurements)) if line]
+
+
 def _measurements(subject, set_name, measures, row, command):
     column = SET_COLUMNS.get(set_name)
     if column is None:
@@ -139,7 +173,9 @@ def _beside_the_paper(one):
     printed = paper_value(one.table, one.row, one.column)
     if printed is None:
         return None
-    text = f"paper {printed:.2f}% (Table {paper_tables()[one.table]['number']}, {one.row})"
+    table = paper_tables()[one.table]
+    digits, unit = table["decimals"], "%" if table["unit"] == "%" else ""
+    text = f"paper {printed:.{digits}f}{unit} (Table {table['number']}, {one.row})"
     if one.paper_data:
-        return f"{text}: {one.value - printed:+.2f}".replace("-", "−")
+        return f"{text}: {one.value - printed:+.{digits}f}".replace("-", "−")
     return f"{text}; not its training or test set, so the two cannot be compared"
