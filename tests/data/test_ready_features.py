@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arcface_gluon.data.features import write_feature
+from arcface_gluon.data.features import write_feature, write_matrix
 from arcface_gluon.data.ready_features import find_features
 from arcface_gluon.errors import UserError
 
@@ -42,6 +42,13 @@ def test_without_an_index_the_rows_are_the_lists(tmp_path):
         find_features(path, NAMES[:2])
 
 
+def test_a_matrix_file_has_the_lists_rows(tmp_path):
+    write_matrix(tmp_path / "x.bin", VECTORS)
+    np.testing.assert_array_equal(find_features(tmp_path / "x.bin", NAMES).vectors, VECTORS)
+    with pytest.raises(UserError, match="x.bin has 3 rows, but the list names 2 images"):
+        find_features(tmp_path / "x.bin", NAMES[:2])
+
+
 def test_files_of_a_folder(tmp_path):
     folder = write_folder(tmp_path / "features")
     some = find_features(folder, [*NAMES[:2], "c/9.jpg"], "_net.bin", skip_missing=True)
@@ -56,7 +63,7 @@ def test_bad_input_is_named(tmp_path):
         (write_npy(tmp_path / "y.npy", ["a", "b", "a"]), ["a"], None, "y.txt names a twice"),
         (folder, NAMES, None, "such as _r100.bin"),
         (folder, ["c/9.jpg"], "_net.bin", r"c/9.jpg_net.bin: No such file.*--skip-missing"),
-        (tmp_path / "x.txt", NAMES, None, "no folder and no .npy"),
+        (tmp_path / "x.txt", NAMES, None, "no folder and no .npy or .bin"),
     ):
         with pytest.raises(UserError, match=message):
             find_features(source, names, ending)

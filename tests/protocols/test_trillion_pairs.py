@@ -113,6 +113,26 @@ def test_a_run_goes_on_where_it_was_interrupted(small_blocks, tmp_path):
     assert not state.exists()
 
 
+def test_it_stops_on_request_and_goes_on_to_the_same_digits(small_blocks, tmp_path, monkeypatch):
+    monkeypatch.setattr(tp, "_SAVE_EVERY", 1e9)  # only the request saves
+    probes, identities, distractors = case(7, False)
+    state, told = tmp_path / "state.npz", []
+
+    def stop(done):
+        told.append(done)
+        if done in ("40 of 200 distractors", "20 of 57 probes"):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tp.evaluate(probes, identities, distractors, state=state, stop=stop)
+    result = tp.evaluate(probes, identities, distractors, state=state, stop=stop)
+    assert told[1:4] == ["40 of 200 distractors", "60 of 200 distractors", "80 of 200 distractors"]
+    assert told[-3:] == ["20 of 57 probes", "40 of 57 probes", "57 of 57 probes"]
+    assert result == tp.evaluate(probes, identities, distractors)
+    assert result.full_seconds == pytest.approx(274_000 * 1_854_000 / result.scores_per_second)
+
+
 def test_a_state_of_other_features_or_damaged_is_refused(small_blocks, tmp_path):
     probes, identities, distractors = case(5, False)
     state = tmp_path / "state.npz"

@@ -8,15 +8,16 @@ import numpy as np
 
 from ..errors import UserError
 from .embedding_file import read_embeddings
-from .features import Features, read_features, read_npy
+from .features import Features, read_features, read_matrix, read_npy
 
 
 def find_features(source, names, ending=None, skip_missing=False) -> Features:
     """The features of the images `names`, in their order.
 
     Args:
-        source: a .npy with the index that `arcface-gluon embed` writes, or with one row a name and no index; or a
-            folder with a file <name><ending> for each image, as the MegaFace devkit has them.
+        source: a .npy with the index that `arcface-gluon embed` writes, or with one row a name and no index; a .bin
+            matrix with one row a name, as the Trillion-Pairs server took it; or a folder with a file <name><ending>
+            for each image, as the MegaFace devkit has them.
         ending: what the devkit appends to an image's path, such as `_r100.bin`; for a folder.
         skip_missing: leave out images without features and report them.
 
@@ -35,8 +36,15 @@ def find_features(source, names, ending=None, skip_missing=False) -> Features:
         except UserError as error:
             hint = "" if skip_missing or "cannot read" not in str(error) else "; --skip-missing leaves it out"
             raise UserError(f"{error}{hint}") from error
+    if source.suffix == ".bin":
+        matrix = read_matrix(source)
+        if len(matrix) != len(names):
+            raise UserError(f"{source} has {len(matrix):,} rows, but the list names {len(names):,} images")
+        return Features(matrix, np.arange(len(names)), [])
     if source.suffix != ".npy":
-        raise UserError(f"{source} is no folder and no .npy of features; extract them with `arcface-gluon embed`")
+        raise UserError(
+            f"{source} is no folder and no .npy or .bin of features; extract them with `arcface-gluon embed`"
+        )
     if not source.with_suffix(".txt").exists():
         return Features(read_npy(source, len(names)), np.arange(len(names)), [])
     return _rows(source, names, skip_missing)

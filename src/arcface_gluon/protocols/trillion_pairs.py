@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ from .curves import HighestScores, allowed_accepts
 
 VERIFICATION_FPRS = (1e-9, 1e-8, 1e-7, 1e-6)
 IDENTIFICATION_FPRS = (1e-3, 1e-2)
+# Probes and distractors of the whole set, as its authors round them.
+FULL_SIZE = 274_000, 1_580_000
 # Up to this FPR, and in any case for this many scores, impostor scores are kept one by one.
 _EXACT_FPR = 1e-6
 _MIN_KEPT = 1 << 16
@@ -46,6 +48,7 @@ class TrillionPairs:
 
     verification, identification: TPR at each FPR; in a set too small for an FPR, at none of its impostors accepted.
     roc: (FPR, TPR) of verification, as far as impostor scores were kept one by one.
+    scores_per_second: of this call; None if all was done before.
     """
 
     verification: dict
@@ -56,6 +59,7 @@ class TrillionPairs:
     genuine_pairs: int
     impostor_pairs: int
     roc: tuple
+    scores_per_second: float | None = field(default=None, compare=False)
 
     def to_json(self):
         return {
@@ -67,11 +71,27 @@ class TrillionPairs:
             "distractors": self.distractors,
             "genuine_pairs": self.genuine_pairs,
             "impostor_pairs": self.impostor_pairs,
+            "scores_per_second": self.scores_per_second,
             "roc": [list(axis) for axis in self.roc],
         }
 
+    @property
+    def full_seconds(self):
+        """What the whole set would take at this call's rate; None if that is not known."""
+        probes, distractors = FULL_SIZE
+        return probes * (probes + distractors) / self.scores_per_second if self.scores_per_second else None
 
-def evaluate(probes, identities, distractors, contexts=None, state=None, names=None, distractor_names=None):
+
+def evaluate(
+    probes,
+    identities,
+    distractors,
+    contexts=None,
+    state=None,
+    names=None,
+    distractor_names=None,
+    stop=lambda done: None,
+):
     """Run both protocols.
 
     Args:
@@ -79,6 +99,8 @@ def evaluate(probes, identities, distractors, contexts=None, state=None, names=N
         distractors: (m, d) features; may be a memory map, it is read once.
         state: a file to save progress in once a minute and to go on from; it is removed at the end.
         names, distractor_names: for errors.
+        stop: called with what is done ("8,192 of 1,580,000 distractors") after each chunk; what it raises ends the
+            evaluation, of which the state is saved first.
 
     Raises:
         UserError: NaN or zero features (named), sizes that do not fit, nobody with two probes, or a state file that
@@ -94,7 +116,7 @@ def evaluate(probes, identities, distractors, contexts=None, state=None, names=N
         raise UserError("no person has two probes, so there is no genuine pair")
     order = np.argsort(persons, kind="stable")
     probes, persons = unit(probes, names, what="probe")[order], persons[order]
-    run = _Run(probes, persons, distractors, distractor_names, runtime.contexts(contexts), state)
+    run = _Run(probes, persons, distractors, distractor_names, runtime.contexts(contexts), state, stop)
     run.stream_distractors()
     run.stream_probes()
     result = run.result()
@@ -106,11 +128,12 @@ def evaluate(probes, identities, distractors, contexts=None, state=None, names=N
 class _Run:
     """The state of an evaluation: how far it is, each row's best scores, the highest impostor scores."""
 
-    def __init__(self, probes, persons, distractors, distractor_names, contexts, path):
+    def __init__(self, probes, persons, distractors, distractor_names, contexts, path, stop):
         self.probes, self.persons, self.distractors = probes, persons, distractors
         self.distractor_names = distractor_names
         self.contexts = contexts
         self.path = path
+        self.stop = stop
         self.total = len(probes) * len(distractors)
         self.highest = HighestScores(max(_MIN_KEPT, int(self.total * _EXACT_FPR) + 1))
         self.top = np.full(len(distractors), -np.inf, np.float32)
@@ -118,7 +141,8 @@ class _Run:
         self.other = np.full(len(probes), -np.inf, np.float32)
         self.done = np.zeros(2, np.int64)
         self.fingerprint = _fingerprint(probes, persons, distractors)
-        self._saved = time.monotonic()
+        self._began = self._saved = time.monotonic()
+        self._scores = 0
         if path is not None and Path(path).exists():
             self._load()
 
@@ -150,9 +174,16 @@ class _Run:
                 stop = min(start + _CHUNK, rows)
                 yield start, stop
                 self.done[stage] = stop
+                self._scores += (stop - start) * len(self.probes)
                 bar.update(stop - start)
                 if self.path is not None and time.monotonic() - self._saved > _SAVE_EVERY:
                     self.save()
+                try:
+                    self.stop(f"{stop:,} of {rows:,} {what}")
+                except BaseException:
+                    if self.path is not None:
+                        self.save()
+                    raise
 
     def _blocks(self, rows):
         edges = block_edges(len(self.probes), COLUMN_BLOCK)
@@ -190,6 +221,7 @@ class _Run:
                 self.other[rows] = best
 
     def result(self):
+        rate = self._scores / (time.monotonic() - self._began) if self._scores else None
         highest = self.highest.kept()
         decades = int(np.ceil(np.log10(self.total)))
         grid = [f"{fpr:.3e}" for fpr in np.logspace(-decades, 0, 20 * decades + 1)]
@@ -217,6 +249,7 @@ class _Run:
             genuine_pairs=pairs,
             impostor_pairs=self.total,
             roc=tuple(zip(*points)),
+            scores_per_second=rate,
         )
 
 
