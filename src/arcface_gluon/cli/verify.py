@@ -53,13 +53,15 @@ def run(args):
         write_json(args.json, {"model": str(path), "verification": results})
 
 
-def check_row(row):
-    """Refuse a row that no table of the paper has."""
+def check_row(row, key=None):
+    """Refuse a row that no table of the paper has, or not the one of this key."""
     from ..report.paper import paper_tables
 
-    rows = {name for table in paper_tables().values() for name in table["rows"]}
+    tables = paper_tables()
+    rows = {name for table in ([tables[key]] if key else tables.values()) for name in table["rows"]}
     if row is not None and row not in rows:
-        raise UserError(f"--row {row!r} is no row of the paper's tables{did_you_mean(row, sorted(rows))}")
+        where = f"Table {tables[key]['number']}" if key else "the paper's tables"
+        raise UserError(f"--row {row!r} is no row of {where}{did_you_mean(row, sorted(rows))}")
 
 
 def describe(name, result) -> str:

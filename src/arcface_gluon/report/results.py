@@ -64,6 +64,17 @@ def subject_of(path, runs="runs") -> Subject:
     return Subject(path, run, f"{run.resolve().name}: {network}, {iterations:,} iterations", recipe, summary)
 
 
+def subject_of_features(path, runs="runs") -> Subject:
+    """The same for ready features: the model that `arcface-gluon embed` noted beside them, or one named by them."""
+    path = Path(path)
+    noted = path.with_suffix(".json")
+    facts = read_json(noted) if noted.is_file() else None
+    model = facts.get("model") if isinstance(facts, dict) else None
+    if isinstance(model, str) and Path(model).exists():
+        return subject_of(model, runs)
+    return Subject(path, Path(runs) / path.stem, path.stem)
+
+
 def _model_name(path):
     # The usual name of the files says nothing; their folder's does.
     path = path.resolve()

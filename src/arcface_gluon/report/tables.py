@@ -117,6 +117,11 @@ def write_tables(runs_dir, folder=None) -> Coverage:
     return coverage
 
 
+def table_of_run(key, folder) -> list[str]:
+    """Markdown lines of one table of the paper with what was measured in one run's folder."""
+    return markdown_table(*_grid(key, collect(folder)[0]))
+
+
 def _grid(key, measurements):
     """(heads, rows of strings) of one table: a line for each row, model and data; blank where nothing was measured."""
     printed = paper_tables()[key]
