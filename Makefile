@@ -17,12 +17,13 @@ OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(S
 
 # What the evaluations take: MODEL, or the last run of RECIPE; the ORL one is trained where there is none.
 EVALUATED := $(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
+EVALUATED_ALL := $(if $(MODEL),$(foreach m,$(MODEL),--model '$(m)'),--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
 TRAINED := $(if $(MODEL),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf ablation eval-angles figures tables test test-slow lint bench bench-million clean
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles figures tables test test-slow lint bench bench-million clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: RECIPE=$(RECIPE) DATA=/path LOSS=name SEED=n RESUME=1 NP=processes SET='train.iterations=100 …' GPU=1"
 
 setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines)
@@ -57,6 +58,18 @@ eval-lfw: $(READY) $(TRAINED) ## Tables 2, 4, 5: RECIPE's last run, or MODEL=pat
 
 eval-ytf: $(READY) $(TRAINED) ## Table 4: YouTube Faces in DATA=folder (default: a demo of the ORL faces)
 	@$(PYTHON) eval/ytf.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing)
+
+eval-megaface: $(READY) $(TRAINED) ## Table 6, Figure 8: MegaFace in DATA=folder (default: a demo of the ORL faces; SET='--sizes 10 …')
+	@$(PYTHON) eval/megaface.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing) $(SET)
+
+eval-ijb: $(READY) $(TRAINED) ## Table 7, Figure 9: IJB-B and IJB-C in DATA=folder (default: a demo of the ORL faces)
+	@$(PYTHON) eval/ijb.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing) $(SET)
+
+eval-trillion: $(READY) $(TRAINED) ## Table 8: Trillion-Pairs in DATA=folder (default: a demo of the ORL faces; PART=10: a tenth, and the time of all)
+	@$(PYTHON) eval/trillion.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(PART),--part $(PART)) $(if $(SKIP),--skip-missing) $(SET)
+
+eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a demo of the ORL faces; MODEL='a b': ensemble; CONTEXT=file.npy)
+	@$(PYTHON) eval/iqiyi.py $(EVALUATED_ALL) --data '$(or $(DATA),demo)' $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(SKIP),--skip-missing) $(SET)
 
 eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on ORL's unseen people, SEEDS=3 seeds
 	@$(PYTHON) eval/orl.py $(if $(SEEDS),--seeds $(SEEDS)) $(SET)

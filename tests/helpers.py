@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 ROOT = Path(__file__).parents[1]
 
 # A network and schedule small enough for a test, through the same options that users have.
@@ -21,3 +24,13 @@ TINY = [
 def start(arguments, folder, **options):
     """The command line as a process of its own, to be signalled or limited."""
     return subprocess.Popen([sys.executable, "-m", "arcface_gluon", *map(str, arguments)], cwd=folder, **options)
+
+
+def people(count=16, each=9):
+    """(picture, person) that pixels tell apart: a smooth pattern a person, with some noise."""
+    random = np.random.default_rng(0)
+    for person in range(count):
+        pattern = cv2.resize(random.integers(40, 216, (6, 6, 3)).astype(np.float32), (112, 112))
+        for _ in range(each):
+            noisy = pattern + cv2.resize(random.normal(0, 25, (14, 14, 3)), (112, 112))
+            yield np.clip(noisy, 0, 255).astype(np.uint8), person

@@ -84,3 +84,28 @@ def test_lists_that_cannot_be_read(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UserError, match="not a text list"):
         megaface.read_distractor_list(tmp_path / "binary")
+
+
+def test_lists_of_all_sizes_share_their_distractors(tmp_path):
+    for size, number, paths in ((2, 1, "cb"), (4, 1, "abcd"), (2, 2, "ed")):
+        megaface.distractor_list_path(tmp_path, size, number).write_text(json.dumps({"path": list(paths)}))
+    (tmp_path / "megaface_features_list.json_x_1").write_text("{}")
+    galleries = megaface.read_galleries(tmp_path)
+    assert galleries.paths == list("abcde") and list(galleries.rows) == [(2, 1), (2, 2), (4, 1)]
+    assert {key: rows.tolist() for key, rows in galleries.rows.items()} == {
+        (2, 1): [2, 1],
+        (2, 2): [4, 3],
+        (4, 1): [0, 1, 2, 3],
+    }
+    assert list(megaface.read_galleries(tmp_path, sizes=[2]).rows) == [(2, 1), (2, 2)]
+    assert list(megaface.read_galleries(tmp_path, sets=[1]).rows) == [(2, 1), (4, 1)]
+    assert megaface.unknown_elsewhere(
+        tmp_path, ["a", "e", "x"], megaface.read_galleries(tmp_path, sizes=[2], sets=[2])
+    ) == ["e", "x"]
+    for options, message in (
+        ({"sizes": [3]}, "json_3_1: No such file"),
+        ({"sizes": [4], "sets": [2]}, "json_4_2: No such file"),
+        ({"sets": [3]}, "no distractor list of what was asked for"),
+    ):
+        with pytest.raises(UserError, match=message):
+            megaface.read_galleries(tmp_path, **options)

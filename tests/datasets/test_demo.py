@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers import people
 
 from arcface_gluon.data import ijb as ijb_lists
 from arcface_gluon.data import iqiyi as iqiyi_lists
@@ -23,16 +24,6 @@ PATH = Path(__file__).resolve().parents[2] / "datasets" / "demo.py"
 spec = importlib.util.spec_from_file_location("demo", PATH)
 demo = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(demo)
-
-
-def people(count=16, each=9):
-    """Pictures that pixels tell apart: a smooth pattern a person, with some noise."""
-    random = np.random.default_rng(0)
-    for person in range(count):
-        pattern = cv2.resize(random.integers(40, 216, (6, 6, 3)).astype(np.float32), (112, 112))
-        for _ in range(each):
-            noisy = pattern + cv2.resize(random.normal(0, 25, (14, 14, 3)), (112, 112))
-            yield np.clip(noisy, 0, 255).astype(np.uint8), person
 
 
 def pixels(paths):

@@ -1,8 +1,6 @@
 """eval/ytf.py on a small set in the layout of YouTube Faces, against the protocol written out."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,31 +8,14 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from arcface_gluon import get_model
-from arcface_gluon.models.load import export_model, load_model
+from arcface_gluon.models.load import load_model
 
-EVAL = Path(__file__).resolve().parents[2] / "eval"
-SIDE = 16
+SIDE = 16  # of the pictures that the network takes
 
 
 @pytest.fixture(scope="module")
-def ytf():
-    sys.path.insert(0, str(EVAL))
-    try:
-        return importlib.import_module("ytf")
-    finally:
-        sys.path.remove(str(EVAL))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    mx.random.seed(0)
-    net = get_model("r18", 8, width=0.125, units=[1, 1, 1, 1], input_size=SIDE)
-    net.initialize()
-    net(mx.nd.zeros((1, 3, SIDE, SIDE)))
-    prefix = tmp_path_factory.mktemp("model") / "tiny"
-    export_model(net, prefix)
-    return prefix
+def ytf(script):
+    return script("eval/ytf.py")
 
 
 @pytest.fixture

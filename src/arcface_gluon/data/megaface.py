@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import read_json
@@ -48,6 +49,56 @@ def read_distractor_list(path):
 def distractor_list_path(folder, size, number):
     """Where the devkit keeps the list of `size` distractors of set `number`."""
     return Path(folder) / f"megaface_features_list.json_{size}_{number}"
+
+
+@dataclass
+class Galleries:
+    """paths: all distractors, each once. rows: {(size, set): int64 positions in them}, by size and set."""
+
+    paths: list
+    rows: dict
+
+
+def find_lists(folder):
+    """The (size, set) of all distractor lists in the devkit's folder, ascending."""
+    found = []
+    for path in Path(folder).glob(distractor_list_path("", "*", "*").name):
+        size, _, number = path.name.split("json_")[1].partition("_")
+        if size.isdigit() and number.isdigit():
+            found.append((int(size), int(number)))
+    return sorted(found)
+
+
+def read_galleries(folder, sizes=None, sets=None):
+    """The distractor lists of `sizes` and `sets` (None: all that there are), as positions in one list of all images.
+
+    Raises:
+        UserError: a list that was asked for is missing or damaged, or there is none.
+    """
+    there = find_lists(folder)
+    wanted = [key for key in there if (sizes is None or key[0] in sizes) and (sets is None or key[1] in sets)]
+    # What was asked for by number must be there; `read_distractor_list` says what is not.
+    wanted += [(size, number) for size in sizes or () for number in sets or () if (size, number) not in there]
+    wanted += [(size, 1) for size in sizes or () if sets is None and all(key[0] != size for key in there)]
+    if not wanted:
+        raise UserError(
+            f"{folder} has no distractor list of what was asked for (megaface_features_list.json_<size>_<set>); "
+            "name the devkit's folder with --lists"
+        )
+    number, rows = {}, {}
+    # From the largest on, so that its order of the images stays the order of all.
+    for key in tqdm(sorted(wanted, key=lambda key: (-key[0], key[1])), desc="lists", unit=" lists", disable=None):
+        paths = read_distractor_list(distractor_list_path(folder, *key)).paths
+        rows[key] = np.fromiter((number.setdefault(path, len(number)) for path in paths), np.int64, len(paths))
+    return Galleries(list(number), {key: rows[key] for key in sorted(wanted)})
+
+
+def unknown_elsewhere(folder, names, galleries):
+    """Those of the noise list's `names` that are in none of the folder's other lists either."""
+    for key in reversed(find_lists(folder)):
+        if names and key not in galleries.rows:
+            names = find_noisy(read_distractor_list(distractor_list_path(folder, *key)).paths, names)[1]
+    return names
 
 
 def feature_paths(root, paths, ending):

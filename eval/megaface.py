@@ -1,0 +1,345 @@
+"""Table 6 and Figure 8: MegaFace, identification and verification of FaceScrub's probes among up to a million faces.
+
+    python eval/megaface.py (--recipe R | --model M | --features F …) --data FOLDER [--sizes N …] [--sets 1 2 3]
+
+FOLDER has facescrub_images/ and megaface_images/ (aligned to 112x112), the devkit's templatelists/ and, for the
+refined protocol R, the ArcFace authors' facescrub_noises.txt and megaface_noises.txt; options name each elsewhere.
+`--data demo` makes a small one of the held-out ORL faces. Ready features: `--features ROOT --ending _r100.bin` for the
+devkit's files ROOT/facescrub/<image>_r100.bin and ROOT/megaface/…, or one or two .npy (probes, distractors) that
+`arcface-gluon embed` wrote. Embeddings are the sum of image and mirror. They are kept in <run>/embeddings: an
+interrupted evaluation goes on from there, and lists of all sizes and sets share them.
+
+<run>/megaface gets the devkit's cmc_facescrub_megaface_<name>_<size>_<set>.json (<name>_R for the refined protocol),
+results.json and table.md; <run>/figures gets figure-8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
+from arcface_gluon.cli.verify import check_row
+from arcface_gluon.data import megaface
+from arcface_gluon.data.features import write_feature
+from arcface_gluon.data.images import ImageFiles
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import atomic_write, write_json
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+TABLE = "table6_megaface"
+FAR = "1e-6"
+REFINED = "R"
+PROTOCOLS = {"": "original", REFINED: "refined (R)"}
+# What the paper's numbers are of: FaceScrub's probes, their people, MegaFace's largest list.
+PROBES, PEOPLE, DISTRACTORS = 3530, 80, 1_000_000
+
+
+def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_source_options(parser, "+", "root of the devkit's feature files, or .npy of probes and distractors")
+    parser.add_argument("--data", required=True, help="folder of the benchmark, or demo")
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="distractors (default: all that have lists)")
+    parser.add_argument("--sets", type=int, nargs="+", metavar="N", help="the devkit's sets (default: all there are)")
+    parser.add_argument("--probes", type=Path, metavar="LIST", help="list of the probes")
+    parser.add_argument("--lists", type=Path, metavar="FOLDER", help="the devkit's templatelists")
+    parser.add_argument("--probe-images", type=Path, metavar="FOLDER", help="default: facescrub_images")
+    parser.add_argument("--distractor-images", type=Path, metavar="FOLDER", help="default: megaface_images")
+    parser.add_argument("--noise-probes", type=Path, metavar="LIST", help="default: facescrub_noises.txt, if there")
+    parser.add_argument("--noise-distractors", type=Path, metavar="LIST", help="default: megaface_noises.txt, if there")
+    parser.add_argument(
+        "--refine",
+        choices=("insightface", "delete"),
+        default="insightface",
+        help="noisy faces: replace probes and reject distractors, as for the paper's numbers (default); or delete them",
+    )
+    parser.add_argument("--write-features", type=Path, metavar="ROOT", help="write the devkit's feature files too")
+    args = parser.parse_args(arguments)
+    command = shlex.join(["python", "eval/megaface.py", *map(str, arguments)])
+    return run_safely(lambda: evaluate(args, command))
+
+
+def evaluate(args, command):
+    check_row(plain_row(args.row), TABLE)
+    data = demo() if args.data == "demo" else Path(args.data)
+    folder = args.lists or data / "templatelists"
+    probes = megaface.read_probe_list(args.probes or folder / "facescrub_features_list.json")
+    galleries = megaface.read_galleries(folder, args.sizes, args.sets)
+    noise = read_noise(args, data, folder, probes, galleries)
+    source = open_source(args)
+    found = find_all(source, args, data, probes, galleries)
+    out = source.subject.folder / "megaface"
+    if args.write_features:
+        write_features(args.write_features, ending(source), probes, galleries, found)
+    for line in list_missing(out / "missing.txt", [*found.missing, *noise.unknown]):
+        print(line)
+    results = measure(found, galleries, noise, args.refine, source.devices, out, ending(source))
+    report(results, found, noise, source, args, command)
+
+
+@dataclass
+class Noise:
+    """Masks of probes and distractors that are in a noise list. lists: which there are. unknown: names of no image."""
+
+    probes: np.ndarray
+    distractors: np.ndarray
+    lists: list
+    unknown: list
+
+
+def read_noise(args, data, folder, probes, galleries):
+    """The noise lists, told to fit the images.
+
+    Raises:
+        UserError: a list cannot be read, or names an unknown image and --skip-missing is not given.
+    """
+    given = {"probes": args.noise_probes, "distractors": args.noise_distractors}
+    usual = {"probes": data / "facescrub_noises.txt", "distractors": data / "megaface_noises.txt"}
+    masks, lists, unknown = {}, [], []
+    for what, paths in (("probes", probes.paths), ("distractors", galleries.paths)):
+        path = given[what] or (usual[what] if usual[what].is_file() else None)
+        masks[what], strange = megaface.find_noisy(paths, megaface.read_noise_list(path) if path else [])
+        if what == "distractors":
+            strange = megaface.unknown_elsewhere(folder, strange, galleries)
+        if strange and not args.skip_missing:
+            raise UserError(
+                f"{path} names {len(strange):,} images that are in no list of {what}, the first is {strange[0]}; "
+                "check that it belongs to them, or leave these names out with --skip-missing"
+            )
+        lists += [path] if path else []
+        unknown += [f"{path}: {name}" for name in strange]
+    return Noise(masks["probes"], masks["distractors"], lists, unknown)
+
+
+@dataclass
+class Found:
+    """Features that are there.
+
+    probes, distractors: (n, d) and (m, d). kept_probes, kept_distractors: their positions in the lists.
+    marked: (m,) bool, distractors that the ArcFace authors' noise script has marked; None if it was not run on these.
+    labels, names: of the probes. missing: images without features.
+    """
+
+    probes: np.ndarray
+    distractors: np.ndarray
+    kept_probes: np.ndarray
+    kept_distractors: np.ndarray
+    labels: np.ndarray
+    names: list
+    distractor_names: list
+    marked: np.ndarray | None
+    missing: list
+
+
+def find_all(source, args, data, probes, galleries):
+    """Features of all probes and distractors, extracted or ready."""
+    ready = ready_sources(args.features)
+    roots = args.probe_images or data / "facescrub_images", args.distractor_images or data / "megaface_images"
+    parts = []
+    for root, paths, what, where in zip(roots, (probes.paths, galleries.paths), ("probes", "distractors"), ready):
+        file = f"megaface-{what}-{len(paths)}.npy"  # lists of other sizes do not replace it
+        parts.append(source.features(ImageFiles(root, root, paths), file, where))
+    first, second = parts
+    sizes = first.vectors.shape[1], second.vectors.shape[1]
+    if sizes[0] != sizes[1]:
+        raise UserError(f"probes have features of {sizes[0]} values, distractors of {sizes[1]}; use one model for both")
+    (vectors, marks), (others, marked) = (megaface.split_noise_mark(part.vectors) for part in parts)
+    with_marks = vectors.shape[1] == others.shape[1] < sizes[0]
+    if not with_marks:
+        vectors, others = first.vectors, second.vectors
+    elif marks.any():
+        raise UserError("a probe has the noise mark 100 of a distractor; check which features are which")
+    return Found(
+        probes=vectors,
+        distractors=others,
+        kept_probes=first.kept,
+        kept_distractors=second.kept,
+        labels=np.array(probes.identities)[first.kept],
+        names=[probes.paths[i] for i in first.kept],
+        distractor_names=[galleries.paths[i] for i in second.kept],
+        marked=marked if with_marks else None,
+        missing=[*first.missing, *second.missing],
+    )
+
+
+def ready_sources(features):
+    """Where the features of probes and of distractors are, by --features."""
+    if not features:
+        return None, None
+    if len(features) > 2:
+        raise UserError(f"--features takes probes and distractors, not {len(features)} sources")
+    if len(features) == 1 and features[0].is_dir():
+        return features[0] / "facescrub", features[0] / "megaface"
+    return features[0], features[-1]
+
+
+def ending(source):
+    """What the devkit appends to an image's path; its part before the dot names the results."""
+    return source.options.ending or f"_{source.subject.folder.resolve().name.replace('.', '-')}.bin"
+
+
+def write_features(root, end, probes, galleries, found):
+    """The devkit's feature files, of length 1, below root/facescrub and root/megaface."""
+    from arcface_gluon.protocols.blocks import unit
+
+    for folder, names, vectors in (
+        ("facescrub", found.names, found.probes),
+        ("megaface", found.distractor_names, found.distractors),
+    ):
+        paths = megaface.feature_paths(root / folder, names, end)
+        for row, path in enumerate(tqdm(paths, desc=f"writing {folder}", unit=" files", disable=None)):
+            write_feature(path, unit(vectors[row : row + 1], names[row : row + 1], folder)[0])
+
+
+def measure(found, galleries, noise, way, devices, out, end):
+    """{protocol: {(size, set): Identification}}, each also written as the devkit's JSON."""
+    from arcface_gluon.protocols.blocks import unit
+    from arcface_gluon.protocols.identification import identify, refine
+
+    probes = unit(found.probes, found.names, "probe")
+    protocols = {"": (probes, found.labels, np.ones(len(found.distractors), bool), False)}
+    noisy = noise.distractors[found.kept_distractors]
+    if found.marked is not None:
+        # The authors' script has replaced the noisy probes already: these are the refined features.
+        protocols = {REFINED: (probes, found.labels, ~found.marked, True)}
+    elif noise.lists:
+        refined = refine(probes, found.labels, noise.probes[found.kept_probes], noisy, way)
+        protocols[REFINED] = refined.probes, refined.labels, refined.keep, way == "insightface"
+    place = np.full(len(galleries.paths), -1)
+    place[found.kept_distractors] = np.arange(len(found.kept_distractors))
+    results = {}
+    for protocol, (probes, labels, keep, reject) in protocols.items():
+        for (size, number), rows in galleries.rows.items():
+            listed = np.zeros(len(keep), bool)
+            listed[place[rows][place[rows] >= 0]] = True
+            rejected = int(np.count_nonzero(listed & ~keep)) if reject else 0
+            result = identify(
+                probes, labels, found.distractors, devices, None, found.distractor_names, listed & keep, rejected
+            )
+            results.setdefault(protocol, {})[size, number] = result
+            stem = f"_{megaface.algorithm(end)}{'_' + protocol if protocol else ''}.bin"
+            write_json(out / megaface.result_name(stem, size, number), result.to_json())
+    return results
+
+
+def report(results, found, noise, source, args, command):
+    """Print and keep everything: the table, results.json, Figure 8, the measurements for Table 6."""
+    from arcface_gluon.report.benchmark_figures import megaface_curves
+    from arcface_gluon.report.figures import save_figure
+
+    subject = source.subject
+    out = subject.folder / "megaface"
+    lines = table(results)
+    with atomic_write(out / "table.md", "w") as file:
+        file.write("\n".join(lines) + "\n")
+    print(*lines, sep="\n")
+    print(*notes(results), sep="\n")
+    figure = subject.folder / "figures" / "figure-8"
+    save_figure(megaface_curves({PROTOCOLS[name]: found for name, found in results.items()}), figure)
+    facts = {
+        "model": subject.name,
+        "data": args.data,
+        "refine": args.refine if noise.lists and found.marked is None else None,
+        "missing": len(found.missing),
+        "results": [
+            {"protocol": PROTOCOLS[protocol], "size": size, "set": number, **exact(result)}
+            for protocol, measured in results.items()
+            for (size, number), result in measured.items()
+        ],
+        "command": command,
+    }
+    for path in filter(None, (out / "results.json", args.json)):
+        write_json(path, facts)
+    for protocol, measured in results.items():
+        for line in keep(subject, protocol, measured, found, noise, args, command):
+            print(line)
+    print(f"results: {out}, {figure}.png")
+
+
+def exact(result):
+    """What the JSON of a result has beside its curves."""
+    return {name: value for name, value in result.to_json().items() if name not in ("cmc", "roc")}
+
+
+def table(results):
+    """Lines of Markdown: rank-1 and TAR, in per cent, for each list and protocol."""
+    from arcface_gluon.report.tables import markdown_table
+
+    titles = {protocol: f"{protocol}: " if protocol else "" for protocol in results}
+    heads = ["distractors", "set"]
+    for title in titles.values():
+        heads += [f"{title}rank-1 (%)", f"{title}TAR at FAR {FAR} (%)"]
+    rows = []
+    for size, number in next(iter(results.values())):
+        row = [f"{size:,}", str(number)]
+        for measured in results.values():
+            result = measured[size, number]
+            row += [f"{100 * result.rank1:.2f}", f"{100 * tar(result):.2f}"]
+        rows.append(row)
+    return markdown_table(heads, rows)
+
+
+def notes(results):
+    """What one should know of the numbers."""
+    first = next(iter(results.values()))
+    largest = first[max(first)]
+    without = f", {largest.probes_without_mate} have no mate" if largest.probes_without_mate else ""
+    yield f"{largest.probes:,} probes of {largest.identities:,} people{without}; {len(largest.ranks):,} searches a list"
+    if largest.curve.total < 1 / float(FAR):
+        yield f"FAR {FAR} of {largest.curve.total:,} impostor pairs is none: TAR is above the highest of them"
+    for protocol, measured in results.items():
+        for (size, number), result in measured.items():
+            if result.rank1_if_ties_lose < result.rank1:
+                name = f"{protocol + ', ' if protocol else ''}{size:,} distractors, set {number}"
+                yield f"{name}: rank-1 would be {result.rank1_if_ties_lose:.2%} if ties lost"
+
+
+def tar(result):
+    return result.curve.at(FAR)[1]
+
+
+def keep(subject, protocol, measured, found, noise, args, command):
+    """Measurements of the largest lists, averaged over the sets, for Table 6; gives lines beside the paper's."""
+    from arcface_gluon.report.results import keep_benchmark
+
+    size = max(measured)[0]
+    largest = [result for key, result in measured.items() if key[0] == size]
+    probes, people = len(found.labels), len(set(found.labels))
+    whole = (probes, people) == (PROBES, PEOPLE) and all(one.distractors == DISTRACTORS for one in largest)
+    data = "MegaFace" if whole else f"{args.data}; {probes:,} probes, {largest[0].distractors:,} distractors only"
+    if protocol and found.marked is None:
+        whole = whole and args.refine == "insightface" and len(noise.lists) == 2
+        data += f"; refined ({args.refine}): {noise.probes.sum():,} probes, {noise.distractors.sum():,} distractors"
+    if found.missing:
+        whole, data = False, f"{data}; {len(found.missing):,} missing"
+    cells = {
+        "Id: rank-1 with 1M distractors": 100 * float(np.mean([one.rank1 for one in largest])),
+        "Ver: TAR at FAR 1e-6": 100 * float(np.mean([tar(one) for one in largest])),
+    }
+    name, suffix = ("megaface-R", f", {protocol}") if protocol else ("megaface", "")
+    return keep_benchmark(subject, name, TABLE, cells, data, whole, plain_row(args.row), command, suffix)
+
+
+def plain_row(row):
+    """A row of Table 6 without the mark of the refined protocol."""
+    return row[: -len(", R")] if row and row.endswith(", R") else row
+
+
+def demo():
+    """The ORL faces as probes and distractors."""
+    sys.path.insert(0, str(DATASETS))
+    import demo as builders
+
+    return builders.prepare("megaface")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""What tests of the evaluations share: their scripts as modules, a tiny network, a set of faces."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import mxnet as mx
+import pytest
+from helpers import ROOT
+
+from arcface_gluon import get_model
+from arcface_gluon.models.load import export_model
+
+SIDE = 16
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Function that imports a script by its path below the repository, such as eval/ytf.py."""
+
+    def load(path):
+        name = path.replace("/", "_")[: -len(".py")]
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, ROOT / path)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """An exported network of 8 values and 16 x 16 pixels, which is called tiny."""
+    mx.random.seed(0)
+    net = get_model("r18", 8, width=0.125, units=[1, 1, 1, 1], input_size=SIDE)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, SIDE, SIDE)))
+    prefix = tmp_path_factory.mktemp("model") / "tiny"
+    export_model(net, prefix)
+    return prefix
+
+
+@pytest.fixture
+def bad_input(capfd):
+    """Function that runs a script's main and expects one line with a text, and status 2."""
+
+    def check(main, arguments, text):
+        capfd.readouterr()
+        assert main([str(argument) for argument in arguments]) == 2
+        lines = [line for line in capfd.readouterr().err.splitlines() if "it/s" not in line]
+        assert len(lines) == 1 and lines[0].startswith("arcface-gluon: ") and text in lines[0], lines
+
+    return check
