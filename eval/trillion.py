@@ -1,0 +1,220 @@
+"""Table 8: Trillion-Pairs. Identification at FPR 1e-3 and verification at FPR 1e-9, of all 0.4 trillion pairs.
+
+    python eval/trillion.py (--recipe R | --model M | --features PROBES DISTRACTORS) --data FOLDER [--part N]
+
+FOLDER has the lists elfw_lst (a line `person/image`, the probes) and flickr_lst (the distractors), and the aligned
+faces below elfw/ and flickr/; `--data demo` makes a small set of the held-out ORL faces. Embeddings are the sum of
+image and mirror, kept in <run>/embeddings. --features names two files instead: .npy that `arcface-gluon embed` wrote
+(or whose rows are the list's), or the matrix files that the organisers' server took. What is computed, exactly and
+without sampling: see arcface_gluon/protocols/trillion_pairs.py.
+
+Ctrl-C or SIGTERM saves what is done in <run>/trillion-pairs/state.npz, and the same command goes on from there.
+--part N measures the first N-th of the people and of the distractors, 1/N² of the pairs, and tells what all would take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
+from arcface_gluon.cli.verify import check_row
+from arcface_gluon.data.images import ImageFiles
+from arcface_gluon.data.megaface import read_distractor_list, read_probe_list
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import atomic_write, write_json
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+TABLE = "table8_trillion_pairs"
+COLUMNS = {"Id at FPR 1e-3": ("identification", 1e-3), "Ver at FPR 1e-9": ("verification", 1e-9)}
+_TELLING = 100_000_000  # pairs; a second or two, below which starting weighs more than the scores
+
+
+@dataclass
+class Side:
+    """The probes or the distractors.
+
+    Attributes:
+        root: folder of the images. paths: the list. people: of the probes, one a path.
+        vectors: (n, d), of those with features. names: n paths. missing: paths without features.
+        images_per_second: of the extraction; None if there was none.
+    """
+
+    root: Path
+    paths: list
+    people: list = None
+    vectors: object = None
+    names: list = field(default_factory=list)
+    missing: list = field(default_factory=list)
+    images_per_second: float = None
+
+
+def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_source_options(parser, 2, "features of the probes and of the distractors")
+    parser.add_argument("--data", required=True, help="folder with elfw_lst and flickr_lst, or demo")
+    parser.add_argument("--part", type=int, default=1, metavar="N", help="measure an N-th, tell what all would take")
+    args = parser.parse_args(arguments)
+    command = shlex.join(["python", "eval/trillion.py", *map(str, arguments)])
+    return run_safely(lambda: evaluate(args, command))
+
+
+def evaluate(args, command):
+    check_row(args.row, TABLE)
+    if args.part < 1:
+        raise UserError(f"--part {args.part}: it must be a number of 1 or more, 10 for a tenth")
+    data = demo() if args.data == "demo" else Path(args.data)
+    sides = probes, distractors = read_lists(data)
+    source = open_source(args)
+    for side, ready in zip(sides, args.features or (None, None)):
+        find(side, source, ready, args.part)
+    folder = source.subject.folder / ("trillion-pairs" if args.part == 1 else f"trillion-pairs-part-{args.part}")
+    missing = [f"{side.root.name}/{name}" for side in sides for name in side.missing]
+    for line in list_missing(folder / "missing.txt", missing):
+        print(line)
+    result = run(probes, distractors, source.devices, folder / "state.npz")
+    print(*describe(result, args.part), sep="\n")
+    whole = args.part == 1 and not missing and is_whole(result)
+    facts = {"model": source.subject.name, "data": args.data, "part": args.part, "missing": len(missing)}
+    facts.update(whole_set=whole, date=time.strftime("%Y-%m-%d"), command=command)
+    for path in filter(None, (folder / "results.json", args.json)):
+        write_json(path, {**result.to_json(), **facts})
+    if args.part == 1:
+        keep(result, source.subject, folder, facts, args.row)
+    print(f"results: {folder}")
+    print(*extrapolate(result, sides, source.devices), sep="\n")
+
+
+def read_lists(data):
+    """The probes and the distractors that the lists of the folder name."""
+    probes = read_probe_list(data / "elfw_lst")
+    distractors = read_distractor_list(data / "flickr_lst")
+    return Side(data / "elfw", probes.paths, probes.identities), Side(data / "flickr", distractors.paths)
+
+
+def find(side, source, ready, part):
+    """Give a side its features, extracted or ready ones, of the first `part`-th."""
+    count = part_of(side, part)
+    # Ready features have the rows of the whole list; images beyond the part are not even looked for.
+    paths = side.paths[:count] if source.net is not None else side.paths
+    end = "" if part == 1 else f"-part-{part}"
+    features = source.features(
+        ImageFiles(side.root, side.root, paths), f"trillion-pairs-{side.root.name}{end}.npy", ready
+    )
+    kept = [int(i) for i in features.kept if i < count]
+    if not kept:
+        raise UserError(f"there is no feature of the first {count:,} images of {side.root}")
+    side.vectors, side.names = features.vectors[: len(kept)], [side.paths[i] for i in kept]
+    side.people = side.people and [side.people[i] for i in kept]
+    side.missing = features.missing
+    side.images_per_second = source.images_per_second
+
+
+def part_of(side, part):
+    """How many images the first `part`-th has; of the probes, whole people and at least two."""
+    if part == 1 or side.people is None:
+        return -(-len(side.paths) // part)
+    people = list(dict.fromkeys(side.people))
+    kept = set(people[: max(2, len(people) // part)])
+    return next((i for i, person in enumerate(side.people) if person not in kept), len(side.people))
+
+
+def run(probes, distractors, devices, state):
+    """Both protocols; a signal ends them with the state saved."""
+    from arcface_gluon.protocols import trillion_pairs
+    from arcface_gluon.training.interrupt import Interrupted, Interrupts
+
+    with Interrupts() as interrupts:
+
+        def stop(done):
+            if interrupts.received:
+                name = signal.Signals(interrupts.received).name
+                text = f"{name}: stopped after {done}; the same command goes on from there ({state})"
+                raise Interrupted(interrupts.received, text)
+
+        return trillion_pairs.evaluate(
+            probes.vectors, probes.people, distractors.vectors, devices, state, probes.names, distractors.names, stop
+        )
+
+
+def is_whole(result):
+    """Whether the set has the numbers that its authors round."""
+    from arcface_gluon.protocols.trillion_pairs import FULL_SIZE
+
+    found = result.probes, result.distractors
+    return all(abs(count - full) <= 0.01 * full for count, full in zip(found, FULL_SIZE))
+
+
+def describe(result, part):
+    what = "Trillion-Pairs" if part == 1 else f"Trillion-Pairs, the first 1/{part} of both lists"
+    yield (
+        f"{what}: {result.probes:,} probes of {result.persons:,} people, {result.distractors:,} distractors; "
+        f"{result.genuine_pairs:,} genuine and {result.impostor_pairs:,} impostor pairs"
+    )
+    for protocol in ("identification", "verification"):
+        rates = ", ".join(f"{rate:.3%} at FPR {fpr:.0e}" for fpr, rate in getattr(result, protocol).items())
+        yield f"     {protocol}: TPR {rates}".replace("e-0", "e-")
+    if 1e-9 * result.impostor_pairs < 1:
+        yield "     the set is too small for a FPR of 1e-9: there no impostor pair is accepted at all"
+
+
+def keep(result, subject, folder, facts, row):
+    """Table and figure, and the measurements for `make tables`."""
+    from arcface_gluon.report.figures import save_figure
+    from arcface_gluon.report.results import keep_benchmark
+    from arcface_gluon.report.table_figures import trillion_roc
+    from arcface_gluon.report.tables import table_of_run
+
+    cells = {column: 100 * getattr(result, protocol)[fpr] for column, (protocol, fpr) in COLUMNS.items()}
+    data = "Trillion-Pairs" if facts["whole_set"] else f"{facts['data']}: {result.impostor_pairs:,} pairs only"
+    whole, command = facts["whole_set"], facts["command"]
+    for line in keep_benchmark(subject, "trillion-pairs", TABLE, cells, data, whole, row, command):
+        print(f"     {line}")
+    with atomic_write(folder / "table.md", "w") as file:
+        file.writelines(f"{line}\n" for line in table_of_run(TABLE, subject.folder))
+    figure = subject.folder / "figures" / "trillion-pairs-roc"
+    save_figure(trillion_roc({subject.name: (*result.roc, result.impostor_pairs)}), figure)
+    print(f"table: {folder / 'table.md'}; figure: {figure}.png and .svg")
+
+
+def extrapolate(result, sides, devices):
+    """What the whole set would take."""
+    from arcface_gluon.protocols.trillion_pairs import FULL_SIZE
+
+    probes, distractors = FULL_SIZE
+    if result.full_seconds is not None:
+        where = ", ".join(map(str, devices))
+        rate = f"{result.scores_per_second:,.0f} scores/s of {sides[0].vectors.shape[1]} values on {where}"
+        yield f"the whole set, {probes:,} x {distractors:,}, would take {_duration(result.full_seconds)} at {rate}"
+        if result.impostor_pairs < _TELLING:
+            yield f"(a rough guess: {result.impostor_pairs:,} pairs are too few to tell the rate)"
+    rates = [side.images_per_second for side in sides]
+    if all(rates):
+        seconds = probes / rates[0] + distractors / rates[1]
+        yield f"and its extraction {_duration(seconds)}, {(probes + distractors) / seconds:,.1f} images/s"
+
+
+def _duration(seconds):
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def demo():
+    """The ORL faces as a small set."""
+    sys.path.insert(0, str(DATASETS))
+    import demo as builders
+
+    return builders.prepare("trillion-pairs")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
