@@ -12,8 +12,6 @@ from helpers import ROOT
 from arcface_gluon import get_model
 from arcface_gluon.models.load import export_model
 
-SIDE = 16
-
 
 @pytest.fixture(scope="session")
 def script():
@@ -30,16 +28,26 @@ def script():
     return load
 
 
+def exported(folder, side):
+    """Prefix of an exported network of 8 values and side x side pixels, which is called tiny."""
+    mx.random.seed(0)
+    net = get_model("r18", 8, width=0.125, units=[1, 1, 1, 1], input_size=side)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, side, side)))
+    export_model(net, folder / "tiny")
+    return folder / "tiny"
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
-    """An exported network of 8 values and 16 x 16 pixels, which is called tiny."""
-    mx.random.seed(0)
-    net = get_model("r18", 8, width=0.125, units=[1, 1, 1, 1], input_size=SIDE)
-    net.initialize()
-    net(mx.nd.zeros((1, 3, SIDE, SIDE)))
-    prefix = tmp_path_factory.mktemp("model") / "tiny"
-    export_model(net, prefix)
-    return prefix
+    """A network of 16 x 16 pixels."""
+    return exported(tmp_path_factory.mktemp("model"), 16)
+
+
+@pytest.fixture(scope="session")
+def model_112(tmp_path_factory):
+    """A network of 112 x 112 pixels, for faces that are aligned."""
+    return exported(tmp_path_factory.mktemp("model_112"), 112)
 
 
 @pytest.fixture
