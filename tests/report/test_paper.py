@@ -26,7 +26,11 @@ def test_every_table_is_complete():
 
 def test_a_recipes_row_and_its_namesakes():
     assert paper_rows({"paper": {"table": "table2_losses", "row": "ArcFace (0.5)"}}) == [
-        ("table2_losses", "ArcFace (0.5)")
+        ("table2_losses", "ArcFace (0.5)"),
+        ("table6_megaface", "CASIA, R50, ArcFace"),
+    ]
+    assert paper_rows({"paper": {"table": "table2_losses", "row": "ArcFace (0.4)"}}) == [
+        ("table2_losses", "ArcFace (0.4)")
     ]
     row = "MS1MV2, R100, ArcFace"
     found = paper_rows({"paper": {"table": "table5_calfw_cplfw", "row": row}})

@@ -11,7 +11,7 @@ import pytest
 from arcface_gluon.data.pair_lists import EXPECTED
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.measurements import collect
-from arcface_gluon.report.results import keep_verification, subject_of
+from arcface_gluon.report.results import keep_benchmark, keep_verification, subject_of
 from arcface_gluon.report.run_files import read_run
 
 
@@ -113,3 +113,28 @@ def test_other_models_get_rows_of_their_own(tmp_path, monkeypatch, whole, no_rep
     assert len(lines) == 2 and all(one.paper_data for one in collect("runs")[0])
     assert keep_verification(subject, "family_album", whole) == []
     assert not (tmp_path / "runs" / "resnet" / "results" / "verification-family_album.json").exists()
+
+
+def test_a_benchmark_is_compared_where_data_and_protocol_are_the_papers(run):
+    cells = {"Id: rank-1 with 1M distractors": 81.0, "Ver: TAR at FAR 1e-6": 97.0}
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["paper"] = {"table": "table4_lfw_ytf", "row": "MS1MV2, R100, ArcFace"}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+
+    def keep(subject, whole, **options):
+        lines = keep_benchmark(subject, "megaface", "table6_megaface", cells, "MegaFace", whole, **options)
+        written = json.loads((run / "results" / "megaface.json").read_text())
+        assert [one["value"] for one in written] == [81.0, 97.0]
+        return lines, {(one["row"], one["paper_data"]) for one in written}
+
+    subject = dataclasses.replace(subject_of(run), summary={"data": {"identities": 85_742, "images": 5_822_653}})
+    lines, written = keep(subject, True, command="make eval-megaface")
+    assert written == {("MS1MV2, R100, ArcFace", True)}
+    assert lines[0].endswith("paper 81.03% (Table 6, MS1MV2, R100, ArcFace): −0.03") and len(lines) == 2
+    lines, written = keep(subject, True, suffix=", R")
+    assert written == {("MS1MV2, R100, ArcFace, R", True)} and "98.35%" in lines[0]
+    lines, written = keep(subject, False)
+    assert written == {("MS1MV2, R100, ArcFace", False)} and "cannot be compared" in lines[0]
+    assert keep(dataclasses.replace(subject, summary={}), True)[1] == {("MS1MV2, R100, ArcFace", False)}
+    assert keep(subject, True, row="MS1MV2, R100, CosFace")[1] == {("MS1MV2, R100, CosFace", True)}
+    assert keep(dataclasses.replace(subject, recipe={}), True) == ([], {(subject.name, False)})

@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .figures import COLOURS, DASHES, WIDTH, draw_roc, styled
 
+_FIRST_FAR = 1e-6  # where the paper's axes begin
 _MARKERS = ("o", "s", "^", "D")
 
 
@@ -43,7 +44,7 @@ def megaface_curves(results) -> Figure:
     sizes_axis.xaxis.set_minor_locator(NullLocator())
     ranks_axis.set_ylabel("identification rate")
     ranks_axis.set_xlim(1, result.distractors + 1)
-    draw_roc(roc_axis, curves)
+    draw_roc(roc_axis, curves, _FIRST_FAR)
     roc_axis.get_legend().remove()
     figure.legend(*sizes_axis.get_legend_handles_labels(), loc="outside upper center", ncols=len(results))
     return figure
@@ -58,7 +59,7 @@ def template_curves(curves) -> Figure:
     """
     figure = Figure(figsize=(WIDTH * len(curves), 3.5), layout="constrained")
     for axis, (name, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
-        draw_roc(axis, {name: (*curve.points(), curve.total)})
+        draw_roc(axis, {name: (*curve.points(), curve.total)}, _FIRST_FAR)
         axis.set_title(name)
         axis.get_legend().remove()
     return figure

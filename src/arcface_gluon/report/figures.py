@@ -116,15 +116,16 @@ def roc_figure(curves) -> Figure:
     return figure
 
 
-def draw_roc(axis, curves):
-    """The curves of `roc_figure` on an axis of a figure that is being drawn."""
-    start = 1 / max([impostors for _, _, impostors in curves.values()], default=1000)
+def draw_roc(axis, curves, first=0.0):
+    """The curves of `roc_figure` on an axis of a figure that is being drawn, from the false accept rate `first` on."""
+    start = max(first, 1 / max([impostors for _, _, impostors in curves.values()], default=1000))
     lowest = 1.0
     for index, (name, (fpr, tpr, impostors)) in enumerate(curves.items()):
         # A curve begins at the rate of one of its own impostor pairs: less cannot be measured.
         fpr, tpr = np.asarray(fpr), np.asarray(tpr)
-        begin = np.searchsorted(fpr, 1 / impostors)
-        x = np.r_[1 / impostors, fpr[begin:]]
+        least = max(first, 1 / impostors)
+        begin = np.searchsorted(fpr, least)
+        x = np.r_[least, fpr[begin:]]
         y = np.r_[tpr[max(begin - 1, 0)], tpr[begin:]]
         lowest = min(lowest, y[0])
         style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6]}

@@ -40,7 +40,8 @@ def paper_rows(recipe) -> list[tuple[str, str]]:
     """(table key, row) pairs that stand beside a run: the one that its recipe names, then its namesakes.
 
     The recipe's `paper` is {"table": key, "row": row}, or empty. The paper prints one trained model in several tables
-    under one name ("MS1MV2, R100, ArcFace" in Tables 4 to 7; "MS1MV2" in Table 8).
+    under one name ("MS1MV2, R100, ArcFace" in Tables 4 to 7; "MS1MV2" in Table 8), but
+    the ArcFace of Table 2, which is "CASIA, R50, ArcFace" in Table 6.
     """
     named = recipe.get("paper") or {}
     key, row = named.get("table"), named.get("row")
@@ -53,7 +54,9 @@ def paper_rows(recipe) -> list[tuple[str, str]]:
 
 
 def _model(key, row):
-    # Table 8 names the training set only, which is of "ResNet100, ArcFace" throughout.
+    # Table 2 names the loss only, of its "CASIA, ResNet50"; Table 8 the training set, of "ResNet100, ArcFace".
+    if (key, row) == ("table2_losses", "ArcFace (0.5)"):
+        return "CASIA, R50, ArcFace"
     return f"{row}, R100, ArcFace" if key == "table8_trillion_pairs" else row
 
 
