@@ -41,3 +41,17 @@ def test_bad_lists_are_refused(tmp_path, text, words):
         iqiyi.read_video_list(tmp_path / "val.txt")
     with pytest.raises(UserError, match="cannot read"):
         iqiyi.read_video_list(tmp_path / "none.txt")
+
+
+def test_a_set_is_two_lists_without_common_videos(tmp_path):
+    train, val = tmp_path / "train.txt", tmp_path / "val.txt"
+    train.write_text("a 4\nb 4\n")
+    val.write_text("c -1\nd 4\n")
+    videos = iqiyi.read_set(train, val)
+    assert videos.names == list("abcd") and videos.persons.tolist() == [4, 4, -1, 4] and videos.training == 2
+    val.write_text("c -1\nb 4\n")
+    with pytest.raises(UserError, match=r"b is in .*train.txt and in .*val.txt"):
+        iqiyi.read_set(train, val)
+    train.write_text("a 4\nb -1\n")
+    with pytest.raises(UserError, match=r"train.txt: b shows nobody"):
+        iqiyi.read_set(train, val)

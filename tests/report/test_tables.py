@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from helpers import ROOT
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.measurements import collect
-from arcface_gluon.report.tables import write_tables
+from arcface_gluon.report.tables import HOW_TO_FILL, write_tables
 
 CASIA = {"path": "/data/casia", "images": 490_623, "identities": 10_572}
 MEGAFACE = {
@@ -104,7 +106,9 @@ def test_what_is_missing_is_counted_with_what_fills_it(tmp_path):
     assert coverage.filled == 0 and coverage.missing == coverage.cells == sum(gap[2] for gap in coverage.gaps)
     commands = {(key, start): command for key, start, _, command, _ in coverage.gaps}
     assert commands["table2_losses", ""] == "make ablation DATA=casia"
-    assert commands["table6_megaface", "CASIA"] == "make eval-megaface RECIPE=casia_r50"
+    assert commands["table6_megaface", "CASIA"] == "make eval-megaface RECIPE=casia_r50 DATA=/data/megaface"
+    assert "RECIPE=ms1mv2_asian_r100" in commands["table8_trillion_pairs", "MS1MV2+Asian"]
+    assert "RECIPE=ms1mv2_r100 " in commands["table8_trillion_pairs", "MS1MV2"]
     for name in ("tables.md", "tables.html"):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert coverage.verdict in text.replace("&#x27;", "'") and "make eval-megaface RECIPE=casia_r50" in text
@@ -142,6 +146,27 @@ def test_damaged_files_are_named(tmp_path):
     found, problems = collect(tmp_path)
     assert len(found) == 1 and len(problems) == 2
     assert "broken/summary.json" in problems[0] and "cut.json is not valid JSON" in problems[1]
+
+
+def test_the_command_says_what_is_measured_and_what_fills_the_rest(command, tmp_path):
+    write_run(tmp_path / "runs")
+    write_results(tmp_path / "runs", "98", name="bad")
+    said = command("tables", "--out", "pages").stdout
+    assert said.startswith("1 of the paper's 130 own cells are measured on its data.")
+    assert "results/bad.json, entry 1 is not a measurement" in said
+    assert "129 are missing:" in said and "make eval-iqiyi RECIPE=ms1mv2_asian_r100 DATA=/data/iqiyi" in said
+    assert "tables: pages/tables.html" in said and (tmp_path / "pages" / "tables.html").is_file()
+    assert "nowhere is not there" in command("tables", "--runs", "nowhere", check=2).stderr
+
+
+def test_commands_that_fill_gaps_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    recipes = {path.stem for path in (ROOT / "recipes").glob("*.py")}
+    texts = [text for rows in HOW_TO_FILL.values() for cell in rows.values() for text in cell]
+    called = {name for text in texts for name in re.findall(r"make ([a-z-]+)", text)}
+    assert called <= targets and {"train", "eval-trillion", "eval-iqiyi"} <= called
+    assert {name for text in texts for name in re.findall(r"RECIPE=(\w+)", text)} <= recipes
 
 
 def test_no_folder_of_runs(tmp_path):

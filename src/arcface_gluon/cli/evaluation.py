@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from ..runtime import import_mxnet
 from .options import add_model_options, model_path, open_model
 
 
-def add_source_options(parser, nargs, features_help):
+def add_source_options(parser, nargs, features_help, several=False):
     """--model, --recipe or --features, with --ending and --name for the latter; --skip-missing, --row, --json, --quiet.
 
     Args:
         nargs: how many sources of features there may be, as argparse has it.
+        several: whether --model may be repeated, for `open_sources`.
     """
-    source = add_model_options(parser)
+    source = add_model_options(parser, several)
     source.add_argument("--features", nargs=nargs, type=Path, metavar="F", help=features_help)
     parser.add_argument("--ending", help="what the names of feature files end in, such as _r100.bin")
     parser.add_argument("--name", help="what to call the model of --features (default: from the ending or the file)")
@@ -93,6 +95,14 @@ def open_source(args) -> Source:
     name = args.name or (algorithm(args.ending) if first.is_dir() and args.ending else None)
     subject = Subject(first, Path("runs") / name, name) if name else subject_of_features(first)
     return Source(subject, None, devices_of(args.contexts), args)
+
+
+def open_sources(args) -> list:
+    """A Source for each --model or each --features, or the one of --recipe."""
+    which = "model" if args.model else "features"
+    if args.recipe:
+        return [open_source(args)]
+    return [open_source(Namespace(**{**vars(args), which: one})) for one in getattr(args, which)]
 
 
 def list_missing(path, names) -> list:

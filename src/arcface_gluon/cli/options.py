@@ -11,10 +11,15 @@ from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 
 
-def add_model_options(parser):
-    """--model or --recipe, --contexts and --batch-size; gives the group of the first two."""
+def add_model_options(parser, several=False):
+    """--model (may be repeated if `several`) or --recipe, --contexts and --batch-size; gives the first two's group."""
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--model", metavar="M", help="a run's folder, a checkpoint, or an exported model-symbol.json")
+    model.add_argument(
+        "--model",
+        action="append" if several else "store",
+        metavar="M",
+        help=f"a run's folder, a checkpoint, or an exported model-symbol.json{'; may be repeated' if several else ''}",
+    )
     model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
     parser.add_argument("--contexts", help="a count, or a list such as cpu(0),cpu(1); default: every GPU, else cpu(0)")
     parser.add_argument(

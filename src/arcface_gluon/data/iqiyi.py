@@ -16,10 +16,11 @@ from ..errors import UserError
 
 @dataclass
 class Videos:
-    """names: of the videos, unique. persons: (n,) int64, -1 for a distractor."""
+    """names: of the videos, unique. persons: (n,) int64, -1 for a distractor. training: the first so many are known."""
 
     names: list
     persons: np.ndarray
+    training: int = 0
 
 
 def read_video_list(path):
@@ -49,6 +50,23 @@ def read_video_list(path):
     return Videos(list(persons), np.array(list(persons.values())))
 
 
+def read_set(train, val) -> Videos:
+    """The training videos of one list, then those to be found of another.
+
+    Raises:
+        UserError: a list is missing or damaged, a training video shows nobody, or a video is in both lists.
+    """
+    known, asked = read_video_list(train), read_video_list(val)
+    nobody = next((name for name, person in zip(known.names, known.persons) if person < 0), None)
+    if nobody is not None:
+        raise UserError(f"{train}: {nobody} shows nobody; a training video needs a person")
+    asked_names = set(asked.names)
+    both = next((name for name in known.names if name in asked_names), None)
+    if both is not None:
+        raise UserError(f"{both} is in {train} and in {val}; take it out of one")
+    return Videos([*known.names, *asked.names], np.concatenate([known.persons, asked.persons]), len(known.names))
+
+
 def frames(root, videos, skip_missing=False):
     """All frames of the videos below `root`/frames.
 
@@ -67,7 +85,10 @@ def frames(root, videos, skip_missing=False):
         found = sorted(item for item in folder.iterdir() if item.is_file()) if folder.is_dir() else []
         if not found:
             if not skip_missing:
-                raise UserError(f"{folder} has no frames, but the list names the video; extract them or take it out")
+                raise UserError(
+                    f"{folder} has no frames, but the list names the video; extract them, take it out, "
+                    "or leave out all such videos with --skip-missing"
+                )
             missing.append(name)
         paths += found
         positions += [position] * len(found)

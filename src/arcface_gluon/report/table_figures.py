@@ -1,4 +1,4 @@
-"""Figures beside Tables 8 and 9: Trillion-Pairs' error curve, and iQIYI-VID's precision of what is found."""
+"""Figures beside Tables 8 and 9: Trillion-Pairs' error curve, and how well each person of iQIYI-VID is found."""
 
 from __future__ import annotations
 
@@ -29,4 +29,26 @@ def trillion_roc(curves) -> Figure:
         axis.annotate(
             "Table 8", (_TABLE_FPR, 0.02), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points"
         )
+    return figure
+
+
+@styled
+def average_precisions(methods) -> Figure:
+    """Average precision of each person, from the best found on, a line for each method.
+
+    Args:
+        methods: {method: (q,) average precisions}.
+    """
+    figure = Figure(figsize=(WIDTH, 2.8 + 0.18 * len(methods)), layout="constrained")
+    axis = figure.subplots()
+    for index, (method, values) in enumerate(methods.items()):
+        heights = np.sort(values)[::-1]
+        x = 100 * np.arange(len(heights) + 1) / len(heights)
+        style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6]}
+        axis.step(x, np.r_[heights, heights[-1]], where="post", label=f"{method}: mean {values.mean():.2%}", **style)
+    axis.set_xlim(0, 100)
+    axis.set_ylim(0, 1.02)
+    axis.set_xlabel("persons, from the best found on (%)")
+    axis.set_ylabel("average precision")
+    figure.legend(loc="outside upper left", fontsize=8)
     return figure
