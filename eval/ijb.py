@@ -141,7 +141,8 @@ def measure(name, lists, source, ready, args):
     )
     pairs = lists.pairs
     verified = templates.verify(pooled, pairs.first, pairs.second, pairs.same, args.skip_missing, source.devices)
-    empty = {template for pair in verified.skipped for template in pair if pooled.rows([template])[0] < 0}
+    unpaired = np.unique(np.array(verified.skipped, np.int64))
+    empty = set(unpaired[pooled.rows(unpaired) < 0].tolist())
     searched = None
     if lists.galleries:
         enrolled = [enrolment(pooled, one, args.skip_missing, empty) for one in (lists.probes, *lists.galleries)]
@@ -184,7 +185,7 @@ def report(results, lists, source, args, command):
             "identification": result.identification.to_json() if result.identification else None,
             "command": command,
         }
-        write_json(out / f"{name.lower()}.json", facts[name])
+        write_json(out / f"{stem(name, args)}.json", facts[name])
         for line in describe(name, result, out):
             print(line)
         for line in keep(subject, name, result, args, command):
@@ -239,11 +240,17 @@ def keep(subject, name, result, args, command):
     counts = result.images, verified.genuine_pairs, verified.impostor_pairs
     whole = counts == WHOLE[name]
     data = " and ".join(NAMES.values()) if whole else f"{args.data}; {counts[1] + counts[2]:,} pairs only"
-    weights = [text for text, on in (("detector scores", args.detector_score), ("norms", args.norm_weight)) if on]
-    if weights:
-        data += f"; weighted by {' and '.join(weights)}"
+    weighted = args.detector_score or args.norm_weight
+    if weighted:
+        scores = ["detector scores"] * args.detector_score + ["norms"] * args.norm_weight
+        data += f"; weighted by {' and '.join(scores)}"
     cells = {f"{NAMES[name]} TAR at FAR 1e-4": verified.tar_nearest[verified.fars.index(1e-4)]}
-    return keep_benchmark(subject, name.lower(), TABLE, cells, data, whole and not weights, args.row, command)
+    return keep_benchmark(subject, stem(name, args), TABLE, cells, data, whole and not weighted, args.row, command)
+
+
+def stem(name, args):
+    """Name of a benchmark's results: those of another pooling do not replace the paper's."""
+    return name.lower() + "-detector-score" * args.detector_score + "-norm-weight" * args.norm_weight
 
 
 def demo():

@@ -324,7 +324,9 @@ def keep(subject, protocol, measured, found, noise, args, command):
         "Id: rank-1 with 1M distractors": 100 * float(np.mean([one.rank1 for one in largest])),
         "Ver: TAR at FAR 1e-6": 100 * float(np.mean([tar(one) for one in largest])),
     }
-    name, suffix = ("megaface-R", f", {protocol}") if protocol else ("megaface", "")
+    # Results of smaller lists, or refined in the other way, do not replace these.
+    parts = ["megaface", protocol, args.refine if protocol and args.refine != "insightface" else "", str(size)]
+    name, suffix = "-".join(filter(None, parts)), f", {protocol}" if protocol else ""
     return keep_benchmark(subject, name, TABLE, cells, data, whole, plain_row(args.row), command, suffix)
 
 

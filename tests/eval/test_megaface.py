@@ -197,7 +197,9 @@ def test_the_papers_numbers_of_the_whole_set_are_compared(megaface, data, featur
     assert "paper 98.48% (Table 6, MS1MV2, R100, ArcFace, R): −" in said
     assert all(one.paper_data for one in collect("runs")[0])
     assert megaface.main([*features, "--row", "MS1MV2, R100, ArcFace", "--refine", "delete"]) == 0
-    assert [one.row for one in collect("runs")[0] if one.paper_data] == ["MS1MV2, R100, ArcFace"] * 2
+    deleted = [one for one in collect("runs")[0] if "delete" in one.data]
+    assert [(one.row, one.paper_data) for one in deleted] == [("MS1MV2, R100, ArcFace, R", False)] * 2
+    assert sum(one.paper_data for one in collect("runs")[0]) == 4, "the others stand"
 
 
 def test_bad_input(megaface, model, data, features, bad_input):
