@@ -32,7 +32,8 @@ def megaface_curves(results) -> Figure:
         size = max(sizes)
         result = measured[size, min(number for found, number in measured if found == size)]
         ranks, shares = result.cmc_points()
-        ranks_axis.step([rank + 1 for rank in ranks], shares, where="post", **style)
+        ranks = [rank + 1 for rank in ranks] + [result.distractors + 1]
+        ranks_axis.step(ranks, [*shares, shares[-1]], where="post", **style)
         lowest = min(lowest, rates.min(), shares[0])
         curves[protocol] = (*result.curve.points(), result.curve.total)
     bottom = np.floor(lowest * 20) / 20 - 0.01 if lowest > 0.1 else 0
