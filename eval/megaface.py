@@ -73,50 +73,25 @@ def evaluate(args, command):
     folder = args.lists or data / "templatelists"
     probes = megaface.read_probe_list(args.probes or folder / "facescrub_features_list.json")
     galleries = megaface.read_galleries(folder, args.sizes, args.sets)
-    noise = read_noise(args, data, folder, probes, galleries)
+    noisy = (
+        noise_list(args.noise_probes, data / "facescrub_noises.txt"),
+        noise_list(args.noise_distractors, data / "megaface_noises.txt"),
+    )
+    noise = megaface.read_noise(*noisy, probes.paths, galleries, folder, args.skip_missing)
     source = open_source(args)
     found = find_all(source, args, data, probes, galleries)
     out = source.subject.folder / "megaface"
     if args.write_features:
-        write_features(args.write_features, ending(source), probes, galleries, found)
+        write_features(args.write_features, ending(source), found)
     for line in list_missing(out / "missing.txt", [*found.missing, *noise.unknown]):
         print(line)
     results = measure(found, galleries, noise, args.refine, source.devices, out, ending(source))
     report(results, found, noise, source, args, command)
 
 
-@dataclass
-class Noise:
-    """Masks of probes and distractors that are in a noise list. lists: which there are. unknown: names of no image."""
-
-    probes: np.ndarray
-    distractors: np.ndarray
-    lists: list
-    unknown: list
-
-
-def read_noise(args, data, folder, probes, galleries):
-    """The noise lists, told to fit the images.
-
-    Raises:
-        UserError: a list cannot be read, or names an unknown image and --skip-missing is not given.
-    """
-    given = {"probes": args.noise_probes, "distractors": args.noise_distractors}
-    usual = {"probes": data / "facescrub_noises.txt", "distractors": data / "megaface_noises.txt"}
-    masks, lists, unknown = {}, [], []
-    for what, paths in (("probes", probes.paths), ("distractors", galleries.paths)):
-        path = given[what] or (usual[what] if usual[what].is_file() else None)
-        masks[what], strange = megaface.find_noisy(paths, megaface.read_noise_list(path) if path else [])
-        if what == "distractors":
-            strange = megaface.unknown_elsewhere(folder, strange, galleries)
-        if strange and not args.skip_missing:
-            raise UserError(
-                f"{path} names {len(strange):,} images that are in no list of {what}, the first is {strange[0]}; "
-                "check that it belongs to them, or leave these names out with --skip-missing"
-            )
-        lists += [path] if path else []
-        unknown += [f"{path}: {name}" for name in strange]
-    return Noise(masks["probes"], masks["distractors"], lists, unknown)
+def noise_list(given, usual):
+    """The noise list that was named, or the usual one if it is there."""
+    return given or (usual if usual.is_file() else None)
 
 
 @dataclass
@@ -186,7 +161,7 @@ def ending(source):
     return source.options.ending or f"_{source.subject.folder.resolve().name.replace('.', '-')}.bin"
 
 
-def write_features(root, end, probes, galleries, found):
+def write_features(root, end, found):
     """The devkit's feature files, of length 1, below root/facescrub and root/megaface."""
     from arcface_gluon.protocols.blocks import unit
 

@@ -140,6 +140,41 @@ def find_noisy(paths, noise):
     return mask, unknown
 
 
+@dataclass
+class Noise:
+    """Masks of the probes and distractors in noise lists. lists: the lists read. unknown: `list: name` of no image."""
+
+    probes: np.ndarray
+    distractors: np.ndarray
+    lists: list
+    unknown: list
+
+
+def read_noise(probe_list, distractor_list, probes, galleries, folder, skip_unknown=False):
+    """The noise lists (paths, or None) for the `probes` (paths) and the distractors of `galleries`.
+
+    Args:
+        folder: of the devkit's lists: a noisy distractor may be in one that `galleries` is without.
+        skip_unknown: report names of images that are in no list, instead of refusing them.
+
+    Raises:
+        UserError: a noise list cannot be read, or names an unknown image.
+    """
+    masks, unknown = [], []
+    for path, what, paths in ((probe_list, "probes", probes), (distractor_list, "distractors", galleries.paths)):
+        mask, strange = find_noisy(paths, read_noise_list(path) if path else [])
+        if what == "distractors":
+            strange = unknown_elsewhere(folder, strange, galleries)
+        if strange and not skip_unknown:
+            raise UserError(
+                f"{path} names {len(strange):,} images that are in no list of {what}, the first is {strange[0]}; "
+                "check that it belongs to them, or leave these names out with --skip-missing"
+            )
+        masks.append(mask)
+        unknown += [f"{path}: {name}" for name in strange]
+    return Noise(*masks, [path for path in (probe_list, distractor_list) if path], unknown)
+
+
 def split_noise_mark(features):
     """Undo the 513th value that the ArcFace authors' noise script appended.
 
