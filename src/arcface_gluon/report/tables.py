@@ -201,7 +201,7 @@ def _html(tables, coverage):
         title, unit = _title(key)
         parts.append(section(title, table(heads, rows, unit, _SOURCE)))
     if coverage.gaps:
-        parts.append(section("What is missing", table(_GAP_HEADS, map(describe_gap, coverage.gaps), kind="values")))
+        parts.append(section("What is missing", table(_GAP_HEADS, map(describe_gap, coverage.gaps), texts=_GAP_HEADS[2:])))
     return page("ArcFace: the paper's tables", *parts)
 
 
