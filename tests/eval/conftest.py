@@ -51,6 +51,12 @@ def model_112(tmp_path_factory):
 
 
 @pytest.fixture
+def no_figures(monkeypatch):
+    """Leave the drawing of figures, which takes a second, to one test."""
+    monkeypatch.setattr("arcface_gluon.report.figures.save_figure", lambda figure, prefix: None)
+
+
+@pytest.fixture
 def bad_input(capfd):
     """Function that runs a script's main and expects one line with a text, and status 2."""
 

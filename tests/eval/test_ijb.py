@@ -117,6 +117,7 @@ def test_the_demo_agrees_with_the_definitions(ijb, data, model_112, monkeypatch,
     check(weighted, data, naive(data, embeddings.vectors, scores, unit=False))
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_missing_images_are_counted_and_listed(ijb, data, model_112, capsys):
     media = lists.read_media(data.media)
     probe = lists.read_enrolment(data.probes).templates[0]
@@ -133,6 +134,7 @@ def test_missing_images_are_counted_and_listed(ijb, data, model_112, capsys):
     assert (RUN / "ijb" / "ijbc.missing.txt").read_text().splitlines() == [*gone, f"template {probe}"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_ready_features_and_images_in_several_templates(ijb, data, features, capsys):
     assert ijb.main([*features, "--name", "rows"]) == 0
     result = json.loads(Path("runs/rows/ijb/ijbc.json").read_text())
@@ -151,6 +153,7 @@ def test_ready_features_and_images_in_several_templates(ijb, data, features, cap
     check(result, data, naive(data, np.concatenate([vectors, vectors[:1]])))
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_without_lists_of_1n_there_is_1_to_1(ijb, data, features, capsys):
     for path in (*data.galleries, data.probes):
         path.unlink()
@@ -160,6 +163,7 @@ def test_without_lists_of_1n_there_is_1_to_1(ijb, data, features, capsys):
     assert json.loads(Path("runs/ready/ijb/ijbc.json").read_text())["identification"] is None
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_papers_numbers_of_the_whole_set_are_compared(ijb, data, features, monkeypatch, capsys):
     pairs = lists.read_pairs(data.pairs)
     monkeypatch.setitem(ijb.WHOLE, "IJBC", (144, int(pairs.same.sum()), int((~pairs.same).sum())))

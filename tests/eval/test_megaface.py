@@ -111,6 +111,7 @@ def test_the_demo_agrees_with_the_definitions(evaluate, data, capsys):
     assert {one.row for one in found} == {"tiny", "tiny, R"} and not any(one.paper_data for one in found)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_images_are_embedded_once_and_an_extraction_goes_on(evaluate, data, monkeypatch, capsys):
     from arcface_gluon import embed
 
@@ -142,6 +143,7 @@ def listed(data, size, number):
     return lists.read_distractor_list(lists.distractor_list_path(data / "templatelists", size, number)).paths
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_missing_images_are_counted_and_listed(evaluate, data, capsys):
     gone = listed(data, 10, 1)[0]
     (data / "megaface_images" / gone).unlink()
@@ -152,6 +154,7 @@ def test_missing_images_are_counted_and_listed(evaluate, data, capsys):
     assert json.loads((RUN / "megaface" / "results.json").read_text())["results"][0]["distractors"] == 9
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_ready_features_give_the_same_and_can_be_written(megaface, evaluate, data):
     evaluate("--write-features", "features")
     for suffix in (".npy", ".txt"):
@@ -165,6 +168,7 @@ def test_ready_features_give_the_same_and_can_be_written(megaface, evaluate, dat
         assert (Path("runs") / name / "megaface/table.md").read_text() == (RUN / "megaface/table.md").read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_features_with_the_noise_mark_are_the_refined_ones(megaface, data, features, capsys):
     probes = lists.read_probe_list(data / "facescrub_lst").paths
     others = lists.read_distractor_list(data / "megaface_lst").paths
@@ -187,6 +191,7 @@ def test_features_with_the_noise_mark_are_the_refined_ones(megaface, data, featu
     np.testing.assert_allclose([results[-1]["rank1"], results[-1]["tar_at_far_1e-6"]], want, atol=1e-9)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_papers_numbers_of_the_whole_set_are_compared(megaface, data, features, monkeypatch, capsys):
     probes = len(lists.read_probe_list(data / "facescrub_lst").paths)
     for name, value in (("PROBES", probes), ("PEOPLE", 6), ("DISTRACTORS", 40)):
