@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import TINY
 
 from arcface_gluon.data import FaceRecords, write_training_set
 
@@ -59,6 +60,17 @@ def test_threshold_and_images_without_identities(command, planted):
     assert [row[:4] for row in listed(planted)] == [["3", "", "similarity", "1.png"]]
     assert "0 of 6" in command(*similarity, "--threshold", "1").stdout and listed(planted) == []
     assert not (planted / "clean").exists()
+
+
+@pytest.mark.slow
+def test_what_is_left_trains(command, orl, tmp_path):
+    (tmp_path / "names.tsv").write_text("".join(f"{label}\tPerson {label}\n" for label in range(30)))
+    (tmp_path / "test_names.txt").write_text("person_5\nPerson_9/1.jpg\nsomebody\n")
+    arguments = ["overlap", orl, "--names", "names.tsv", "--test-names", "test_names.txt", "--out", "clean"]
+    assert "clean: 280 images of 28 identities" in command(*arguments).stdout
+    common = ["data.validation=[]", "train.iterations=2", "run.name=clean", *TINY]
+    said = command("train", "orl", f"data.path={tmp_path / 'clean'}", *common).stdout
+    assert "280 images of 28 identities" in said
 
 
 def test_refused(command, planted):

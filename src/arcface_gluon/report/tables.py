@@ -41,10 +41,11 @@ HOW_TO_FILL = {
             f"make eval-megaface RECIPE=casia_r50 {_MEGAFACE}",
             f"{_CASIA}, MegaFace and FaceScrub; rows R: the noise lists",
         ),
-        "MS1MV2": (
-            f"make eval-megaface RECIPE=ms1mv2_r100 {_MEGAFACE}",
-            f"{_MS1MV2}, with LOSS=cosface for CosFace; MegaFace as above",
+        "MS1MV2, R100, CosFace": (
+            f"make eval-megaface MODEL=runs/ms1mv2_r100-cosface ROW='MS1MV2, R100, CosFace' {_MEGAFACE}",
+            "the model of `make train RECIPE=ms1mv2_r100 LOSS=cosface` (MS1MV2); MegaFace as above",
         ),
+        "MS1MV2": (f"make eval-megaface RECIPE=ms1mv2_r100 {_MEGAFACE}", f"{_MS1MV2}; MegaFace as above"),
     },
     "table7_ijb": {
         "VGG2": (
@@ -201,7 +202,9 @@ def _html(tables, coverage):
         title, unit = _title(key)
         parts.append(section(title, table(heads, rows, unit, _SOURCE)))
     if coverage.gaps:
-        parts.append(section("What is missing", table(_GAP_HEADS, map(describe_gap, coverage.gaps), texts=_GAP_HEADS[2:])))
+        parts.append(
+            section("What is missing", table(_GAP_HEADS, map(describe_gap, coverage.gaps), texts=_GAP_HEADS[2:]))
+        )
     return page("ArcFace: the paper's tables", *parts)
 
 
