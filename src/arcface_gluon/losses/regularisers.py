@@ -10,6 +10,8 @@ import math
 import mxnet as mx
 import numpy as np
 
+from ..parallel.products import dot
+
 nd = mx.nd
 
 # Smallest sin(theta) that a gradient is divided by: between two centres that coincide no direction leads apart.
@@ -98,14 +100,14 @@ class _BlockwiseAngles:
         total, pull = nd.zeros((self._size, 1), shard.context), nd.zeros_like(targets)
         for a, b in shard.blocks:
             inverse = shard.inverse_norms[a:b].reshape((1, b - a))
-            cosine = nd.clip(nd.broadcast_mul(nd.dot(targets, shard.weight[a:b], transpose_b=True), inverse), -1, 1)
+            cosine = nd.clip(nd.broadcast_mul(dot(targets, shard.weight[a:b], transpose_b=True), inverse), -1, 1)
             others = self._others(a, b)
             angles = nd.arccos(cosine)
             total = total + nd.sum(angles * others, axis=1, keepdims=True)
             sine = nd.maximum(nd.sqrt(1 - nd.square(cosine)), SMALLEST_SINE)
             # By the centre itself, not its unit vector: the inverse norm is in it for both products.
             scaled = nd.broadcast_mul(nd.broadcast_mul(others / sine, self._factors), inverse)
-            pull = pull + nd.dot(scaled, shard.weight[a:b])
+            pull = pull + dot(scaled, shard.weight[a:b])
             self._coefficients.append(scaled)
         return total, pull
 
@@ -118,7 +120,7 @@ class _BlockwiseAngles:
     def add_to(self, k, gradient):
         """Add this term's part to dL/dW of block k, (c, d), from which the shard then takes the radial part off."""
         a, b = self._shard.blocks[k]
-        gradient += nd.dot(self._coefficients[k], self._targets, transpose_a=True)
+        gradient += dot(self._coefficients[k], self._targets, transpose_a=True)
         first, last = np.searchsorted(self._rows, [a, b])
         if last > first:
             rows = self._index(self._rows[first:last] - a)

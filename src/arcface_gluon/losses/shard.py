@@ -11,6 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
+from ..parallel.products import dot
 from ..parallel.shards import shard_ranges
 
 nd = mx.nd
@@ -168,7 +169,7 @@ class Shard:
             p, log_sum, *answer = self._softmax(k)
             answers.append(answer)
             reference = log_sum if reference is None else reference
-            pull = nd.dot(p, self.weight[a:b])
+            pull = dot(p, self.weight[a:b])
             nd.broadcast_mul(pull, nd.exp(log_sum - reference), out=pull)
             self._pull = pull if self._pull is None else nd.elemwise_add(self._pull, pull, out=self._pull)
         self._answers = [nd.concat(*answer, dim=1) for answer in zip(*answers)] + [reference]
@@ -183,7 +184,7 @@ class Shard:
         a, b = self.blocks[k]
         z = self._block_logits(k)
         inverse = self.inverse_norms[a:b].reshape((1, b - a))
-        nd.dot(self._scaled, self.weight[a:b], transpose_b=True, out=z)
+        dot(self._scaled, self.weight[a:b], transpose_b=True, out=z)
         nd.broadcast_mul(z, inverse, out=z)
         first, last = self._bounds[k], self._bounds[k + 1]
         if last > first:
@@ -269,7 +270,7 @@ class Shard:
         classes, position = np.unique(self._classes, return_inverse=True)
         together = np.zeros((len(classes), len(position)), dtype=np.float32)
         together[position, np.arange(len(position))] = 1
-        self._target_rows = nd.dot(nd.array(together, self.context), rows * self._target_inverse_norms)
+        self._target_rows = dot(nd.array(together, self.context), rows * self._target_inverse_norms)
         starts = np.array([a for a, _ in self.blocks])
         self._target_bounds = np.append(np.searchsorted(classes, starts), len(classes))
         self._target_index = self._indices(classes - np.repeat(starts, np.diff(self._target_bounds)))
@@ -281,7 +282,7 @@ class Shard:
         block, weighted = self._gradient[:width], self._weighted[: self._features.shape[0]]
         p = self._softmax(k)[0] if self._recompute else self._block_logits(k)
         nd.broadcast_mul(self._features, self._shares[k], out=weighted)
-        nd.dot(p, weighted, transpose_a=True, out=block)
+        dot(p, weighted, transpose_a=True, out=block)
         first, last = self._target_bounds[k], self._target_bounds[k + 1]
         if last > first:
             self._add_rows(block, self._target_index[first:last], self._target_rows[first:last])
