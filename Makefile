@@ -15,10 +15,11 @@ BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horo
 # Values given to make, as overrides of the recipe.
 OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
 
-# What the evaluations take: MODEL, or the last run of RECIPE; the ORL one is trained where there is none.
-EVALUATED := $(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
-EVALUATED_ALL := $(if $(MODEL),$(foreach m,$(MODEL),--model '$(m)'),--recipe $(RECIPE)) $(if $(ROW),--row '$(ROW)')
-TRAINED := $(if $(MODEL),,$(if $(filter orl,$(RECIPE)),orl-run))
+# What the evaluations take: MODEL, FEATURES where they can be ready, or the last run of RECIPE; the ORL one is trained
+# where there is none.
+EVALUATED := $(if $(FEATURES),--features $(FEATURES),$(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE))) $(if $(ROW),--row '$(ROW)')
+ENSEMBLE := $(if $(word 2,$(MODEL)),$(foreach m,$(MODEL),--model '$(m)') $(if $(ROW),--row '$(ROW)'),$(EVALUATED))
+TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
 .PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles figures tables test test-slow lint bench bench-million clean
 
@@ -65,11 +66,11 @@ eval-megaface: $(READY) $(TRAINED) ## Table 6, Figure 8: MegaFace in DATA=folder
 eval-ijb: $(READY) $(TRAINED) ## Table 7, Figure 9: IJB-B and IJB-C in DATA=folder (default: a demo of the ORL faces)
 	@$(PYTHON) eval/ijb.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing) $(SET)
 
-eval-trillion: $(READY) $(TRAINED) ## Table 8: Trillion-Pairs in DATA=folder (default: a demo of the ORL faces; PART=10: a tenth, and the time of all)
+eval-trillion: $(READY) $(TRAINED) ## Table 8: Trillion-Pairs in DATA=folder (default: a demo; PART=10: a tenth, and the time of all)
 	@$(PYTHON) eval/trillion.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(PART),--part $(PART)) $(if $(SKIP),--skip-missing) $(SET)
 
-eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a demo of the ORL faces; MODEL='a b': ensemble; CONTEXT=file.npy)
-	@$(PYTHON) eval/iqiyi.py $(EVALUATED_ALL) --data '$(or $(DATA),demo)' $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(SKIP),--skip-missing) $(SET)
+eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a demo; MODEL='a b': ensemble; CONTEXT=file.npy)
+	@$(PYTHON) eval/iqiyi.py $(ENSEMBLE) --data '$(or $(DATA),demo)' $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(SKIP),--skip-missing) $(SET)
 
 eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on ORL's unseen people, SEEDS=3 seeds
 	@$(PYTHON) eval/orl.py $(if $(SEEDS),--seeds $(SEEDS)) $(SET)

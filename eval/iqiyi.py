@@ -125,8 +125,9 @@ def ready_rows(path, videos, skip_missing):
         features = find_features(path, videos.names, None, skip_missing)
         return features.vectors, [videos.names[i] for i in features.kept], features.kept
     found = read_embeddings(path)
-    if len(set(found.names)) != len(found.names):
-        twice = next(name for name in found.names if found.names.count(name) > 1)
+    row = {name: number for number, name in enumerate(found.names)}
+    twice = next((name for number, name in enumerate(found.names) if row[name] != number), None)
+    if twice is not None:
         raise UserError(f"{path.with_suffix('.txt')} names {twice} twice; which row is its feature? Remove one")
     position = {name: i for i, name in enumerate(videos.names)}
     rows = np.array([position.get(name, position.get(video_of(name), -1)) for name in found.names], np.int64)
@@ -136,6 +137,8 @@ def ready_rows(path, videos, skip_missing):
             f"{path} has no feature of {len(missing):,} of {len(videos.names):,} videos, the first is "
             f"{videos.names[missing[0]]}; extract them, or leave them out with --skip-missing"
         )
+    if (rows >= 0).all():
+        return found.vectors, found.names, rows
     used = np.flatnonzero(rows >= 0)
     return found.vectors[used], [found.names[i] for i in used], rows[used]
 
