@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
 from arcface_gluon.cli.verify import check_row
@@ -33,7 +35,8 @@ from arcface_gluon.files import atomic_write, write_json
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 TABLE = "table8_trillion_pairs"
 COLUMNS = {"Id at FPR 1e-3": ("identification", 1e-3), "Ver at FPR 1e-9": ("verification", 1e-9)}
-_TELLING = 100_000_000  # pairs; a second or two, below which starting weighs more than the scores
+_TELLING = 100_000_000  # pairs: a second or two; with fewer, starting weighs more than the scores
+_TRIAL = 8192, 16384  # probes and distractors
 
 
 @dataclass
@@ -185,20 +188,29 @@ def keep(result, subject, folder, facts, row):
 
 
 def extrapolate(result, sides, devices):
-    """What the whole set would take."""
+    """What the whole set would take; by a trial where this one was too small to tell."""
     from arcface_gluon.protocols.trillion_pairs import FULL_SIZE
 
     probes, distractors = FULL_SIZE
+    size, where, how = sides[0].vectors.shape[1], ", ".join(map(str, devices)), ""
+    if result.impostor_pairs < _TELLING:
+        result, how = trial(size, devices), " (on random features: this set is too small to tell)"
     if result.full_seconds is not None:
-        where = ", ".join(map(str, devices))
-        rate = f"{result.scores_per_second:,.0f} scores/s of {sides[0].vectors.shape[1]} values on {where}"
+        rate = f"{result.scores_per_second:,.0f} scores/s of {size} values on {where}{how}"
         yield f"the whole set, {probes:,} x {distractors:,}, would take {_duration(result.full_seconds)} at {rate}"
-        if result.impostor_pairs < _TELLING:
-            yield f"(a rough guess: {result.impostor_pairs:,} pairs are too few to tell the rate)"
     rates = [side.images_per_second for side in sides]
     if all(rates):
         seconds = probes / rates[0] + distractors / rates[1]
         yield f"and its extraction {_duration(seconds)}, {(probes + distractors) / seconds:,.1f} images/s"
+
+
+def trial(size, devices):
+    """The protocols on random features, for their rate."""
+    from arcface_gluon.protocols import trillion_pairs
+
+    random = np.random.default_rng(0)
+    probes, distractors = (random.standard_normal((count, size), np.float32) for count in _TRIAL)
+    return trillion_pairs.evaluate(probes, np.arange(len(probes)) // 2, distractors, devices)
 
 
 def _duration(seconds):

@@ -23,9 +23,10 @@ def trillion(script):
 
 
 @pytest.fixture
-def features(tmp_path, monkeypatch):
+def features(trillion, tmp_path, monkeypatch):
     """Lists below set/, features of six people and of 90 others; relative runs/ below a folder of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trillion, "_TRIAL", (6, 30))
     rng = np.random.default_rng(0)
     probes = np.repeat(rng.normal(size=(6, 16)), 4, axis=0) + 0.8 * rng.normal(size=(24, 16))
     save("probes.npy", probes, PROBES)
@@ -72,6 +73,7 @@ def test_ready_features_agree_with_the_rates_written_out(trillion, features, cap
     said = capfd.readouterr().out
     assert "24 probes of 6 people, 90 distractors; 36 genuine and 2,160 impostor pairs" in said
     assert "too small for a FPR of 1e-9" in said and "the whole set, 274,000 x 1,580,000, would take" in said
+    assert "on random features: this set is too small to tell" in said
     assert 0 < results()["verification_tpr_at_fpr"]["1e-09"] < 1
     assert_naive(results(), np.load("probes.npy"), np.load("others.npy"))
     assert json.loads(Path("copy.json").read_text()) == results()
@@ -116,7 +118,7 @@ def test_a_signal_keeps_the_state_and_the_digits_stay(trillion, features, monkey
     assert "SIGTERM: stopped after 40 of 90 distractors; the same command goes on from there" in told
     assert told.count("\n") == 1 and Path("runs/net/trillion-pairs/state.npz").is_file()
     assert trillion.main(features) == 0
-    assert len(calls) == 2 + 3 + 2  # what was done is not done again
+    assert len(calls) == 2 + 3 + 2 + 3  # what was done is not done again; the trial has two chunks and one
     found = results()
     for value in (expected, found):
         value.pop("scores_per_second")
