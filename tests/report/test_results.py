@@ -11,7 +11,7 @@ import pytest
 from arcface_gluon.data.pair_lists import EXPECTED
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.measurements import collect
-from arcface_gluon.report.results import keep_benchmark, keep_verification, subject_of
+from arcface_gluon.report.results import keep_benchmark, keep_verification, subject_of, subject_of_features
 from arcface_gluon.report.run_files import read_run
 
 
@@ -39,6 +39,16 @@ def run(run_dir):
 def no_report(monkeypatch):
     """Leave the report, which takes a second, to one test."""
     monkeypatch.setattr("arcface_gluon.report.results.write_report", lambda folder: None)
+
+
+def test_ready_features_are_of_the_model_noted_beside_them(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.json").write_text(json.dumps({"model": str(run)}))
+    assert subject_of_features("x.npy").folder == run
+    for noted in ("gone", None):
+        (tmp_path / "x.json").write_text(json.dumps({"model": noted}))
+        assert (subject_of_features("x.npy").name, str(subject_of_features("x.npy").folder)) == ("x", "runs/x")
+    assert subject_of_features("other.bin").name == "other"
 
 
 def test_names_and_folders(run, tmp_path, monkeypatch):
