@@ -62,6 +62,8 @@ def assert_matches(head, x, w, labels, tolerance=1e-5):
 )
 @settings(deadline=None, max_examples=25)
 def test_loss_and_gradients_equal_the_reference_for_any_margin(seed, margin, boundary, shards):
+    # Logits up to 64 in float32 are rounded by up to 4e-6, which is what the gradient of a saturated softmax is wrong
+    # by: of 600 draws with margin (0.5, 0, 0) one missed 1e-5 (1.1e-5), of as many with (1, 0.5, 0) none 4e-6.
     x, w, labels = problem(seed)
     assert_matches(build(w, shards, margin, boundary=boundary), x, w, labels)
 
@@ -70,6 +72,7 @@ def test_loss_and_gradients_equal_the_reference_for_any_margin(seed, margin, bou
 @pytest.mark.parametrize("block", [3, 4096])
 def test_every_sharding_and_blocking_equals_the_reference(monkeypatch, shards, block):
     monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", block)
+    monkeypatch.setitem(shard_module.PIECE_ROWS, "cpu", 2)
     x, w, labels = problem(1, batch=14)
     assert_matches(build(w, shards), x, w, labels)
 
@@ -158,6 +161,7 @@ def test_equals_autograd_of_the_plain_formula(margin):
 @pytest.mark.parametrize("shards", [1, 3, 7])
 def test_updates_follow_the_reference(monkeypatch, shards):
     monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", 4)
+    monkeypatch.setitem(shard_module.PIECE_ROWS, "cpu", 3)
     _, w, _ = problem(6)
     head, expected, momenta = build(w, shards), w.astype(np.float64), np.zeros(w.shape)
     for iteration in range(6):

@@ -7,6 +7,8 @@ stay in cache from one operation to the next, and nothing of size (n, d) is kept
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import mxnet as mx
 import numpy as np
 
@@ -20,14 +22,39 @@ nd = mx.nd
 MASKED = -1e30
 # Of a zero vector, whose direction is undefined, all cosines are 0.
 SMALLEST_SQUARE = 1e-24
-# Classes a block, and rows of it that are updated together: a CPU needs them in its caches, a GPU wants few calls.
+# Classes a block, and rows of it for which there is scratch: a CPU wants them in its caches, a GPU wants few calls.
 BLOCK_CLASSES = {"cpu": 3072, "gpu": 65536}
-UPDATE_ROWS = {"cpu": 1024, "gpu": 65536}
+PIECE_ROWS = {"cpu": 1024, "gpu": 65536}
 # Logits looked at for one large enough to tell the log-sum-exp, and the probability below which it is not.
 CANDIDATES, UNDERFLOW = 16, 1e-30
 # exp of more than this overflows float32.
 LARGEST_EXPONENT = 80
 MAX_ELEMENTS = 2**31 - 1
+
+
+class Piece(NamedTuple):
+    """Views of some rows of a block: centres, their gradient, scratch of the same shape, and one number a row."""
+
+    weight: mx.nd.NDArray
+    gradient: mx.nd.NDArray
+    scratch: mx.nd.NDArray
+    sums: mx.nd.NDArray
+
+
+class Block(NamedTuple):
+    """Views of rows start … stop-1 of a shard, made once: making them takes as long as starting an operation.
+
+    `gradient` (c, d), `sums` (c, 1) and the pieces' scratch are the same memory in all blocks.
+    """
+
+    start: int
+    stop: int
+    weight: mx.nd.NDArray
+    momentum: mx.nd.NDArray
+    inverse_norms: mx.nd.NDArray
+    gradient: mx.nd.NDArray
+    sums: mx.nd.NDArray
+    pieces: list
 
 
 class Shard:
@@ -64,11 +91,29 @@ class Shard:
         classes = block_rows or max(1, BLOCK_CLASSES[context.device_type] // rows_per_class)
         count = -(-(stop - start) // classes)
         self.blocks = [(a * rows_per_class, b * rows_per_class) for a, b in shard_ranges(stop - start, count)]
-        widest = max(b - a for a, b in self.blocks)
-        self._gradient = nd.empty((widest, embedding_size), context)
-        self._scratch = nd.empty((min(widest, UPDATE_ROWS[context.device_type]), embedding_size), context)
+        self._views = self._make_views()
         self._ones = nd.ones((1, embedding_size), context)
-        self._capacity = 0
+        self._minus_ones = -self._ones
+        self._smallest = nd.full((1,), SMALLEST_SQUARE, context)
+        self._capacity = self._batch = 0
+
+    def _make_views(self):
+        widest, size = max(b - a for a, b in self.blocks), self.weight.shape[1]
+        step = min(widest, PIECE_ROWS[self.context.device_type])
+        gradient, scratch = nd.empty((widest, size), self.context), nd.empty((step, size), self.context)
+        sums = nd.empty((widest, 1), self.context)
+        views = []
+        for start, stop in self.blocks:
+            weight = self.weight[start:stop]
+            pieces = []
+            for a in range(0, stop - start, step):
+                b = min(a + step, stop - start)
+                pieces.append(Piece(weight[a:b], gradient[a:b], scratch[: b - a], sums[a:b]))
+            whole = (gradient[: stop - start], sums[: stop - start])
+            views.append(
+                Block(start, stop, weight, self.momentum[start:stop], self.inverse_norms[start:stop], *whole, pieces)
+            )
+        return views
 
     def load(self, name, first, rows):
         """Write rows of the array `name`, from the shard's row `first` on."""
@@ -146,31 +191,29 @@ class Shard:
 
     def update(self, lr, momentum, wd):
         """Third product and SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
-        for k, (start, _) in enumerate(self.blocks):
-            for a, b, gradient in self._block_gradient(k):
-                a, b = start + a, start + b
-                weight = self.weight[a:b]
-                nd.sgd_mom_update(
-                    weight, gradient, self.momentum[a:b], lr=lr, momentum=momentum, wd=wd, out=weight
-                )
-                self._measure_norms(a, b)
+        for k, block in enumerate(self._views):
+            self._block_gradient(k)
+            nd.sgd_mom_update(
+                block.weight, block.gradient, block.momentum, lr=lr, momentum=momentum, wd=wd, out=block.weight
+            )
+            self._measure_norms(block)
 
     def gradients(self):
-        """dL/dW in the order of the classes: yields (rows, d) NDArrays, each valid until the next is asked for."""
+        """dL/dW in the order of the classes: yields (c, d) NDArrays, each valid until the next is asked for."""
         for k in range(len(self.blocks)):
-            for _, _, gradient in self._block_gradient(k):
-                yield gradient
+            yield self._block_gradient(k)
 
     def _pass(self, reference):
         """Softmax and pull of every block; the blocks' pulls are added up weighted by exp(log-sum-exp - reference)."""
         self._pull, answers = None, []
         self._exact = reference is not None  # search all the logits for one to tell the log-sum-exp
-        for k, (a, b) in enumerate(self.blocks):
-            p, log_sum, *answer = self._softmax(k)
+        for k, block in enumerate(self._views):
+            p, *answer = self._softmax(k)
             answers.append(answer)
-            reference = log_sum if reference is None else reference
-            pull = dot(p, self.weight[a:b])
-            nd.broadcast_mul(pull, nd.exp(log_sum - reference), out=pull)
+            logit, probability, _ = answer
+            reference = logit - nd.log(probability) if reference is None else reference
+            pull = dot(p, block.weight)
+            nd.broadcast_mul(pull, nd.exp(logit - reference) / probability, out=pull)
             self._pull = pull if self._pull is None else nd.elemwise_add(self._pull, pull, out=self._pull)
         self._answers = [nd.concat(*answer, dim=1) for answer in zip(*answers)] + [reference]
 
@@ -178,23 +221,20 @@ class Shard:
         """Softmax over block k's non-target classes, each column then divided by the norm of its centre.
 
         Returns:
-            (B, c), in the block's buffer; then (B, 1) each: log-sum-exp of the logits, the logit that told it, that
-            one's probability, and the largest logit.
+            (B, c), in the block's buffer; then (B, 1) each: a logit, its probability, and the largest logit. Any logit
+            with its probability tells the log-sum-exp, without a pass over the logits; best is one near the largest.
         """
-        a, b = self.blocks[k]
-        z = self._block_logits(k)
-        inverse = self.inverse_norms[a:b].reshape((1, b - a))
-        dot(self._scaled, self.weight[a:b], transpose_b=True, out=z)
+        block, (z, flat) = self._views[k], self._logit_views[k]
+        inverse = block.inverse_norms.reshape((1, -1))
+        dot(self._scaled, block.weight, transpose_b=True, out=z)
         nd.broadcast_mul(z, inverse, out=z)
         first, last = self._bounds[k], self._bounds[k + 1]
         if last > first:
             where = self._masks[first:last].reshape((1, last - first))
-            flat = z.reshape((-1,))
             nd._internal._scatter_set_nd(flat, self._masked[first:last], where, shape=flat.shape, out=flat)
         top = _largest(z)
         derivative = self._modulate(z)
-        # Any logit with its probability tells the log-sum-exp, without a pass over the logits.
-        seen = z if self._exact else nd.slice_axis(z, axis=1, begin=0, end=min(CANDIDATES, b - a))
+        seen = z if self._exact else nd.slice_axis(z, axis=1, begin=0, end=min(CANDIDATES, block.stop - block.start))
         column = nd.argmax(seen, axis=1)
         logit = nd.pick(z, column, axis=1, keepdims=True)
         nd.softmax(z, out=z)
@@ -202,7 +242,7 @@ class Shard:
         if derivative is not None:
             nd.elemwise_mul(z, derivative, out=z)
         nd.broadcast_mul(z, inverse, out=z)
-        return z, logit - nd.log(probability), logit, probability, top
+        return z, logit, probability, top
 
     def _modulate(self, logits):
         """Change a block's logits (B, c) in place, before the softmax; gives the derivative (B, c), or None for 1.
@@ -218,23 +258,23 @@ class Shard:
             self._log_sums = logits - np.log(self._probabilities)
 
     def _reserve(self, batch):
+        widths = [b - a for a, b in self.blocks]
         if batch > self._capacity:
-            widths = [b - a for a, b in self.blocks]
             size = batch * (max(widths) if self._recompute else sum(widths))
             if size > MAX_ELEMENTS:
                 raise UserError(f"{size:,} logits on {self.context} exceed an MXNet array; set a smaller block_rows")
             # One array for all blocks: MXNet then works on one block after the other, while it is in cache, and not on
             # all their first products, then all their second …
-            self._logits = self._weighted = None  # freed before the larger ones are asked for
+            self._logits = self._weighted = self._logit_views = None  # freed before the larger ones are asked for
             self._logits = nd.empty((size,), self.context)
             self._weighted = nd.empty((batch, self.weight.shape[1]), self.context)
-            self._capacity = batch
-
-    def _block_logits(self, k):
-        """(B, c) view of the buffer of block k."""
-        (a, b), batch = self.blocks[k], self._features.shape[0]
-        first = 0 if self._recompute else a * batch
-        return self._logits[first : first + batch * (b - a)].reshape((batch, b - a))
+            self._capacity, self._batch = batch, 0
+        if batch != self._batch:
+            self._batch, self._logit_views = batch, []
+            for (start, _), width in zip(self.blocks, widths):
+                first = 0 if self._recompute else start * batch
+                flat = self._logits[first : first + batch * width]
+                self._logit_views.append((flat.reshape((batch, width)), flat))
 
     def _place_masks(self):
         """Where each block's targets lie in its flat logits: one upload for all the blocks."""
@@ -252,8 +292,8 @@ class Shard:
         self._target_inverse_norms = nd.take(self.inverse_norms, classes)
         self._unit_targets = nd.take(self.weight, classes) * self._target_inverse_norms
         self._target_features = nd.take(self._features, self._target_samples)
-        self._near = nd.sum(nd.square(self._target_features - self._unit_targets), axis=1)
-        self._far = nd.sum(nd.square(self._target_features + self._unit_targets), axis=1)
+        self._near = self._row_sums(nd.square(self._target_features - self._unit_targets))
+        self._far = self._row_sums(nd.square(self._target_features + self._unit_targets))
 
     def _target_angles(self):
         """From the distances to the centre and to the point opposite: accurate to a few float32 ulps over [0, pi].
@@ -262,7 +302,7 @@ class Shard:
         """
         if not len(self._classes):
             return np.zeros(0)
-        near, far = (distance.asnumpy().astype(np.float64) for distance in (self._near, self._far))
+        near, far = (distance.asnumpy()[:, 0].astype(np.float64) for distance in (self._near, self._far))
         return 2 * np.arctan2(np.sqrt(near), np.sqrt(far))
 
     def _collect_target_rows(self, rows):
@@ -276,46 +316,44 @@ class Shard:
         self._target_index = self._indices(classes - np.repeat(starts, np.diff(self._target_bounds)))
 
     def _block_gradient(self, k):
-        """dL/dW of block k: yields (a, b, gradient) for rows a … b-1 of the block."""
-        start, stop = self.blocks[k]
-        width = stop - start
-        block, weighted = self._gradient[:width], self._weighted[: self._features.shape[0]]
-        p = self._softmax(k)[0] if self._recompute else self._block_logits(k)
+        """dL/dW of block k, (c, d)."""
+        block, weighted = self._views[k], self._weighted[: self._batch]
+        p = self._softmax(k)[0] if self._recompute else self._logit_views[k][0]
         nd.broadcast_mul(self._features, self._shares[k], out=weighted)
-        dot(p, weighted, transpose_a=True, out=block)
+        dot(p, weighted, transpose_a=True, out=block.gradient)
         first, last = self._target_bounds[k], self._target_bounds[k + 1]
         if last > first:
-            self._add_rows(block, self._target_index[first:last], self._target_rows[first:last])
+            self._add_rows(block.gradient, self._target_index[first:last], self._target_rows[first:last])
         if self.extra is not None:
-            self.extra.add_to(k, block)
-        for a in range(0, width, self._scratch.shape[0]):
-            b = min(a + self._scratch.shape[0], width)
-            self._remove_radial_part(start + a, start + b, block[a:b])
-            yield a, b, block[a:b]
+            self.extra.add_to(k, block.gradient)
+        self._remove_radial_part(block)
+        return block.gradient
 
-    def _remove_radial_part(self, a, b, gradient):
+    def _remove_radial_part(self, block):
         """Only the direction of a centre enters the logits: its gradient has no radial part."""
-        weight, inverse, scratch = self.weight[a:b], self.inverse_norms[a:b], self._scratch[: b - a]
-        nd.elemwise_mul(weight, gradient, out=scratch)
-        nd.broadcast_mul(weight, self._row_sums(scratch) * nd.square(inverse), out=scratch)
-        nd.elemwise_sub(gradient, scratch, out=gradient)
+        for weight, gradient, scratch, sums in block.pieces:
+            nd.elemwise_mul(weight, gradient, out=scratch)
+            nd.FullyConnected(scratch, self._minus_ones, num_hidden=1, no_bias=True, out=sums)
+        nd.elemwise_mul(block.sums, nd.square(block.inverse_norms), out=block.sums)
+        for weight, gradient, scratch, sums in block.pieces:
+            nd.broadcast_mul(weight, sums, out=scratch)
+            nd.elemwise_add(gradient, scratch, out=gradient)
 
     def _measure_stale_norms(self):
         if self._stale:
-            self._measure_norms(0, self.weight.shape[0])
+            for block in self._views:
+                self._measure_norms(block)
             self._stale = False
 
-    def _measure_norms(self, start, stop):
-        """1 / norm of the centres of rows start … stop-1."""
-        for a in range(start, stop, self._scratch.shape[0]):
-            b = min(a + self._scratch.shape[0], stop)
-            scratch = self._scratch[: b - a]
-            nd.square(self.weight[a:b], out=scratch)
-            nd.rsqrt(nd.maximum(self._row_sums(scratch), SMALLEST_SQUARE), out=self.inverse_norms[a:b])
+    def _measure_norms(self, block):
+        """1 / norm of the block's centres."""
+        for weight, _, scratch, sums in block.pieces:
+            nd.square(weight, out=scratch)
+            nd.FullyConnected(scratch, self._ones, self._smallest, num_hidden=1, out=sums)
+        nd.rsqrt(block.sums, out=block.inverse_norms)
 
     def _row_sums(self, array):
-        # A product with ones: MXNet's sum along a row takes many times as long.
-        return nd.FullyConnected(array, self._ones, num_hidden=1, no_bias=True)
+        return row_sums(array, self._ones)
 
     def _add_rows(self, array, rows, values):
         summed = nd.take(array, rows) + values
@@ -326,6 +364,11 @@ class Shard:
 
     def _upload(self, column):
         return nd.array(column.reshape(-1, 1), self.context, dtype="float32")
+
+
+def row_sums(array, ones):
+    """(rows, 1) from (rows, d), with ones (1, d): a product, since MXNet's own sum takes many times as long."""
+    return nd.FullyConnected(array, ones, num_hidden=1, no_bias=True)
 
 
 def class_array(rows, embedding_size, context):

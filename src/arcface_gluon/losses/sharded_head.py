@@ -10,7 +10,7 @@ from ..parallel.collectives import ContextGroup
 from ..parallel.shards import shard_ranges
 from .margins import Margin
 from .sampling import SampledShard
-from .shard import SMALLEST_SQUARE, Shard
+from .shard import SMALLEST_SQUARE, Shard, row_sums
 from .targets import angular_target
 
 # Initial centres are drawn in blocks of this many classes, so that they do not depend on the sharding.
@@ -337,14 +337,14 @@ def _generator(seed, iteration, use, start):
 def _normalise(embedding):
     """Unit rows and 1 / length (b, 1), in float32."""
     embedding = embedding.astype("float32", copy=False)
-    square = mx.nd.sum(mx.nd.square(embedding), axis=1, keepdims=True)
+    square = row_sums(mx.nd.square(embedding), mx.nd.ones((1, embedding.shape[1]), embedding.context))
     inverse = mx.nd.rsqrt(mx.nd.maximum(square, SMALLEST_SQUARE))
     return mx.nd.broadcast_mul(embedding, inverse), inverse
 
 
 def _through_normalisation(gradient, unit, inverse_length, dtype, by_length=None):
     """(I - x x') g / |x| + h x: the gradient by the embedding from g by its unit vector x and h by its length."""
-    radial = mx.nd.sum(gradient * unit, axis=1, keepdims=True)
+    radial = row_sums(gradient * unit, mx.nd.ones((1, unit.shape[1]), unit.context))
     gradient = (gradient - radial * unit) * inverse_length
     if by_length is not None:
         gradient = gradient + mx.nd.array(by_length.reshape(-1, 1), unit.context, dtype=unit.dtype) * unit

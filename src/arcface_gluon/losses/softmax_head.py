@@ -79,8 +79,8 @@ class _PlainShard(Shard):
         # The logits of the own classes take the angles' place.
         return self._target_logits.asnumpy().astype(np.float64) if len(self._classes) else np.zeros(0)
 
-    def _remove_radial_part(self, a, b, gradient):
+    def _remove_radial_part(self, block):
         pass  # the length of a centre counts
 
-    def _measure_norms(self, start, stop):
-        self.inverse_norms[start:stop] = 1
+    def _measure_norms(self, block):
+        block.inverse_norms[:] = 1
