@@ -17,7 +17,7 @@ def test_blocks_make_up_the_product_on_any_devices(devices):
     columns.flags.writeable = False  # as a read-only memory map
     result = np.full((37, 101), np.nan)
     order = []
-    for i, j, scores in score_blocks(rows, lambda a, b: columns[a:b], block_edges(101, 30, 7), contexts(devices), 16):
+    for i, j, scores in score_blocks(rows, lambda a, b: columns[a:b], block_edges(101, 30, [7]), contexts(devices), 16):
         result[i : i + len(scores), j : j + scores.shape[1]] = scores
         order.append((j, i))
     np.testing.assert_allclose(result, rows.astype(float) @ columns.T.astype(float), atol=1e-6)
@@ -40,7 +40,9 @@ def test_edges():
     assert block_edges(0) == [0]
     assert block_edges(5, 10) == [0, 5]
     assert block_edges(20, 10) == [0, 10, 20]
-    assert block_edges(25, 10, 4) == [0, 4, 14, 24, 25]
+    assert block_edges(25, 10, [4]) == [0, 4, 14, 24, 25]
+    assert block_edges(6, 10, [2, 3]) == [0, 2, 5, 6]
+    assert block_edges(5, 10, [2, 3]) == [0, 2, 5]
 
 
 def test_unit_rows_also_of_extreme_sizes():
@@ -48,6 +50,19 @@ def test_unit_rows_also_of_extreme_sizes():
     np.testing.assert_allclose(np.abs(unit(features)), [[0.6, 0.8]] * 5, rtol=1e-6)
     memory = np.zeros((9, 2), np.float32)
     assert np.shares_memory(unit(features, out=memory), memory) and memory[5:].sum() == 0
+
+
+def test_unit_blocks_hand_on_what_is_unit():
+    features = unit(np.random.default_rng(2).normal(size=(1500, 64)))
+    load = UnitBlocks(features, contexts("cpu"))
+    assert np.shares_memory(load(100, 1200), features)
+    features[1100] *= 1.001
+    scaled = load(100, 1200)
+    assert not np.shares_memory(scaled, features)
+    np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), 1, atol=1e-6)
+    features[1100, 3] = np.nan
+    with pytest.raises(UserError, match="embedding 1100 has NaN"):
+        load(100, 1200)
 
 
 @pytest.mark.parametrize("devices", ["cpu(0)", "cpu(0),cpu(1)"])

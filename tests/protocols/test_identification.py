@@ -52,7 +52,7 @@ def exact_features(random, count, size=12):
 
 def shrink(patch):
     """Small blocks and few kept scores, so that all paths of the counting are taken."""
-    for name, value in {"ROW_BLOCK": 8, "COLUMN_BLOCK": 32, "_PROBE_CHUNK": 20, "_FIRST_BLOCK": 15}.items():
+    for name, value in {"ROW_BLOCK": 8, "COLUMN_BLOCK": 32, "_PROBE_CHUNK": 20, "_FIRST_BLOCKS": (15, 5)}.items():
         patch.setattr(identification, name, value)
     for name, value in {"_FEWEST": 10, "_MOST": 200, "_EXACT_FAR": 1e-3}.items():
         patch.setattr(identification, name, value)

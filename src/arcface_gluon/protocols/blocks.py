@@ -20,6 +20,8 @@ from ..parallel.shards import shard_ranges
 # two would put the starts of all rows into the same places of the cache and slow the product by 15 %.
 ROW_BLOCK = 1024
 COLUMN_BLOCK = 32000
+# Squares of rows that were scaled in float32 differ from 1 by less.
+_UNIT_ROUNDING = 5e-7
 # Rows scaled to length 1 together: few enough to stay in the cache between the two passes.
 _UNIT_ROWS = 512
 
@@ -65,8 +67,18 @@ def _unit_row(row, name):
     return row / np.linalg.norm(row)
 
 
+def _has_unit_rows(block):
+    """Whether a block needs no scaling: float32 rows whose length is 1 but for rounding, ready for a product."""
+    if block.dtype != np.float32 or not block.flags.c_contiguous:
+        return False
+    parts = (block[start : start + _UNIT_ROWS] for start in range(0, len(block), _UNIT_ROWS))
+    return all((np.abs(np.einsum("ij,ij->i", part, part) - 1) < _UNIT_ROUNDING).all() for part in parts)
+
+
 class UnitBlocks:
     """`load` of `score_blocks` for features of any scale, also in a memory map: unit rows in memory that is used again.
+
+    Blocks whose rows have length 1 already are handed on as they are.
 
     Args:
         features: (m, d). names, what: as in `unit`.
@@ -85,6 +97,8 @@ class UnitBlocks:
         block, rows = self.features[start:stop], np.arange(start, stop)
         if self.keep is not None:
             block, rows = block[self.keep[start:stop]], rows[self.keep[start:stop]]
+        if _has_unit_rows(block):
+            return block
         place = self._next = (self._next + 1) % len(self._blocks)
         memory = self._blocks[place]
         if memory is None or len(memory) < len(block):
@@ -92,9 +106,9 @@ class UnitBlocks:
         return unit(block, self.names[rows] if self.names is not None else rows, self.what, memory)
 
 
-def block_edges(count, block=COLUMN_BLOCK, first=None):
-    """Borders 0 … count of blocks of `block` (the first of `first`) rows."""
-    edges = [0] if first is None or first >= count else [0, first]
+def block_edges(count, block=COLUMN_BLOCK, first=()):
+    """Borders 0 … count of blocks of `block` rows, the first ones of the sizes `first`."""
+    edges = [0, *(int(edge) for edge in np.cumsum(first) if edge < count)]
     return [*edges, *range(edges[-1] + block, count, block), count] if count else [0]
 
 

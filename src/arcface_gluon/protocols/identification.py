@@ -28,8 +28,8 @@ _PROBE_CHUNK = 4096
 # Impostor scores are kept one by one up to this FAR, and in number between these.
 _EXACT_FAR = 1e-4
 _FEWEST, _MOST = 1 << 18, 1 << 22
-# The first column block is short: of it, all scores are gathered.
-_FIRST_BLOCK = 2048
+# The first column blocks are short: of the first, all scores are gathered, of the second many.
+_FIRST_BLOCKS = 1024, 8192
 
 
 @dataclass
@@ -196,7 +196,7 @@ def mate_scores(probes, labels):
 
 
 def _search(chunk, load, columns, devices, counter, bar):
-    edges = block_edges(columns, COLUMN_BLOCK, _FIRST_BLOCK)
+    edges = block_edges(columns, COLUMN_BLOCK, _FIRST_BLOCKS)
     done, raise_at = 0, 2
     for row_start, _, scores in score_blocks(chunk, load, edges, devices, ROW_BLOCK):
         if done:

@@ -13,16 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+# NumPy's wrapper around it takes as long as counting does.
+from numpy.core.multiarray import count_nonzero
+
 from .curves import HighestScores
 
 # Gathered scores are settled when there are this many of them: 64 MiB.
 _PENDING = 1 << 24
 # A mate that this share of the distractors exceeds is cheaper to count than its distractors are to gather.
-_GATHER_SHARE = 0.002
+_GATHER_SHARE = 0.003
 # Thresholds compared at a time: with rows of 32768 scores, the comparisons stay in the cache.
 _TOGETHER = 16
 # FARs of the thresholds that the error curve has beside the highest scores.
-_FARS = (4e-4, 1.6e-3, 6e-3, 2.5e-2, 0.1, 0.4)
+_FARS = (6e-4, 4e-3, 3e-2, 0.2)
 
 
 class ImpostorScores:
@@ -82,11 +85,18 @@ class RankCounter:
         if self.impostors.thresholds is None:
             self.impostors.set_thresholds(np.concatenate(rows[:512]))
         for row in rows:
-            self.impostors.counts += [np.count_nonzero(row >= limit) for limit in self.impostors.thresholds]
+            self.impostors.counts += [count_nonzero(row >= limit) for limit in self.impostors.thresholds]
         self.settle()
         bulk = self.greater > _GATHER_SHARE * columns
         probe = np.repeat(np.arange(self._probes), np.diff(self.offsets))
         self._direct = np.bincount(probe[bulk], minlength=self._probes)
+        self._limits = []
+        for probe in range(self._probes):
+            # "Above" is "at least the next number", so that one comparison serves for all. The first is set below.
+            first = self.offsets[probe]
+            above = np.nextafter(self.thresholds[first : first + self._direct[probe]], np.float32(np.inf))
+            limits = np.concatenate([[0], self.impostors.thresholds, above])
+            self._limits.append(limits.astype(np.float32)[:, None])
         self.raise_floor()
 
     def raise_floor(self):
@@ -94,15 +104,10 @@ class RankCounter:
         self.settle()
         highest = self.impostors.highest
         highest.raise_floor()
-        self._limits = []
-        for probe in range(self._probes):
-            first, last = self.offsets[probe], self.offsets[probe + 1]
-            direct = first + self._direct[probe]
-            gather = min(highest.floor, self.thresholds[direct]) if direct < last else highest.floor
-            # "Above" is "at least the next number", so that one comparison serves for all.
-            above = np.nextafter(self.thresholds[first:direct], np.float32(np.inf))
-            limits = np.concatenate([[gather], self.impostors.thresholds, above])
-            self._limits.append(limits.astype(np.float32)[:, None])
+        for probe, limits in enumerate(self._limits):
+            lowest = self.offsets[probe] + self._direct[probe]
+            gathered = self.thresholds[lowest] if lowest < self.offsets[probe + 1] else np.inf
+            limits[0] = min(highest.floor, gathered)
 
     def add(self, row_start, scores):
         """Count a further block of `scores` (rows, distractors), of the probes from `row_start` on."""
@@ -119,21 +124,31 @@ class RankCounter:
             self.settle()
 
     def _add(self, row_start, scores):
-        reached = np.zeros((_TOGETHER, scores.shape[1]), bool)
-        gathered, shared = 0, np.zeros(len(_FARS), np.int64)
-        for probe, row in enumerate(scores, row_start):
-            limits = self._limits[probe]
-            counts = np.empty(len(limits), np.int64)
+        width, shared = scores.shape[1], 1 + len(_FARS)
+        reached = np.zeros((_TOGETHER, width), bool)
+        # How many rows of a column reach each of the thresholds that all probes share: bytes, so 255 rows at a time.
+        columns, common = np.zeros((len(_FARS), width), np.uint8), np.zeros(len(_FARS), np.int64)
+        gathered = 0
+        for i, row in enumerate(scores):
+            probe, limits = row_start + i, self._limits[row_start + i]
+            counts = []
             for start in range(0, len(limits), _TOGETHER):
-                part = reached[: len(limits[start : start + _TOGETHER])]
-                np.greater_equal(row, limits[start : start + _TOGETHER], out=part)
-                counts[start : start + len(part)] = [np.count_nonzero(line) for line in part]
-                if not start and counts[0]:
-                    self._pending[probe].append(row[np.flatnonzero(part[0])])
-                    gathered += int(counts[0])
-            shared += counts[1 : 1 + len(_FARS)]
-            self.greater[self.offsets[probe] : self.offsets[probe] + self._direct[probe]] += counts[1 + len(_FARS) :]
-        return gathered, shared
+                some = limits[start : start + _TOGETHER]
+                part = reached[: len(some)]
+                np.greater_equal(row, some, out=part)
+                if not start:
+                    found = part[0].nonzero()[0]
+                    if found.size:
+                        self._pending[probe].append(row[found])
+                        gathered += found.size
+                    np.add(columns, part[1:shared].view(np.uint8), out=columns)
+                    part = part[shared:]
+                counts += map(count_nonzero, part)
+            self.greater[self.offsets[probe] : self.offsets[probe] + self._direct[probe]] += np.array(counts, np.int64)
+            if i % 255 == 254 or i == len(scores) - 1:
+                common += columns.sum(axis=1, dtype=np.int64)
+                columns[:] = 0
+        return gathered, common
 
     def settle(self):
         """Compare the gathered scores with the thresholds."""

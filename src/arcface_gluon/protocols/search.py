@@ -25,12 +25,11 @@ def top_k(rows, load, columns, k=1, contexts=None):
     with tqdm(total=len(rows) * columns, disable=None, unit="score", unit_scale=True, desc="search") as bar:
         for row_start, column, block in blocks:
             if k == 1:
-                found = block.argmax(axis=1)
-                value = block[np.arange(len(found)), found]
-                rows_here = slice(row_start, row_start + len(found))
-                better = value > scores[rows_here, 0]
-                scores[rows_here, 0][better] = value[better]
-                indices[rows_here, 0][better] = found[better] + column
+                # Few rows find anything better after the first blocks; only they are asked where.
+                best_here = block.max(axis=1)
+                for i in np.flatnonzero(best_here > scores[row_start : row_start + len(block), 0]):
+                    scores[row_start + i, 0] = best_here[i]
+                    indices[row_start + i, 0] = column + block[i].argmax()
             else:
                 for i, row in enumerate(block, row_start):
                     best[i].add(row, column)
