@@ -29,6 +29,7 @@ recipe = EasyDict(
         options={},  # settings of the losses after ArcFace, such as {"h": 0.333} (see docs/losses.md)
         block_rows=0,  # softmax in blocks of this many classes; 0: all at once
         sample_rate=1.0,  # share of the negative centres that enter each step (Partial FC); 1: all
+        dtype="float32",  # "float16": products in half precision, softmax and centres in float32 (for GPUs)
     ),
     data=dict(
         path=None,  # a folder under datasets/, or any folder with train.rec and property

@@ -24,6 +24,7 @@ _OPEN = ("network.options", "head.options", "train.lr_multipliers", "train.wd_mu
 _CHOICES = {
     "data.on_error": ("skip", "stop"),
     "head.boundary": ("literal", "monotone"),
+    "head.dtype": ("float32", "float16"),
     "head.kind": ("margin", "softmax", "curricularface", "magface", "adaface", "triplet"),
     "train.dtype": ("float32", "float16"),
 }

@@ -28,7 +28,8 @@ def build_head(settings, num_classes, embedding_size, contexts, seed=0, group=No
     place = (num_classes, embedding_size, contexts)
     head = None
     if settings.kind != "triplet":
-        common = {"seed": seed, "group": group, "block_rows": settings.block_rows, "sample_rate": settings.sample_rate}
+        common = {"seed": seed, "group": group, "dtype": settings.dtype}
+        common.update(block_rows=settings.block_rows, sample_rate=settings.sample_rate)
         head = _classifier(settings, place, common)
     if not settings.triplet:
         return head

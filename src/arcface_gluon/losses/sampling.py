@@ -25,6 +25,7 @@ class SampledShard:
         rate: share of the centres, in (0, 1).
 
     Attributes:
+        half: as there.
         sampled: (m,) classes of the last step, ascending, counted from the shard's first.
     """
 
@@ -34,6 +35,7 @@ class SampledShard:
         self.momentum = class_array(stop - start, embedding_size, context)
         self._block_rows = block_rows
         self._count = math.ceil(rate * (stop - start))
+        self.half = False
         self._step = None
 
     def load(self, name, first, rows):
@@ -62,6 +64,7 @@ class SampledShard:
         if self._step is None or self._step.stop != count:
             self._step = None  # freed before the next is made
             self._step = Shard(0, count, self.weight.shape[1], self.context, block_rows=self._block_rows)
+            self._step.half = self.half
         self._index = nd.array(self.sampled, self.context, dtype="int32")
         nd.take(self.weight, self._index, out=self._step.weight)
         self._step.changed()

@@ -13,7 +13,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
-from ..parallel.products import dot
+from ..parallel.products import dot, half_dot
 from ..parallel.shards import shard_ranges
 
 nd = mx.nd
@@ -29,6 +29,9 @@ PIECE_ROWS = {"cpu": 1024, "gpu": 65536}
 CANDIDATES, UNDERFLOW = 16, 1e-30
 # exp of more than this overflows float32.
 LARGEST_EXPONENT = 80
+# What the softmax is multiplied by to be rounded to float16: with a million classes most of it is below 1e-6. More would
+# overflow in the gradient of a centre that many samples are near to.
+HALF_GAIN = 64.0
 MAX_ELEMENTS = 2**31 - 1
 
 
@@ -72,6 +75,7 @@ class Shard:
             gradient of the centres: a fourth product in place of a (B, n) buffer.
 
     Attributes:
+        half: whether the three products are of arrays rounded to float16; all the rest stays in float32.
         weight, momentum: (n, d) class centres, of any length (only their direction enters the logits), and momenta.
         inverse_norms: (n, 1), 1 / norm of each centre; up to date after `forward`.
         blocks: (first, last + 1) row of each block.
@@ -81,7 +85,7 @@ class Shard:
     def __init__(self, start, stop, embedding_size, context, rows_per_class=1, block_rows=0):
         rows = (stop - start) * rows_per_class
         self.start, self.stop, self.context = start, stop, context
-        self.rows_per_class, self.extra = rows_per_class, None
+        self.rows_per_class, self.extra, self.half = rows_per_class, None, False
         self.weight = class_array(rows, embedding_size, context)
         self.momentum = class_array(rows, embedding_size, context)
         self.inverse_norms = nd.zeros((rows, 1), context)
@@ -212,7 +216,7 @@ class Shard:
             answers.append(answer)
             logit, probability, _ = answer
             reference = logit - nd.log(probability) if reference is None else reference
-            pull = dot(p, block.weight)
+            pull = self._product(p, block.weight, gain=HALF_GAIN)
             nd.broadcast_mul(pull, nd.exp(logit - reference) / probability, out=pull)
             self._pull = pull if self._pull is None else nd.elemwise_add(self._pull, pull, out=self._pull)
         self._answers = [nd.concat(*answer, dim=1) for answer in zip(*answers)] + [reference]
@@ -226,7 +230,7 @@ class Shard:
         """
         block, (z, flat) = self._views[k], self._logit_views[k]
         inverse = block.inverse_norms.reshape((1, -1))
-        dot(self._scaled, block.weight, transpose_b=True, out=z)
+        self._product(self._scaled, block.weight, transpose_b=True, out=z)
         nd.broadcast_mul(z, inverse, out=z)
         first, last = self._bounds[k], self._bounds[k + 1]
         if last > first:
@@ -320,7 +324,7 @@ class Shard:
         block, weighted = self._views[k], self._weighted[: self._batch]
         p = self._softmax(k)[0] if self._recompute else self._logit_views[k][0]
         nd.broadcast_mul(self._features, self._shares[k], out=weighted)
-        dot(p, weighted, transpose_a=True, out=block.gradient)
+        self._product(p, weighted, gain=HALF_GAIN, transpose_a=True, out=block.gradient)
         first, last = self._target_bounds[k], self._target_bounds[k + 1]
         if last > first:
             self._add_rows(block.gradient, self._target_index[first:last], self._target_rows[first:last])
@@ -351,6 +355,9 @@ class Shard:
             nd.square(weight, out=scratch)
             nd.FullyConnected(scratch, self._ones, self._smallest, num_hidden=1, out=sums)
         nd.rsqrt(block.sums, out=block.inverse_norms)
+
+    def _product(self, left, right, gain=1.0, **options):
+        return half_dot(left, right, gain=gain, **options) if self.half else dot(left, right, **options)
 
     def _row_sums(self, array):
         return row_sums(array, self._ones)
