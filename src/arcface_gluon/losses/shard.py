@@ -29,8 +29,8 @@ PIECE_ROWS = {"cpu": 1024, "gpu": 65536}
 CANDIDATES, UNDERFLOW = 16, 1e-30
 # exp of more than this overflows float32.
 LARGEST_EXPONENT = 80
-# What the softmax is multiplied by to be rounded to float16: with a million classes most of it is below 1e-6. More would
-# overflow in the gradient of a centre that many samples are near to.
+# What the softmax is multiplied by before it is rounded to float16, as of a million classes most are below 1e-6. More
+# would overflow in the gradient of a centre that many samples are near to.
 HALF_GAIN = 64.0
 MAX_ELEMENTS = 2**31 - 1
 
