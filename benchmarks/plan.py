@@ -1,7 +1,8 @@
 """Whole training steps beside what `arcface-gluon plan` predicts for them, at three numbers of identities.
 
 Here `floor` is the prediction and `ratio` is measured over predicted. The prediction takes this machine's product rate,
-measured in the same process, and the constants of parallel/cost.py; nothing is fitted to these steps.
+measured in the same process, and what `arcface-gluon plan` takes from the benchmarks of backbone (r50's) and head where
+these were run before, else the constants of parallel/cost.py; nothing is fitted to these steps.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import time
+from pathlib import Path
 
 NETWORK, BATCH = "r18", 32
+BENCH = Path("runs/bench")
 IDENTITIES = (10_000, 50_000, 200_000)
 
 
@@ -27,6 +30,7 @@ def _measure_one(identities):
 
     from arcface_gluon import ShardedMarginHead, get_model
     from arcface_gluon.cli.doctor import gemm_rate
+    from arcface_gluon.cli.plan import calibration
     from arcface_gluon.models import network_cost
     from arcface_gluon.parallel.cost import MIB, Machine, Setting, cost
     from arcface_gluon.training.optimizer import ReplicaSGD
@@ -55,7 +59,7 @@ def _measure_one(identities):
         step()
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    machine = Machine(memory=0, gflops=gemm_rate(mx, device), bandwidth=1e9)
+    machine = Machine(memory=0, gflops=gemm_rate(mx, device), bandwidth=1e9, **calibration(BENCH))
     predicted = cost(Setting(identities, 1, BATCH), network_cost(NETWORK), machine)
     what = f"{NETWORK}, batch {BATCH}, {identities:,} identities"
     return [

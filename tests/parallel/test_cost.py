@@ -10,7 +10,7 @@ from arcface_gluon.models import network_cost
 from arcface_gluon.parallel.cost import Machine, Network, Setting, advise, cost, largest
 
 NETWORK = Network(parameters=1000, multiply_additions=2000, outputs=300)
-MACHINE = Machine(memory=1e9, gflops=1.0, bandwidth=1e6, head=2.0, backbone=0.5, activations=1.5)
+MACHINE = Machine(memory=1e9, gflops=1.0, bandwidth=1e6, balance=3.0, backbone=0.5, activations=1.5)
 
 
 def test_a_step_counted_by_hand():
@@ -22,8 +22,9 @@ def test_a_step_counted_by_hand():
     assert estimate.activations == images * 300 * 4 * 1.5
     assert estimate.wire_head == 0.75 * 8 * (2 * 5 * 4 + 32)
     assert estimate.wire_backbone == 2 * 0.75 * 4000
-    assert estimate.seconds_head == pytest.approx(3 * 2 * 8 * classes * 5 / 1e9 * 2.0)
-    assert estimate.seconds_backbone == pytest.approx(6 * 2000 * images / 1e9 / 0.5)
+    moved = 76 * classes * 5 + 36 * 8 * classes
+    assert estimate.seconds_head == pytest.approx((3 * 2 * 8 * classes * 5 + 3 * moved) / 1e9)
+    assert estimate.seconds_backbone == pytest.approx(6 * 2000 * images / 1e9 / 0.5 + 20 * 1000 * 3 / 1e9)
     assert estimate.seconds_wire == pytest.approx((estimate.wire_head + estimate.wire_backbone) / 1e6)
 
 

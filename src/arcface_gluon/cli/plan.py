@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import read_json, write_json
-from ..parallel.cost import MIB, Machine, Setting, advise, cost, largest
+from ..parallel.cost import CENTRE_BYTES, LOGIT_BYTES, MIB, Machine, Setting, advise, cost, largest
 
 GIB = 1024 * MIB
 
@@ -18,6 +18,9 @@ def add_arguments(parser):
     parser.add_argument("--bandwidth", type=float, default=12.0, help="GB/s that a device can send (default 12)")
     parser.add_argument(
         "--gflops", type=float, default=10_000.0, help="float32 product rate of a device (default 10000)"
+    )
+    parser.add_argument(
+        "--memory-bandwidth", type=float, help="GB/s between a device and its memory (default: from --gflops)"
     )
     parser.add_argument("--batch-size", type=int, default=512, help="images a step, over all devices (default 512)")
     parser.add_argument("--network", default="r50", help="backbone (default r50)")
@@ -32,8 +35,9 @@ def add_arguments(parser):
 
 
 def run(args):
-    for name in ("identities", "gpus", "memory", "bandwidth", "gflops", "batch_size", "embedding_size", "accumulate"):
-        if not getattr(args, name) > 0:
+    positive = ("identities", "gpus", "memory", "bandwidth", "gflops", "memory_bandwidth")
+    for name in (*positive, "batch_size", "embedding_size", "accumulate"):
+        if getattr(args, name) is not None and not getattr(args, name) > 0:
             raise UserError(f"--{name.replace('_', '-')}={getattr(args, name)} must be above 0")
     if not 0 < args.sample_rate <= 1 or args.block_rows < 0:
         raise UserError("--sample-rate must be above 0 and at most 1, --block-rows not negative")
@@ -48,7 +52,10 @@ def run(args):
         args.sample_rate,
         args.accumulate,
     )
-    machine = Machine(args.memory * GIB, args.gflops, args.bandwidth * 1e9, **calibration(args.bench))
+    constants = calibration(args.bench)
+    if args.memory_bandwidth is not None:
+        constants["balance"] = args.gflops / args.memory_bandwidth
+    machine = Machine(args.memory * GIB, args.gflops, args.bandwidth * 1e9, **constants)
     network = network_cost(args.network, args.embedding_size)
     estimate = cost(setting, network, machine)
     print(f"{setting.identities:,} identities on {setting.devices} devices, {args.network}, batch {setting.batch_size}")
@@ -82,14 +89,20 @@ def describe(estimate, setting, machine) -> str:
 
 
 def calibration(folder) -> dict:
-    """Machine's constants as `make bench` measured them; those that were not measured are left out."""
-    rows = {name: read_json(path) for name in ("head", "backbone") if (path := folder / f"{name}.json").is_file()}
-    wanted = {"head": "the same and the update of the centres", "backbone": "r50 training step, batch 32, 1 context(s)"}
+    """Constants of Machine as `make bench` measured them on this machine; those that were not measured are left out."""
     found = {}
-    for name, what in wanted.items():
-        ratios = [
-            row["ratio"] for row in rows.get(name, []) if row["what"].endswith(what) and "growth" not in row["what"]
-        ]
-        if ratios:
-            found[name] = ratios[-1] if name == "backbone" else sorted(ratios)[len(ratios) // 2]
+    values = _values(folder / "head.json", "100,000 identities, batch 256: the same and the update of the centres")
+    if values:
+        # The products of this case, and what it moves otherwise; times in milliseconds.
+        operations = 6 * 256 * 100_000 * 512
+        moved = 100_000 * (512 * CENTRE_BYTES + 256 * LOGIT_BYTES)
+        found["balance"] = operations / moved * (values["value"] / values["floor"] - 1)
+    values = _values(folder / "backbone.json", "r50 training step, batch 32, 1 context(s)")
+    if values:
+        found["backbone"] = values["ratio"]
     return found
+
+
+def _values(path, what):
+    rows = read_json(path) if path.is_file() else []
+    return next((row for row in rows if row["what"] == what), None)

@@ -9,6 +9,13 @@ from dataclasses import asdict, dataclass, replace
 
 FLOAT = 4  # bytes
 MIB = 2**20
+# Bytes that a step moves between a device and its memory, counted operation by operation (losses/shard.py): for each
+# element of the centres three products, the projection of their gradient, SGD and the norms; for each logit a product's
+# result, the scaling by the norms, the softmax, its scaling, and two products; for each parameter of the backbone SGD.
+CENTRE_BYTES, LOGIT_BYTES, PARAMETER_BYTES = 76, 36, 20
+# Floating-point operations in the time that a byte takes, where the memory bandwidth is not told. Measured on two CPU
+# cores (docs/scale.md); GPUs have 10 to 20.
+BALANCE = 9.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Machine:
         memory: bytes of one device.
         gflops: rate of large float32 matrix products.
         bandwidth: bytes a second that a device can send.
-        head: time of the head's three products and all the rest, over that of the products alone.
+        balance: `gflops` over the gigabytes a second between the device and its memory.
         backbone: images a second over the bound of 6 multiply-additions an image at `gflops`.
         activations: bytes kept a training step over those of the operators' outputs.
     """
@@ -42,9 +49,9 @@ class Machine:
     memory: float
     gflops: float
     bandwidth: float
-    head: float = 1.4
-    backbone: float = 0.85
-    activations: float = 1.2
+    balance: float = BALANCE
+    backbone: float = 0.9
+    activations: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,8 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
     """Cost of a step.
 
     The head does three products of (B, d), (d, n) and (n, B) for its n = N / G classes, or the sampled share of them,
-    and one more where `block_rows` computes the logits twice; `accumulate` takes one more forward pass of the backbone.
+    and one more where `block_rows` computes the logits twice, and moves its arrays; `accumulate` takes one more forward
+    pass of the backbone.
     """
     batch, d, devices = setting.batch_size, setting.embedding_size, setting.devices
     own = -(-setting.identities // devices)
@@ -114,6 +122,7 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
     others = (devices - 1) / devices
     products = 3 + (1 if setting.block_rows else 0)
     rate = machine.gflops * 1e9
+    moved = active * d * CENTRE_BYTES + batch * active * LOGIT_BYTES
     passes = 3 + (1 if setting.accumulate > 1 else 0)
     wire_head = others * batch * (2 * d * FLOAT + 4 * 8)
     wire_backbone = 2 * others * network.parameters * FLOAT
@@ -124,8 +133,9 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
         activations=at_once * network.outputs * FLOAT * machine.activations,
         wire_head=wire_head,
         wire_backbone=wire_backbone,
-        seconds_head=2 * products * batch * active * d / rate * machine.head,
-        seconds_backbone=2 * passes * network.multiply_additions * images / rate / machine.backbone,
+        seconds_head=(2 * products * batch * active * d + moved * machine.balance) / rate,
+        seconds_backbone=2 * passes * network.multiply_additions * images / rate / machine.backbone
+        + network.parameters * PARAMETER_BYTES * machine.balance / rate,
         seconds_wire=(wire_head + wire_backbone) / machine.bandwidth,
     )
 
