@@ -75,8 +75,8 @@ eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a
 eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on ORL's unseen people, SEEDS=3 seeds
 	@$(PYTHON) eval/orl.py $(if $(SEEDS),--seeds $(SEEDS)) $(SET)
 
-ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting)
-	@$(PYTHON) eval/ablation.py $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
+ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting; RECIPE)
+	@$(PYTHON) eval/ablation.py $(if $(filter-out orl,$(RECIPE)),--recipe $(RECIPE)) $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
 	@$(PYTHON) eval/angles.py $(MODEL) --recipe $(RECIPE) $(if $(DATA),--data $(DATA)) $(foreach b,$(BIN),--bin $(b))
