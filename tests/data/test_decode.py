@@ -76,3 +76,11 @@ def test_damage_is_a_value_error():
         for out in (None, np.empty((112, 112, 3), np.uint8)):
             with pytest.raises(ValueError):
                 decode_image(bad, (112, 112), out)
+
+
+def test_png_with_a_part_longer_than_the_file_is_refused_before_memory_is_asked_for():
+    data = encode(picture(), ".png")
+    longer = data[:33] + b"\x7f\xff\xff\xff" + data[37:]
+    with pytest.raises(ValueError, match="longer than the file"):
+        decode_image(longer)
+    assert decode_image(data).shape == (112, 112, 3)

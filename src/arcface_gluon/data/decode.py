@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import simplejpeg
 
 # A header can announce 65,535 x 65,535 pixels in a few bytes; photographs have less than this.
 MAX_PIXELS = 1 << 27
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def decode_image(data, size=None, out=None):
@@ -50,6 +53,8 @@ def _decode(data):
         if height * width > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels are too many")
         return simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False)
+    if data[:8] == _PNG:
+        _check_png(data)
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
@@ -58,3 +63,15 @@ def _decode(data):
     if image is None:
         raise ValueError("not an image of a known format")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _check_png(data):
+    """Refuse a PNG with a chunk longer than the file: OpenCV would ask for up to 2 GB before it sees that."""
+    place = len(_PNG)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        place += 12 + length
+        if kind == b"IEND":
+            break
+    if place > len(data):
+        raise ValueError("damaged or cut off: a part of the PNG is longer than the file")
