@@ -17,6 +17,7 @@ import time
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead, runtime
+from arcface_gluon.cli import run_safely
 from arcface_gluon.errors import UserError
 from arcface_gluon.parallel.cost import Machine, Network, Setting, largest
 
@@ -89,8 +90,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"bench-million: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run_safely(main))

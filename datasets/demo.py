@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from arcface_gluon.cli import run_safely
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.data.align import TEMPLATE
 from arcface_gluon.data.decode import decode_image
@@ -230,8 +231,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run_safely(main))

@@ -18,6 +18,7 @@ from scipy.io import savemat
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from arcface_gluon.cli import run_safely
 from arcface_gluon.data import read_bin
 from arcface_gluon.data.pair_lists import FOLDS, folds_of
 from arcface_gluon.errors import UserError
@@ -198,8 +199,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run_safely(main))

@@ -26,6 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from arcface_gluon.cli import run_safely
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
 from arcface_gluon.errors import UserError
@@ -104,14 +105,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Prepare the ORL faces: 30 people to train with, 10 to verify.")
     parser.add_argument("--out", default=Path(__file__).resolve().parent / "orl", help="folder to write (datasets/orl)")
     folder = parser.parse_args(arguments).out
-    try:
-        written = prepare(folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    state = "written" if written else "already there"
-    print(f"{folder} {state}: 300 images of 30 people; 900 pairs of 10 others in orl.bin")
-    return 0
+
+    def work():
+        state = "written" if prepare(folder) else "already there"
+        print(f"{folder} {state}: 300 images of 30 people; 900 pairs of 10 others in orl.bin")
+
+    return run_safely(work)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from arcface_gluon.cli import run_safely
 from arcface_gluon.data.pair_lists import differences
 from arcface_gluon.data.pair_sets import pack
-from arcface_gluon.errors import UserError
 
 
 def command_line(text, readers, list_help, arguments=None) -> int:
@@ -27,21 +26,20 @@ def command_line(text, readers, list_help, arguments=None) -> int:
         "--skip-missing", action="store_true", help="leave out pairs of missing images and list those beside the .bin"
     )
     args = parser.parse_args(arguments)
-    try:
-        for name, read in readers.items():
-            path = args.out / f"{name}.bin"
-            packed = pack(read(args.list), args.images, path, args.skip_missing)
-            print(f"{path}: {len(packed.pairs):,} pairs, {sum(pair.same for pair in packed.pairs):,} of them genuine")
-            for line in differences(name, packed.pairs):
-                print(f"  {line}")
-            if packed.missing:
-                print(f"  {len(packed.missing):,} images are missing or damaged: {path}.missing.txt")
-            if packed.unaligned:
-                print(
-                    f"  {len(packed.unaligned):,} images are not 112x112, such as {packed.unaligned[0]}: they would be "
-                    "scaled as a whole; align them first"
-                )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_safely(lambda: pack_all(readers, args))
+
+
+def pack_all(readers, args):
+    for name, read in readers.items():
+        path = args.out / f"{name}.bin"
+        packed = pack(read(args.list), args.images, path, args.skip_missing)
+        print(f"{path}: {len(packed.pairs):,} pairs, {sum(pair.same for pair in packed.pairs):,} of them genuine")
+        for line in differences(name, packed.pairs):
+            print(f"  {line}")
+        if packed.missing:
+            print(f"  {len(packed.missing):,} images are missing or damaged: {path}.missing.txt")
+        if packed.unaligned:
+            print(
+                f"  {len(packed.unaligned):,} images are not 112x112, such as {packed.unaligned[0]}: they would be "
+                "scaled as a whole; align them first"
+            )

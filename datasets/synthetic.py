@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from arcface_gluon.cli import run_safely
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.align import TEMPLATE
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
@@ -289,13 +290,12 @@ def main(arguments=None):
     parser.add_argument("--processes", type=int, help="how many draw at the same time (the physical cores)")
     options = vars(parser.parse_args(arguments))
     folder = options.pop("out")
-    try:
-        written = prepare(folder, **options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{folder} {'written' if written else 'already there'}: procedural pictures, not faces")
-    return 0
+
+    def work():
+        state = "written" if prepare(folder, **options) else "already there"
+        print(f"{folder} {state}: procedural pictures, not faces")
+
+    return run_safely(work)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from arcface_gluon import recipe
+from arcface_gluon.cli import run_safely
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 from arcface_gluon.report.ablation import run_place, write_ablation
@@ -121,11 +122,4 @@ def facts(folder, base, scale, seeds, failures):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("ablation: interrupted; run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(run_safely(main))

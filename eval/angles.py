@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from arcface_gluon import load_model, recipe
+from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.train import find_data, open_validation, run_folder
 from arcface_gluon.data.images import EncodedImages, open_images
 from arcface_gluon.embed import embed_images, embed_to_file
@@ -165,8 +166,4 @@ def table(measured):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"angles: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run_safely(main))

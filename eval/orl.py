@@ -29,9 +29,9 @@ import numpy as np
 from ablation import finished, train
 
 from arcface_gluon import recipe
+from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.train import find_data, open_validation
 from arcface_gluon.data import FaceRecords, decode_image, write_bin, write_training_set
-from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, read_json, write_json
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.ablation import run_place
@@ -242,11 +242,4 @@ def spread(values):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"eval-orl: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("eval-orl: interrupted; run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(run_safely(main))

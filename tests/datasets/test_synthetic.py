@@ -88,6 +88,6 @@ def test_command_line(tmp_path, capsys):
     for wrong in (["--difficulty", "1.5"], ["--pairs", "30"], ["--identities", "0"], ["--seed", "-1"]):
         assert synthetic.main([*arguments, *wrong]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: out of range") and error.count("\n") == 1
+        assert error.startswith("arcface-gluon: out of range") and error.count("\n") == 1
     with pytest.raises(UserError, match="difficulty=2"):
         synthetic.prepare(tmp_path, difficulty=2)

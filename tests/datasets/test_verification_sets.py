@@ -109,7 +109,7 @@ def test_missing_damaged_and_unaligned_images(layout, tmp_path, capsys):
     jpeg.unlink()
     assert script("lfw").main(arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: 2 of 60 images of lfw.bin cannot be used, the first: ")
+    assert error.startswith("arcface-gluon: 2 of 60 images of lfw.bin cannot be used, the first: ")
     assert "Person_000_0001.jpg" in error and "--skip-missing" in error and error.count("\n") == 1 and not path.exists()
     assert script("lfw").main([*arguments, "--skip-missing"]) == 0
     said = capsys.readouterr().out

@@ -12,6 +12,7 @@ from helpers import TINY
 from arcface_gluon import recipe
 from arcface_gluon.cli import main as arcface_gluon
 from arcface_gluon.data import FaceRecords, read_bin
+from arcface_gluon.errors import UserError
 
 PATH = Path(__file__).resolve().parents[2] / "eval" / "orl.py"
 
@@ -80,7 +81,7 @@ def test_trainings_fill_the_table_and_are_not_repeated(run, tmp_path, evaluation
     assert text.strip() in capsys.readouterr().out and "| raw pixels | none | 84" in text
 
     assert run(in_process, *tiny) == (0, [])
-    with pytest.raises(evaluation.UserError, match="choose another folder with --out"):
+    with pytest.raises(UserError, match="choose another folder with --out"):
         run(in_process, *tiny, "data.augment.shift=1")
 
 
