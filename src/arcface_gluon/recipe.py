@@ -6,6 +6,7 @@ import ast
 import copy
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 from easydict import EasyDict
@@ -37,7 +38,14 @@ _POSITIVE = (
     *("train." + key for key in ("batch_size", "accumulate", "iterations", "lr", "lr_factor", "keep", "loss_scale")),
     *("train." + key for key in ("log_every", "validate_every", "checkpoint_every")),
 )
-_NOT_NEGATIVE = ("head.intra", "head.inter", "head.triplet", "data.images_per_identity")
+_NOT_NEGATIVE = (
+    *("seed", "data.images_per_identity", "train.weight_decay"),
+    *("head." + key for key in ("intra", "inter", "triplet", "block_rows")),
+    *("data.augment." + key for key in ("shift", "rotate", "scale", "light")),
+)
+# At least 0 and below 1; at least 0 and at most 1.
+_BELOW_ONE = ("network.dropout", "train.momentum")
+_PROBABILITIES = ("data.augment.flip", "data.augment.erase")
 
 
 def recipes_folder() -> Path:
@@ -157,14 +165,36 @@ def check(recipe: EasyDict):
             raise UserError(f"{key}={values[key]!r} must not be negative")
     if not 0 < recipe.head.sample_rate <= 1:
         raise UserError(f"head.sample_rate={recipe.head.sample_rate!r} must be above 0 and at most 1")
-    if not 0 <= recipe.network.dropout < 1:
-        raise UserError(f"network.dropout={recipe.network.dropout!r} must be at least 0 and below 1")
-    if len(recipe.head.margin) != 3:
+    for key in _BELOW_ONE:
+        if not 0 <= values[key] < 1:
+            raise UserError(f"{key}={values[key]!r} must be at least 0 and below 1")
+    for key in _PROBABILITIES:
+        if not 0 <= values[key] <= 1:
+            raise UserError(f"{key}={values[key]!r} must be a probability, from 0 to 1")
+    if len(recipe.head.margin) != 3 or not all(map(_is_number, recipe.head.margin)):
         raise UserError(f"head.margin={recipe.head.margin!r} must be three numbers (m1, m2, m3) of eq. 4")
+    if recipe.run.name in (".", "..") or os.sep in recipe.run.name:
+        raise UserError(f"run.name={recipe.run.name!r} must be the name of one folder; run.folder is where it lies")
+    for key in ("train.lr_multipliers", "train.wd_multipliers"):
+        _check_multipliers(key, values[key])
     _check_triplet(recipe)
     steps = list(recipe.train.lr_steps)
     if steps != sorted(set(steps)) or any(not isinstance(step, int) for step in steps):
         raise UserError(f"train.lr_steps={steps!r} must be iteration numbers in rising order")
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_multipliers(key, multipliers):
+    for pattern, factor in multipliers.items():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"{key}: {pattern!r} is no regular expression ({error})") from error
+        if not _is_number(factor):
+            raise UserError(f"{key}: the factor of {pattern!r} must be a number, not {factor!r}")
 
 
 def _check_triplet(recipe):
