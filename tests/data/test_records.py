@@ -122,6 +122,13 @@ def test_bad_property(tmp_path, text):
         FaceRecords(folder)
 
 
+def test_property_of_impossible_images(tmp_path):
+    folder = write_variant(tmp_path / "set", "two labels")
+    (folder / "property").write_text("3,1000000,112\n")
+    with pytest.raises(UserError, match="property: images of 1000000 x 112"):
+        FaceRecords(folder)
+
+
 def test_property_of_another_set(tmp_path):
     folder = write_variant(tmp_path / "set", "two labels")
     (folder / "property").write_text("2,112,112\n")

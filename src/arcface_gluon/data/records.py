@@ -14,6 +14,8 @@ from .recordio import Header, RecordReader, RecordWriter, pack, unpack
 
 # Labels are stored as float32, which skips integers from here on.
 _EXACT_FLOAT = 1 << 24
+# A side of aligned faces in pixels; memory for a batch is taken by what `property` says.
+_LARGEST_SIDE = 4096
 
 
 class FaceRecords:
@@ -171,6 +173,8 @@ def _read_property(path):
         raise UserError(
             f"{path}: its first line must be identities,height,width (such as 10572,112,112), not {line.strip()!r}"
         )
+    if max(numbers[1:]) > _LARGEST_SIDE:
+        raise UserError(f"{path}: images of {numbers[1]} x {numbers[2]} are no aligned faces; correct its first line")
     return numbers
 
 
