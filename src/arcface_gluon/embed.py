@@ -147,8 +147,8 @@ class _Batch:
     rows: np.ndarray = None
 
 
-def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=False):
-    """Embed images from number `first` on; yields _Batch after _Batch.
+def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):
+    """Embed images from number `first` on; yields _Batch after _Batch. `skip`: leave damaged ones out; None: no choice.
 
     While the devices work on one batch, the next is already queued there and those after it are being decoded.
     """
@@ -193,7 +193,8 @@ def _decode(pool, images, start, batch_size, size, skip):
                 cv2.split(images.decode(index, size), list(planes[index - start]))
             except ImageError as error:
                 if not skip:
-                    raise UserError(f"{error}; replace it, or leave it out with --skip-missing") from error
+                    hint = "" if skip is None else ", or leave it out with --skip-missing"
+                    raise UserError(f"{error}; replace it{hint}") from error
                 skipped.append(index)
         return skipped
 

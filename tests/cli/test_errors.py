@@ -48,6 +48,8 @@ def test_missing_data_says_where_it_looked_and_what_to_read(command):
 
 
 def test_unknown_names(command, records):
+    refused(command, ["trian", "casia_r50"], "trian", "did you mean 'train'")
+    refused(command, ["train", "casia_r50", "--resme"], "--resme", "did you mean '--resume'")
     refused(command, ["train", "casia_r5"], "casia_r5", "did you mean 'casia_r50'")
     refused(command, train(records, "train.batchsize=3"), "train.batchsize", "did you mean 'train.batch_size'")
     refused(command, train(records, "network.name=r51"), "r51", "r50")
@@ -95,6 +97,27 @@ def test_checkpoint_of_another_network(command, records):
     refused(command, [*train(records, other, iterations=4), "--resume"], "another network", "conv0")
 
 
+def test_checkpoint_of_another_loss(command, records):
+    command(*train(records))
+    resume = [*train(records, iterations=4), "--resume"]
+    for other in ("head.sub_centres=3", "head.kind=softmax"):
+        refused(command, [*resume, other], "another kind of loss", "run.name")
+
+
+def test_damaged_state_of_a_checkpoint(command, records, tmp_path):
+    command(*train(records))
+    state = tmp_path / "runs" / "orl" / "checkpoints" / "00000002" / "state.json"
+    for content in ("", "[]", '{"sha256": {}, "iteration": 2}'):
+        state.write_text(content)
+        refused(command, [*train(records, iterations=4), "--resume"], "state.json", "remove", "00000002")
+
+
+def test_images_of_another_size_than_the_network_takes(command, records):
+    (records / "property").write_text("4,96,96\n")
+    refused(command, train(records), "property", "96x96", "112x112", "network.options.input_size")
+    command(*train(records, "network.options.input_size=96"))
+
+
 def test_nothing_to_resume(command, records):
     refused(command, [*train(records), "--resume"], "runs/orl", "RESUME")
 
@@ -110,7 +133,16 @@ def test_foreign_pickle_is_refused_and_not_run(command, records, tmp_path):
     assert not (tmp_path / "attacked").exists()
 
 
+def test_damaged_image_of_a_verification_set(command, records):
+    command(*train(records))
+    write_bin(records / "set.bin", [b"no image", *[jpeg(i % 8) for i in range(39)]], [True, False] * 10)
+    error = command("verify", "--model", "runs/orl", "--bin", records / "set.bin", check=2).stderr
+    assert "set: image 1 of pair 0 cannot be decoded" in error and error.rstrip().endswith("replace it")
+
+
 def test_missing_verification_set(command, records):
+    command(*train(records))
+    refused(command, ["verify", "--model", "runs/orl", "--bin", "other.bin"], "other.bin", "name one that is there")
     refused(command, train(records, "data.validation=lfw"), "lfw.bin", "data.validation")
 
 
@@ -153,7 +185,7 @@ def test_unreadable_model(command, records, tmp_path):
 def test_overrides_may_stand_before_and_after_options(command, records):
     arguments = train(records)
     command(*arguments[:3], "--quiet", *arguments[3:])
-    assert "--quite" in command(*arguments, "--quite", check=2).stderr
+    refused(command, [*arguments, "--quite"], "--quite", "did you mean '--quiet'")
 
 
 def test_half_precision_needs_a_gpu(command, records):

@@ -8,7 +8,7 @@ import os
 import sys
 
 from .. import __version__
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from ..training.interrupt import Interrupted
 
 # command → one line; each is a module of this package with add_arguments(parser) and run(args).
@@ -39,11 +39,17 @@ def main(argv=None) -> int:
         if argv[:1] == [name]:  # only the command in hand is imported: others may need MXNet
             module = importlib.import_module(f".{name}", __name__)
             module.add_arguments(command)
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        parser.error(f"unknown command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)}")
     args, rest = parser.parse_known_args(argv)
-    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    unknown = [word for word in rest if word.startswith("-") or not hasattr(args, "overrides")]
+    if unknown:
+        command, option = commands.choices[args.command], next((w for w in unknown if w.startswith("-")), None)
+        if option is None:
+            command.error(f"unexpected argument {unknown[0]!r}")
+        command.error(f"unknown option {option!r}{did_you_mean(option, command._option_string_actions)}")
     if rest:  # argparse takes overrides before the options only
-        args.overrides += rest
+        args.overrides = [*args.overrides, *rest]
     return run_safely(lambda: module.run(args))
 
 
@@ -75,6 +81,8 @@ def run_safely(work) -> int:
 
 def _known(error):
     """One line for failures that are the machine's, or None for those that are ours and deserve a traceback."""
+    if isinstance(error, MemoryError):
+        return "this machine is out of memory; lower train.batch_size (or --batch-size)"
     if type(error).__name__ == "MXNetError":  # by name: MXNet may not be imported
         text = str(error)
         if "out of memory" in text or "bad_alloc" in text:

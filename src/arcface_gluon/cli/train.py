@@ -19,7 +19,9 @@ from ..runtime import import_mxnet
 
 def add_arguments(parser):
     parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")
-    parser.add_argument("overrides", nargs="*", metavar="name=value", help="such as train.batch_size=256 loss=cosface")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="name=value", help="such as train.batch_size=256 loss=cosface"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the recipe's last run")
     parser.add_argument("--json", metavar="FILE", help="write summary.json there too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -42,7 +44,10 @@ def run(args):
     if args.resume:
         checkpoints = checkpoint_folders(folder)
         if not checkpoints:
-            raise UserError(f"{folder} has no checkpoint to resume from; run without RESUME (--resume) to start it")
+            raise UserError(
+                f"{folder} has no checkpoint to resume from; remove it to resume an earlier run, "
+                "or run without RESUME (--resume) to start a new one"
+            )
         trainer.load(checkpoints[-1])
         say(f"resuming {folder} after iteration {trainer.iteration}")
         for line in recipe.changes(read_json(folder / "recipe.json"), values):
@@ -92,12 +97,14 @@ def build_trainer(values, data_folder, folder, quiet, processes):
             f"train.batch_size={values.train.batch_size} is smaller than the {len(devices) * processes.size} devices"
         )
     batches = open_batches(values, data_folder, processes)
+    records = batches.records
+    processes.must_agree(f"{len(records)} {records.num_identities} {records.image_size}", "training set")
     validation = open_validation(values.data.validation, data_folder)
     mx.random.seed(values.seed)
     net = build_network(values, devices)
+    _check_size(net, records)
     group = ProcessGroup(devices, processes) if processes.size > 1 else None
-    classes = batches.records.num_identities
-    head = build_head(values.head, classes, values.network.embedding_size, devices, values.seed, group)
+    head = build_head(values.head, records.num_identities, values.network.embedding_size, devices, values.seed, group)
 
     def validate():
         return {name: _verify(net, bin_set, devices, folder, name) for name, bin_set in validation.items()}
@@ -170,10 +177,12 @@ def open_validation(names, data_folder) -> dict:
     for name in names:
         path = Path(name) if str(name).endswith(".bin") else data_folder / f"{name}.bin"
         if not path.is_file():
-            raise UserError(
-                f"no verification set {path}; put it there, or name those you have with "
-                "data.validation=lfw,agedb_30 (data.validation=[] for none)"
+            cure = (
+                "name one that is there"
+                if path == Path(name)
+                else "put it there, or name those you have with data.validation=lfw,agedb_30 ([] for none)"
             )
+            raise UserError(f"no verification set {path}; {cure}")
         sets[path.stem] = read_bin(path)
     return sets
 
@@ -193,6 +202,17 @@ def build_network(values, devices):
         net.cast("float16")
     net.hybridize()
     return net
+
+
+def _check_size(net, records):
+    from ..embed import input_size
+
+    size = input_size(net)
+    if records.image_size != size:
+        raise UserError(
+            f"{records.path.with_name('property')} says images of {records.image_size[0]}x{records.image_size[1]}, but "
+            f"the network takes {size[0]}x{size[1]}; prepare them at that size, or set network.options.input_size"
+        )
 
 
 def run_folder(root, name, resume) -> Path:

@@ -226,6 +226,11 @@ class ShardedMarginHead:
         for shard in self._shards:
             yield shard.start, shard.stop, {"weight": shard.weight, "momentum": shard.momentum}
 
+    def layout(self) -> dict:
+        """{array's name: (rows, columns)} of a whole checkpoint, all shards together."""
+        rows = self.num_classes * self.rows_per_class
+        return {name: (rows, self._width(name)) for name in self._arrays}
+
     def load_rows(self, start, arrays):
         """Copy rows of any sharding's checkpoint into the shards that own them.
 

@@ -124,6 +124,10 @@ class TripletHead:
         """The head's shards for checkpoints; none without a head."""
         return self.head.shards() if self.head else iter(())
 
+    def layout(self) -> dict:
+        """The head's arrays in a checkpoint; none without a head."""
+        return self.head.layout() if self.head else {}
+
     def load_rows(self, start, arrays):
         """Copy rows of a checkpoint into the head."""
         if self.head:

@@ -24,6 +24,8 @@ from ..files import cannot_write, read_json, sha256, write_json
 from ..parallel.processes import Processes
 
 STATE = "state.json"
+# What `Trainer.load` reads.
+_STATE_KEYS = {"sha256", "iteration", "seconds", "num_classes", "devices", "first_loss", "verification", "best"}
 
 
 def checkpoint_folders(run_folder) -> list[Path]:
@@ -94,10 +96,13 @@ def load_checkpoint(folder) -> tuple[dict, dict]:
         UserError: a file is missing or damaged (named).
     """
     folder = Path(folder)
-    state = read_json(folder / STATE)
-    checksums = state.get("sha256")
-    if not isinstance(checksums, dict) or "iteration" not in state:
+    try:
+        state = read_json(folder / STATE)
+    except UserError as error:
+        raise UserError(f"{folder / STATE} is damaged; remove {folder} to resume from the one before") from error
+    if not isinstance(state, dict) or _STATE_KEYS.difference(state) or not isinstance(state["sha256"], dict):
         raise UserError(f"{folder / STATE} is not a checkpoint's; remove {folder} to resume from the one before")
+    checksums = state["sha256"]
     for name, expected in checksums.items():
         path = folder / name
         if not path.is_file():

@@ -286,13 +286,19 @@ class Trainer:
         from the average of the running statistics.
 
         Raises:
-            UserError: it is damaged, or was made for another network or number of identities.
+            UserError: it is damaged, or was made for another network, kind of loss or number of identities.
         """
         arrays, state = load_checkpoint(folder)
         if state["num_classes"] != self.head.num_classes:
             raise UserError(
                 f"{folder} was trained on {state['num_classes']} identities, this data has {self.head.num_classes}; "
                 "give the data it was trained on, or start a new run with run.name="
+            )
+        heads = {name: values for name, values in arrays.items() if name.startswith("head-")}
+        if _layout(heads.values()) != self.head.layout():
+            raise UserError(
+                f"{folder} was trained with another kind of loss (its centres are {_layout(heads.values())}, not "
+                f"{self.head.layout()}); resume with that loss, or start a new run with run.name="
             )
         parameters = self.net._collect_params_with_prefix()
         saved = arrays["backbone.params"]
@@ -309,12 +315,19 @@ class Trainer:
                 if 0 <= int(index) - self.first_device < len(self.contexts):
                     value.copyto(parameters[name].data(self.contexts[int(index) - self.first_device]))
         self.optimizer.load_state(arrays["momentum.params"])
-        for name, values in arrays.items():
-            if name.startswith("head-"):
-                self.head.load_rows(int(name[5:13]), values)
+        for name, values in heads.items():
+            self.head.load_rows(int(name[5:13]), values)
         self.head.load_state(state.get("head", {}))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
+
+
+def _layout(shards):
+    """{array's name: (rows, columns)} of the shards of a checkpoint together."""
+    layout = {}
+    for name, array in chain.from_iterable(shard.items() for shard in shards):
+        layout[name] = (layout.get(name, (0,))[0] + array.shape[0], array.shape[1])
+    return layout
 
 
 class _Meter:
