@@ -29,6 +29,11 @@ def test_package_does_not_import_mxnet_before_it_is_needed():
     assert run("import sys, arcface_gluon; print('mxnet' in sys.modules)") == "False"
 
 
+def test_packages_are_there_without_an_import_of_their_own():
+    code = "import arcface_gluon as ag; print(ag.data.read_bin.__name__, 'get_model' in dir(ag), hasattr(ag, 'other'))"
+    assert run(code) == "read_bin True False"
+
+
 def test_numpy_names_are_back():
     assert numpy.bool is bool or numpy.bool is numpy.bool_
     assert mx.nd.ones((2,)).asnumpy().sum() == 2

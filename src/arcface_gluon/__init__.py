@@ -17,10 +17,17 @@ _EXPORTS = {
     "Margin": "losses",
     "ShardedMarginHead": "losses",
 }
+_PACKAGES = ("data", "losses", "models", "protocols")
 __all__ = ["__version__", *_EXPORTS]
 
 
+def __dir__():
+    return [*globals(), *_EXPORTS, *_PACKAGES]
+
+
 def __getattr__(name):
+    if name in _PACKAGES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
