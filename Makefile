@@ -13,11 +13,11 @@ MXNET := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(filter
 BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)
 
 # Values given to make, as overrides of the recipe.
-OVERRIDES := $(if $(DATA),data.path=$(DATA)) $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
+OVERRIDES := $(if $(DATA),'data.path=$(DATA)') $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
 
 # What the evaluations take: MODEL, FEATURES where they can be ready, or the last run of RECIPE; the ORL one is trained
 # where there is none.
-EVALUATED := $(if $(FEATURES),--features $(FEATURES),$(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE))) $(if $(ROW),--row '$(ROW)')
+EVALUATED := $(if $(FEATURES),--features '$(FEATURES)',$(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE))) $(if $(ROW),--row '$(ROW)')
 ENSEMBLE := $(if $(word 2,$(MODEL)),$(foreach m,$(MODEL),--model '$(m)') $(if $(ROW),--row '$(ROW)'),$(EVALUATED))
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
@@ -49,6 +49,7 @@ data: $(READY) ## prepare the ORL faces under datasets/orl
 	@$(PYTHON) datasets/orl.py
 
 train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl), evaluate it and write its report
+	@test -z '$(NP)' -o -x $(VENV)/bin/horovodrun || { echo "make: NP=$(NP) needs Horovod; run: make setup HOROVOD=1" >&2; exit 2; }
 	@$(if $(NP),$(VENV)/bin/horovodrun -np $(NP) --gloo )$(RUN) train $(RECIPE) $(if $(RESUME),--resume) $(OVERRIDES)
 
 orl-run: $(READY)
@@ -76,10 +77,10 @@ eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on OR
 	@$(PYTHON) eval/orl.py $(if $(SEEDS),--seeds $(SEEDS)) $(SET)
 
 ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting; RECIPE)
-	@$(PYTHON) eval/ablation.py $(if $(filter-out orl,$(RECIPE)),--recipe $(RECIPE)) $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
+	@$(PYTHON) eval/ablation.py $(if $(filter-out orl,$(RECIPE)),--recipe $(RECIPE)) $(if $(DATA),--data '$(DATA)') $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
-	@$(PYTHON) eval/angles.py $(MODEL) --recipe $(RECIPE) $(if $(DATA),--data $(DATA)) $(foreach b,$(BIN),--bin $(b))
+	@$(PYTHON) eval/angles.py $(if $(MODEL),'$(MODEL)') --recipe $(RECIPE) $(if $(DATA),--data '$(DATA)') $(foreach b,$(BIN),--bin $(b))
 
 figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
 	@$(RUN) figures $(foreach m,$(MODEL),--run $(m)) $(foreach b,$(BIN),--bin $(b)) --docs docs/figures
