@@ -80,7 +80,7 @@ ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds
 	@$(PYTHON) eval/ablation.py $(if $(filter-out orl,$(RECIPE)),--recipe $(RECIPE)) $(if $(DATA),--data '$(DATA)') $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
-	@$(PYTHON) eval/angles.py $(if $(MODEL),'$(MODEL)') --recipe $(RECIPE) $(if $(DATA),--data '$(DATA)') $(foreach b,$(BIN),--bin $(b))
+	@$(PYTHON) eval/angles.py $(MODEL) --recipe $(RECIPE) $(if $(DATA),--data '$(DATA)') $(foreach b,$(BIN),--bin $(b))
 
 figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
 	@$(RUN) figures $(foreach m,$(MODEL),--run $(m)) $(foreach b,$(BIN),--bin $(b)) --docs docs/figures
