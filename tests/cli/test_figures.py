@@ -43,6 +43,13 @@ def test_figures_of_runs(runs, capsys):
     assert set(written) == {"figure-4a", "figure-6", "figure-7"}
 
 
+@pytest.mark.parametrize("option", ["--run", "--bin"])
+def test_what_is_named_must_be_there(tmp_path, monkeypatch, capsys, option):
+    monkeypatch.chdir(tmp_path)
+    assert main(["figures", option, "nowhere"]) == 2
+    assert "nowhere is not there" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_panels_are_the_runs_and_the_sets(runs):
     panels = figures._pair_angles(runs / "arcface", [])
     assert list(panels) == ["LFW", "orl"], "the paper's names where it has them"

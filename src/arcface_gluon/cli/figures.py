@@ -58,6 +58,9 @@ def run(args):
     for name, given in zip(chosen, args.names):
         if name not in known:
             raise UserError(f"no figure {given!r}{did_you_mean(given, known)}; there are {', '.join(known)}")
+    for path in (*args.run, *map(Path, args.bin)):  # before any network is trained
+        if not path.exists():
+            raise UserError(f"{path} is not there; --run takes the folder of a run, --bin a verification set")
     for name in chosen:
         try:
             figure = curves[name]() if name in curves else measured[name](args)
