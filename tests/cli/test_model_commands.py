@@ -47,7 +47,9 @@ def test_missing_and_damaged_images(command, model, images, tmp_path):
     )
     path = images / "1.jpg"
     path.write_bytes(path.read_bytes()[:200])
-    done = command(*arguments, "--skip-missing")
+    done = command(*arguments, "--skip-missing", "--json", "done.json")
+    assert json.loads((tmp_path / "done.json").read_text())["rows"] == 2
+    assert "--json f.json" in command(*arguments, "--json", "f.json", check=2).stderr
     assert "f.npy: 2 embeddings of 16 values" in done.stdout and "2 images were left out: f.skipped.txt" in done.stdout
     assert (tmp_path / "f.skipped.txt").read_text() == "faces/1.jpg\nfaces/9.jpg\n"
     assert (tmp_path / "f.txt").read_text() == "faces/0.jpg\nfaces/2.jpg\n"

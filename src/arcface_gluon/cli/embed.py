@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from ..errors import UserError
+from ..files import write_json
 from .options import add_model_options, image_size, model_path, open_model
 
 
@@ -31,12 +33,15 @@ def add_arguments(parser):
     parser.add_argument(
         "--skip-missing", action="store_true", help="leave missing and damaged images out, listed in FILE.skipped.txt"
     )
+    parser.add_argument("--json", metavar="FILE", help="write rows, size, what was left out and images/s as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args):
     from ..data.images import open_images
 
+    if args.json and Path(args.json) == args.out.with_suffix(".json"):
+        raise UserError(f"--json {args.json} is the name of the facts beside {args.out}; choose another")
     images = open_images(args.images, args.root)
     net, devices = open_model(args)
     from ..embed import embed_to_file
@@ -53,6 +58,8 @@ def run(args):
         args.quiet,
         {"model": str(model_path(args)), "date": time.strftime("%Y-%m-%d")},
     )
+    if args.json:
+        write_json(args.json, done)
     print(f"{args.out}: {done['rows']:,} embeddings of {done['size']} values, {_how(done)}")
     if done["skipped"]:
         print(f"{done['skipped']:,} images were left out: {args.out.with_suffix('.skipped.txt')}")
