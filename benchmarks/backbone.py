@@ -58,14 +58,17 @@ def _measure_one(configuration):
 def _training_step(net, devices, batch):
     import mxnet as mx
 
+    from arcface_gluon.parallel.turns import in_turn
+
     each = batch // len(devices)
     images = [_images(each, device) for device in devices]
     gradients = [mx.nd.random.normal(shape=(each, 512), ctx=device) for device in devices]
 
     def run():
         with mx.autograd.record():
-            embeddings = [net(x) for x in images]
-        mx.autograd.backward(embeddings, gradients)
+            embeddings = [net(x) for x in in_turn(images, devices)]
+        for pair in in_turn(zip(embeddings, gradients), devices):
+            mx.autograd.backward(*pair)
 
     return run
 

@@ -15,6 +15,7 @@ from mxnet import autograd
 from ..errors import UserError
 from ..parallel.processes import Processes
 from ..parallel.shards import shard_ranges
+from ..parallel.turns import in_turn
 from .angles import AngleHistograms
 from .checkpoint import STATE, load_checkpoint, save_checkpoint
 from .interrupt import Interrupted, Interrupts
@@ -167,7 +168,8 @@ class Trainer:
 
     def _embed(self, images, part=0):
         embeddings = []
-        for i, (context, x) in enumerate(zip(self.contexts, images), self.first_device):
+        numbered = enumerate(zip(self.contexts, images), self.first_device)
+        for i, (context, x) in in_turn(numbered, self.contexts):
             # MXNet's random state cannot be saved; one that depends on the iteration alone need not be. All CPU
             # contexts share one state, so each device is seeded right before its own forward pass.
             number = self.seed * 1_000_003 + self.iteration * 1_009 + part * 10_007 + i
@@ -178,7 +180,8 @@ class Trainer:
     def _backward(self, embeddings, gradients):
         if self.loss_scale != 1.0:
             gradients = [g * self.loss_scale for g in gradients]
-        autograd.backward(embeddings, gradients)
+        for pair in in_turn(zip(embeddings, gradients), self.contexts):
+            autograd.backward(*pair)
 
     def _check(self, loss, meter):
         if self.first_loss is None and meter.count >= _FIRST:
