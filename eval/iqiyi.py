@@ -29,7 +29,7 @@ from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_
 from arcface_gluon.data.embedding_file import read_embeddings
 from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.data.iqiyi import frames, read_set
-from arcface_gluon.data.ready_features import find_features
+from arcface_gluon.data.ready_features import find_features, rows_by_name
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
@@ -125,10 +125,7 @@ def ready_rows(path, videos, skip_missing):
         features = find_features(path, videos.names, None, skip_missing)
         return features.vectors, [videos.names[i] for i in features.kept], features.kept
     found = read_embeddings(path)
-    row = {name: number for number, name in enumerate(found.names)}
-    twice = next((name for number, name in enumerate(found.names) if row[name] != number), None)
-    if twice is not None:
-        raise UserError(f"{path.with_suffix('.txt')} names {twice} twice; which row is its feature? Remove one")
+    rows_by_name(found.names, path)  # refuses a name that is there twice
     position = {name: i for i, name in enumerate(videos.names)}
     rows = np.array([position.get(name, position.get(video_of(name), -1)) for name in found.names], np.int64)
     missing = np.setdiff1d(np.arange(len(videos.names)), rows)

@@ -34,3 +34,13 @@ def people(count=16, each=9):
         for _ in range(each):
             noisy = pattern + cv2.resize(random.normal(0, 25, (14, 14, 3)), (112, 112))
             yield np.clip(noisy, 0, 255).astype(np.uint8), person
+
+
+def save_features(path, rows, names):
+    """Features as float32 .npy with the index of names that `arcface-gluon embed` writes beside it."""
+    np.save(path, np.array(rows, np.float32))
+    write_lines(Path(path).with_suffix(".txt"), names)
+
+
+def write_lines(path, lines):
+    Path(path).write_text("".join(f"{line}\n" for line in lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -15,32 +14,30 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.files import write_json
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("eval_ablation", ROOT / "eval" / "ablation.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def ablation(script):
+    return script("eval/ablation.py")
 
 
-def test_by_default_every_row_of_the_paper_and_no_later_loss():
-    chosen = script().chosen_losses(None)
+def test_by_default_every_row_of_the_paper_and_no_later_loss(ablation):
+    chosen = ablation.chosen_losses(None)
     assert len(chosen) == 19 and "norm-softmax-s20" in chosen and "magface" not in chosen
-    assert list(script().chosen_losses("magface,arcface")) == ["magface", "arcface"]
+    assert list(ablation.chosen_losses("magface,arcface")) == ["magface", "arcface"]
     with pytest.raises(UserError, match="unknown loss 'x'"):
-        script().chosen_losses("x")
+        ablation.chosen_losses("x")
 
 
-def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(tmp_path):
+def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tmp_path):
     place = tmp_path / "seed-0" / "arcface"
     wanted = recipe.resolve("orl", ["train.lr=0.2"])
-    assert not script().finished(place, wanted)
+    assert not ablation.finished(place, wanted)
     place.mkdir(parents=True)
     write_json(place / "recipe.json", wanted)
-    assert not script().finished(place, wanted)
+    assert not ablation.finished(place, wanted)
     (place / "summary.json").write_text("{}")
-    assert script().finished(place, wanted)
+    assert ablation.finished(place, wanted)
     with pytest.raises(UserError, match="was trained with train.lr=0.2, not 0.1"):
-        script().finished(place, recipe.resolve("orl", ["train.lr=0.1"]))
+        ablation.finished(place, recipe.resolve("orl", ["train.lr=0.1"]))
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -15,19 +14,17 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.report.measurements import collect
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("eval_angles", ROOT / "eval" / "angles.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def angles(script):
+    return script("eval/angles.py")
 
 
-def test_genuine_pairs_connect_images_to_identities():
+def test_genuine_pairs_connect_images_to_identities(angles):
     # a-b and b-c are of one person, d-e of another; f is in an impostor pair only, g in a pair with itself.
     genuine = [("a", "b", True), ("d", "e", True), ("c", "b", True), ("g", "g", True)]
     pairs = [*genuine[:2], ("a", "d", False), *genuine[2:], ("f", "a", False)]
     images = [image for first, second, _ in pairs for image in (first, second)]
-    kept, labels = script().identities_of_pairs(images, [same for *_, same in pairs])
+    kept, labels = angles.identities_of_pairs(images, [same for *_, same in pairs])
     assert kept == ["a", "b", "d", "e", "c"]
     groups = {}
     for image, label in zip(kept, labels):
@@ -36,9 +33,9 @@ def test_genuine_pairs_connect_images_to_identities():
     assert set(np.unique(labels)) == {0, 1}
 
 
-def test_a_set_without_genuine_pairs_is_refused():
+def test_a_set_without_genuine_pairs_is_refused(angles):
     with pytest.raises(UserError, match="no genuine pair"):
-        script().identities_of_pairs(["a", "b"], [False])
+        angles.identities_of_pairs(["a", "b"], [False])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import people
+from helpers import people, save_features, write_lines
 
 from arcface_gluon.data.embedding_file import read_embeddings
 from arcface_gluon.training.video_mlp import train_video_mlp
@@ -37,18 +37,9 @@ def features(tmp_path, monkeypatch):
             for frame in range(1 + number % 3):
                 rows.append(directions[person] + 1.2 * rng.normal(size=12))
                 names.append(f"{video}/{frame:04d}.jpg")
-        save(f"{model}.npy", rows, names)
-    save("context.npy", rng.normal(size=(len(NAMES), 6)), NAMES)
+        save_features(f"{model}.npy", rows, names)
+    save_features("context.npy", rng.normal(size=(len(NAMES), 6)), NAMES)
     return ["--data", "set", "--contexts", "cpu(0)", "--epochs", "4", "--features", "a.npy"]
-
-
-def save(path, rows, names):
-    np.save(path, np.array(rows, np.float32))
-    write_lines(Path(path).with_suffix(".txt"), names)
-
-
-def write_lines(path, lines):
-    Path(path).write_text("".join(f"{line}\n" for line in lines))
 
 
 def results(run="a"):
@@ -116,7 +107,7 @@ def test_every_row_of_the_table_agrees_with_what_is_written_out(iqiyi, features,
 def test_features_of_videos_are_as_those_of_their_frames(iqiyi, features):
     assert iqiyi.main(features) == 0
     expected = results()["methods"]
-    save("a.npy", video_centres("a.npy"), NAMES)
+    save_features("a.npy", video_centres("a.npy"), NAMES)
     assert iqiyi.main(features) == 0 and results()["methods"] == expected
     Path("a.txt").unlink()  # in the order of the lists
     assert iqiyi.main(features) == 0 and results()["methods"] == expected
@@ -145,7 +136,7 @@ def test_images_of_a_model(iqiyi, features, script, model, capfd, bad_input):
 
 def test_what_lacks_features_is_left_out_on_request(iqiyi, features, capfd, bad_input):
     rows = np.load("context.npy")
-    save("context.npy", rows[1:], NAMES[1:])
+    save_features("context.npy", rows[1:], NAMES[1:])
     arguments = [*features, "--context", "context.npy"]
     bad_input(iqiyi.main, arguments, "context.npy has no feature of 1 of 26 images, the first is v0_0")
     assert iqiyi.main([*arguments, "--skip-missing"]) == 0

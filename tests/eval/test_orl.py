@@ -1,32 +1,26 @@
 """The ORL evaluation: folds without shared people, PCA against its definition, the table, and that it goes on."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import TINY
+from helpers import ROOT, TINY
 
 from arcface_gluon import recipe
 from arcface_gluon.cli import main as arcface_gluon
 from arcface_gluon.data import FaceRecords, read_bin
 from arcface_gluon.errors import UserError
 
-PATH = Path(__file__).resolve().parents[2] / "eval" / "orl.py"
-
 
 @pytest.fixture(scope="module")
-def evaluation():
+def evaluation(script):
     """The script as a module; it imports its neighbour, as a script may."""
-    sys.path.insert(0, str(PATH.parent))
-    spec = importlib.util.spec_from_file_location("eval_orl", PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["eval_orl"] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(PATH.parent))
+    folder = str(ROOT / "eval")
+    sys.path.insert(0, folder)
+    yield script("eval/orl.py")
+    sys.path.remove(folder)
 
 
 @pytest.fixture

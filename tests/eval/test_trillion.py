@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import people
+from helpers import people, save_features, write_lines
 
 from arcface_gluon.data.embedding_file import read_embeddings
 from arcface_gluon.data.features import write_matrix
@@ -29,21 +29,12 @@ def features(trillion, tmp_path, monkeypatch):
     monkeypatch.setattr(trillion, "_TRIAL", (6, 30))
     rng = np.random.default_rng(0)
     probes = np.repeat(rng.normal(size=(6, 16)), 4, axis=0) + 0.8 * rng.normal(size=(24, 16))
-    save("probes.npy", probes, PROBES)
-    save("others.npy", rng.normal(size=(90, 16)), DISTRACTORS)
+    save_features("probes.npy", probes, PROBES)
+    save_features("others.npy", rng.normal(size=(90, 16)), DISTRACTORS)
     Path("set").mkdir()
     write_lines("set/elfw_lst", PROBES)
     write_lines("set/flickr_lst", DISTRACTORS)
     return ["--features", "probes.npy", "others.npy", "--data", "set", "--name", "net"]
-
-
-def save(path, rows, names):
-    np.save(path, rows.astype(np.float32))
-    write_lines(Path(path).with_suffix(".txt"), names)
-
-
-def write_lines(path, lines):
-    Path(path).write_text("".join(f"{line}\n" for line in lines))
 
 
 def results(run="net", folder="trillion-pairs"):
@@ -148,7 +139,7 @@ def broken_rows(value):
 
 
 def narrow():
-    save("others.npy", np.ones((90, 15)), DISTRACTORS)
+    save_features("others.npy", np.ones((90, 15)), DISTRACTORS)
 
 
 def cut():

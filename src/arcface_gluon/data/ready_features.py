@@ -52,10 +52,7 @@ def find_features(source, names, ending=None, skip_missing=False) -> Features:
 
 def _rows(source, names, skip_missing):
     found = read_embeddings(source)
-    row = {name: number for number, name in enumerate(found.names)}
-    if len(row) != len(found.names):
-        twice = next(name for number, name in enumerate(found.names) if row[name] != number)
-        raise UserError(f"{source.with_suffix('.txt')} names {twice} twice; which row is its feature? Remove one")
+    row = rows_by_name(found.names, source)
     missing = [name for name in names if name not in row]
     if missing and (not skip_missing or len(missing) == len(names)):
         raise UserError(
@@ -66,3 +63,16 @@ def _rows(source, names, skip_missing):
     rows = np.array([row[names[place]] for place in kept], np.int64)
     whole = len(rows) == len(found.vectors) and (rows == np.arange(len(rows))).all()
     return Features(found.vectors if whole else found.vectors[rows], kept, missing)
+
+
+def rows_by_name(names, source) -> dict:
+    """{name: row} of the index of `source`, a .npy.
+
+    Raises:
+        UserError: a name is there twice.
+    """
+    row = {name: number for number, name in enumerate(names)}
+    if len(row) != len(names):
+        twice = next(name for number, name in enumerate(names) if row[name] != number)
+        raise UserError(f"{source.with_suffix('.txt')} names {twice} twice; which row is its feature? Remove one")
+    return row

@@ -296,8 +296,8 @@ class Shard:
         self._target_inverse_norms = nd.take(self.inverse_norms, classes)
         self._unit_targets = nd.take(self.weight, classes) * self._target_inverse_norms
         self._target_features = nd.take(self._features, self._target_samples)
-        self._near = self._row_sums(nd.square(self._target_features - self._unit_targets))
-        self._far = self._row_sums(nd.square(self._target_features + self._unit_targets))
+        self._near = row_sums(nd.square(self._target_features - self._unit_targets), self._ones)
+        self._far = row_sums(nd.square(self._target_features + self._unit_targets), self._ones)
 
     def _target_angles(self):
         """From the distances to the centre and to the point opposite: accurate to a few float32 ulps over [0, pi].
@@ -358,9 +358,6 @@ class Shard:
 
     def _product(self, left, right, gain=1.0, **options):
         return half_dot(left, right, gain=gain, **options) if self.half else dot(left, right, **options)
-
-    def _row_sums(self, array):
-        return row_sums(array, self._ones)
 
     def _add_rows(self, array, rows, values):
         summed = nd.take(array, rows) + values

@@ -12,19 +12,18 @@ from .paper_figures import MARGINS
 
 _DEGREES = np.linspace(0, 180, 721)
 _THETA = np.radians(_DEGREES)
+_TARGET = "target cosine ψ(θ)", "pull towards the centre, −dψ/dθ"
 
 
 @styled
 def slopes() -> Figure:
     """Target cosine psi(theta) of the margins of Table 2, and its pull -dpsi/dtheta, over all angles."""
-    figure, (left, right) = _two()
+    figure, (left, right) = _two(*_TARGET)
     for index, (name, margin) in enumerate(MARGINS.items()):
         value, slope = margin(_THETA)
         style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6]}
         left.plot(_DEGREES, value, label=name, **style)
         right.plot(_DEGREES, -slope, **style)
-    left.set_ylabel("target cosine ψ(θ)")
-    right.set_ylabel("pull towards the centre, −dψ/dθ")
     right.axhline(0, color=INK, linewidth=0.8)
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     return figure
@@ -33,7 +32,7 @@ def slopes() -> Figure:
 @styled
 def boundaries() -> Figure:
     """What holds past m1 theta + m2 = pi: Eq. 4 as printed ("literal"), and the continuation that keeps falling."""
-    figure, (left, right) = _two()
+    figure, (left, right) = _two(*_TARGET)
     for name, setting, colour in (
         ("ArcFace 0.5", (1, 0.5, 0), BLUE),
         ("SphereFace 1.35", (1.35, 0, 0), VERMILLION),
@@ -42,8 +41,6 @@ def boundaries() -> Figure:
             value, slope = Margin(*setting, boundary=boundary)(_THETA)
             left.plot(_DEGREES, value, color=colour, linestyle=dash, label=f"{name}, {boundary}")
             right.plot(_DEGREES, -slope, color=colour, linestyle=dash)
-    left.set_ylabel("target cosine ψ(θ)")
-    right.set_ylabel("pull towards the centre, −dψ/dθ")
     right.axhline(0, color=INK, linewidth=0.8)
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     return figure
@@ -52,7 +49,7 @@ def boundaries() -> Figure:
 @styled
 def terms() -> Figure:
     """What Intra, Inter and Triplet add to the loss, and the angle's derivative of it."""
-    figure, (left, right) = _two()
+    figure, (left, right) = _two("term", "d term / dθ")
     near, margin = np.radians(50), 0.35  # of the triplet's positive
     semi_hard = np.abs(_THETA - near - margin / 2) < margin / 2
     triplet = np.where(semi_hard, near + margin - _THETA, np.nan)
@@ -63,8 +60,6 @@ def terms() -> Figure:
     ):
         left.plot(_DEGREES, value, style[0], color=style[1], label=name)
         right.plot(_DEGREES, slope, style[0], color=style[1])
-    left.set_ylabel("term")
-    right.set_ylabel("d term / dθ")
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     return figure
 
@@ -99,9 +94,10 @@ def later_losses() -> Figure:
 LOSS_FIGURES = {"slopes": slopes, "boundaries": boundaries, "terms": terms, "later": later_losses}
 
 
-def _two():
+def _two(*labels):
+    """A figure with two panels over the angle, whose vertical axes have these labels."""
     figure = Figure(figsize=(9.2, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
-    for axis in axes:
-        axis.set(xlim=(0, 180), xticks=range(0, 181, 30), xlabel="θ (degrees)")
+    for axis, label in zip(axes, labels):
+        axis.set(xlim=(0, 180), xticks=range(0, 181, 30), xlabel="θ (degrees)", ylabel=label)
     return figure, axes
