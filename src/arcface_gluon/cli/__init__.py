@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -88,8 +89,17 @@ def _known(error):
         if "out of memory" in text or "bad_alloc" in text:
             return "a device is out of memory; lower train.batch_size (or --batch-size), or use more devices"
         if "Horovod" in text or "Gloo" in text or "gloo" in text:
+            _drain(type(error))
             return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"
     return None
+
+
+def _drain(failure):
+    """Wait for what else fails for the same reason: MXNet would raise it at exit, after the line, as a traceback."""
+    import mxnet as mx
+
+    with contextlib.suppress(failure):
+        mx.nd.waitall()
 
 
 def _fail(message, status):
