@@ -5,7 +5,7 @@ import os
 import pytest
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import atomic_write, read_json, sha256, write_json
+from arcface_gluon.files import atomic_write, read_json, read_lines, sha256, write_json
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -43,6 +43,17 @@ def test_damaged_json_is_named(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(UserError, match="missing.json"):
         read_json(tmp_path / "missing.json")
+
+
+def test_lines_of_a_text_list(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"\xef\xbb\xbfAnn Lee\tx \r\n \r\n  Bo\n")
+    assert list(read_lines(path)) == [(1, "Ann Lee\tx"), (3, "Bo")]
+    path.write_bytes(b"Ann\n\xff\xfe")
+    with pytest.raises(UserError, match=r"list.txt is not a text list .*; give another$"):
+        list(read_lines(path, "give another"))
+    with pytest.raises(UserError, match=r"cannot read .*none.txt: No such file or directory; check the path$"):
+        list(read_lines(tmp_path / "none.txt"))
 
 
 def test_sha256_of_a_published_vector(tmp_path):

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever stands under its final name."""
+"""Files: nothing half-written ever stands under its final name, and what cannot be read is told in one line."""
 
 from __future__ import annotations
 
@@ -74,6 +74,25 @@ def read_json(path):
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); it may be damaged, write it again") from error
+
+
+def read_lines(path, hint="check the path"):
+    """Yield (number, line) of a text list: numbers from 1, no white space around a line, blank lines left out.
+
+    A byte order mark, as editors on Windows write, is not part of the first line.
+
+    Raises:
+        UserError: the file is missing, unreadable or not text; `hint` says what to do.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.strip()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; {hint}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text list ({error.reason}); {hint}") from error
 
 
 def sha256(path) -> str:

@@ -109,8 +109,8 @@ def test_verify_keeps_what_it_finds(command, model, pairs, tmp_path):
     rows = json.loads((run / "results" / "verification-lfw.json").read_text())
     assert {(row["table"], row["row"]) for row in rows} == {("table4_lfw_ytf", name), ("table5_calfw_cplfw", name)}
     assert all(row["value"] == 100 and not row["paper_data"] and "20 pairs only" in row["data"] for row in rows)
-    # --data takes what it knows of a folder; --row puts it beside a row of the paper.
-    done = command("verify", "--model", model, "--data", tmp_path, "--row", "MS1MV2, R100, ArcFace")
+    # --data takes what it knows of a folder; --row puts it beside a row of the paper; prefix,epoch is a model too.
+    done = command("verify", "--model", f"{model},0", "--data", tmp_path, "--row", "MS1MV2, R100, ArcFace")
     assert "paper 99.83% (Table 4, MS1MV2, R100, ArcFace); not its training" in done.stdout
     assert "mine" not in done.stdout
 

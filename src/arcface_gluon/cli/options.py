@@ -18,7 +18,7 @@ def add_model_options(parser, several=False):
         "--model",
         action="append" if several else "store",
         metavar="M",
-        help=f"a run's folder, a checkpoint, or an exported model-symbol.json{'; may be repeated' if several else ''}",
+        help="a run's folder, a checkpoint, or an exported model-symbol.json or model,0000" + several * "; may be repeated",
     )
     model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
     parser.add_argument("--contexts", help="a count, or a list such as cpu(0),cpu(1); default: every GPU, else cpu(0)")
@@ -33,6 +33,9 @@ def model_path(args) -> Path:
     from .train import run_folder
 
     if args.model:
+        prefix, _, epoch = args.model.rpartition(",")  # model,0 for model-0000.params, as MXNet's tools have it
+        if prefix and epoch.isdigit() and not Path(args.model).exists():
+            return Path(f"{prefix}-{int(epoch):04d}.params")
         return Path(args.model)
     values = recipe.resolve(args.recipe)
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, read_lines
 from .records import write_training_set
 
 
@@ -38,8 +38,8 @@ def read_people(path) -> list:
     if path.is_dir():
         names = sorted(item.name for item in path.iterdir() if item.is_dir())
     else:
-        lines = (line.split("\t")[0].strip() for line in _text(path).splitlines())
-        names = [PurePosixPath(line).parent.name or line if "/" in line else line for line in lines if line]
+        lines = (line.split("\t")[0].strip() for _, line in read_lines(path))
+        names = [PurePosixPath(line).parent.name or line if "/" in line else line for line in lines]
     if not names:
         raise UserError(f"{path} names nobody; give a list of names, or a folder with a folder for each person")
     return list(dict.fromkeys(names))
@@ -60,7 +60,7 @@ def read_identity_names(path, identities) -> dict:
     if path.is_dir():
         names = dict(enumerate(sorted(item.name for item in path.iterdir() if item.is_dir())))
     else:
-        lines = [(number, line.split("\t")) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
+        lines = [(number, line.split("\t")) for number, line in read_lines(path)]
         columns = min((len(fields) for _, fields in lines), default=0)
         names = {}
         for number, fields in lines:
@@ -131,12 +131,3 @@ def write_without(records, folder, dropped, skip_missing=False, stop=lambda: Non
         with atomic_write(folder / "skipped.txt", "w") as file:
             file.writelines(f"{key}\n" for key in skipped)
     return {"images": count, "identities": identities, "skipped": len(skipped)}
-
-
-def _text(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text list ({error.reason}); check the path") from error

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import read_lines
 
 BENCHMARKS = ("IJBB", "IJBC")
+
+_HINT = "check the path of the meta folder"
 
 
 @dataclass
@@ -59,7 +62,7 @@ def read_media(path):
         UserError: a bad line (its number is told), or an image twice in a template.
     """
     names, templates, media, seen = [], [], [], set()
-    for number, line in _lines(path):
+    for number, line in read_lines(path, _HINT):
         parts = line.split()
         try:
             name, template, medium = parts[0], int(parts[1]), int(parts[2])
@@ -95,7 +98,7 @@ def read_landmarks(path, names=None):
         UserError: a bad line, or another image than in the media list.
     """
     found, values = [], []
-    for number, line in _lines(path):
+    for number, line in read_lines(path, _HINT):
         parts = line.split()
         try:
             row = [float(part) for part in parts[1:]]
@@ -134,7 +137,7 @@ def read_pairs(path):
             warnings.simplefilter("error", DeprecationWarning)
             values = np.fromfile(path, np.int32, sep=" ")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise UserError(f"cannot read {path}: {error.strerror or error}; {_HINT}") from error
     except (DeprecationWarning, ValueError):
         raise UserError(f"{path} has something that is no number; lines must be `template template 0|1`") from None
     if not values.size or values.size % 3:
@@ -161,7 +164,7 @@ def read_enrolment(path):
         UserError: a bad line, or a template with two subjects.
     """
     subjects = {}
-    for number, line in _lines(path):
+    for number, line in read_lines(path, _HINT):
         if number == 1:
             continue
         try:
@@ -174,19 +177,3 @@ def read_enrolment(path):
     if not subjects:
         raise UserError(f"{path} names no template")
     return Enrolment(np.array(list(subjects)), np.array(list(subjects.values())))
-
-
-def _lines(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.strip()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text list ({error.reason}); check the path") from error
-
-
-def _unreadable(path, error):
-    return UserError(f"cannot read {path}: {error.strerror or error}; check the path of the meta folder")

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, read_lines
 from .align import align
 from .decode import decode_image
 from .ijb import read_landmarks
@@ -214,10 +214,8 @@ def _of_devkit(path, root):
 
 def _of_list(path, root):
     names, labels, points, numbers = [], [], [], []
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        fields = line.strip().split("\t")
-        if fields == [""]:
-            continue
+    for number, line in read_lines(path, "name a .rec, .bin or list"):
+        fields = line.split("\t")
         if len(fields) > 2 and fields[0] in ("0", "1"):  # train.lst
             points.append(None if fields[0] == "1" else _points(fields[7:], f"{path} line {number}"))
             fields = fields[1:3]
@@ -243,10 +241,3 @@ def _points(fields, where):
         return np.array(fields[:10], np.float32).reshape(2, 5).T
     except ValueError:
         raise UserError(f"{where}: its face is not aligned (0) and has no five points to align it by") from None
-
-
-def _text(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text list ({error.reason}); name a .rec, .bin or list") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import read_lines
 
 
 @dataclass
@@ -29,19 +30,13 @@ def read_video_list(path):
     Raises:
         UserError: a bad line (its number is told), or a video twice.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
     persons = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         try:
             name, person = line.split()
             person = int(person)
         except ValueError:
-            raise UserError(f"{path} line {number}: expected `video person`, found {line.strip()!r}") from None
+            raise UserError(f"{path} line {number}: expected `video person`, found {line!r}") from None
         if name in persons:
             raise UserError(f"{path} line {number}: {name} is named twice; remove one")
         persons[name] = person

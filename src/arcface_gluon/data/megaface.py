@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, read_lines
 
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 SETS = (1, 2, 3)
@@ -118,8 +118,7 @@ def result_name(ending, size, number):
 
 def read_noise_list(path):
     """Names of mislabelled images: one a line, `#` starts a comment, only what follows a tab counts."""
-    lines = (line.split("\t")[-1].strip() for line in _text(path).splitlines() if not line.startswith("#"))
-    return [line for line in lines if line]
+    return [line.split("\t")[-1].strip() for _, line in read_lines(path) if not line.startswith("#")]
 
 
 def find_noisy(paths, noise):
@@ -200,16 +199,7 @@ def _read_list(path):
 
 
 def _read_lines(path):
-    return [line.strip() for line in _text(path).splitlines() if line.strip()]
-
-
-def _text(path):
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text list ({error.reason}); check the path") from error
+    return [line for _, line in read_lines(path)]
 
 
 def _unique(source, paths):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..files import read_lines
 from ..parallel.shards import shard_ranges
 
 FOLDS = 10
@@ -47,7 +48,7 @@ def read_lfw(path) -> list:
     Image i of a name is name/name_000i.
     """
     pairs, announced = [], None
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = line.split()
         try:
             if announced is None:
@@ -81,7 +82,7 @@ def read_cfp(folder, kind) -> list:
     for fold in range(1, FOLDS + 1):
         for name, same in (("same", True), ("diff", False)):
             path = folder / "Split" / kind / f"{fold:02d}" / f"{name}.txt"
-            for number, line in _lines(path):
+            for number, line in read_lines(path):
                 try:
                     first, second = (images[int(field)] for images, field in zip(lists, line.split(",")))
                 except (ValueError, KeyError):
@@ -92,7 +93,7 @@ def read_cfp(folder, kind) -> list:
 
 def _numbered(path):
     images = {}
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = line.split(maxsplit=1)
         if len(fields) != 2 or not fields[0].isdigit():
             raise _bad(path, number, line, "`number path`")
@@ -113,7 +114,7 @@ def read_agedb(path) -> list:
                 first, second = (str(image.reshape(-1)[0][0].reshape(-1)[0]) for image in column)
                 pairs.append(Pair(f"{first}.jpg", f"{second}.jpg", bool(mark == 1)))
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except Exception as error:  # whatever a damaged file or another layout leads to
         reason = f"{type(error).__name__} {error}"
         raise UserError(f"{path} is not AgeDB's 04_FINAL_protocol_30_years.mat, or is damaged ({reason})") from error
@@ -127,7 +128,7 @@ def read_two_lines(path) -> list:
     fold i is made of the i-th tenth of the genuine pairs and the i-th tenth of the others.
     """
     pairs, waiting = [], None
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = line.split()
         if len(fields) != 2 or not fields[1].isdigit() or (waiting and waiting[1] != fields[1]):
             raise _bad(path, number, line, "`image mark`, the same mark on both lines of a pair")
@@ -150,7 +151,7 @@ def folds_of(pairs) -> list:
 def read_ytf(path) -> list:
     """YouTube Faces' splits.txt: `split, pair, name/video, name/video, …, same`, after a header line."""
     pairs = []
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = [field.strip() for field in line.split(",")]
         if number == 1 and not fields[0].isdigit():
             continue
@@ -180,20 +181,5 @@ def differences(name, pairs) -> list:
     return lines
 
 
-def _lines(path):
-    """(number, line) of the lines that are not empty."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            yield from ((number, line.strip()) for number, line in enumerate(file, 1) if line.strip())
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text list ({error.reason}); check the path") from error
-
-
 def _bad(path, number, line, expected):
     return UserError(f"{path} line {number}: expected {expected}, found {line!r}")
-
-
-def _unreadable(path, error):
-    return UserError(f"cannot read {path}: {error.strerror or error}; check the path of the list")
