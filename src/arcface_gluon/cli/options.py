@@ -18,7 +18,8 @@ def add_model_options(parser, several=False):
         "--model",
         action="append" if several else "store",
         metavar="M",
-        help="a run's folder, a checkpoint, or an exported model-symbol.json or model,0000" + several * "; may be repeated",
+        help="a run's folder, a checkpoint, or an exported model (model-symbol.json or model,0000)"
+        + several * "; may be repeated",
     )
     model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
     parser.add_argument("--contexts", help="a count, or a list such as cpu(0),cpu(1); default: every GPU, else cpu(0)")
