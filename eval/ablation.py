@@ -53,9 +53,11 @@ def main():
             status = train(base, wanted, place)
             done += 1
             left = (len(jobs) - number) * (time.perf_counter() - began) / done
-            print(f"    {'ended' if status == 0 else 'FAILED'}; about {left / 60:.0f} min left", flush=True)
             if status != 0:
                 failures.append(f"{loss}, seed {seed}")
+                *_, reason = log_of(place).read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
+                print(f"    FAILED: {reason}", flush=True)
+            print(f"    about {left / 60:.0f} min left", flush=True)
         scale = recipe.resolve(base, settings).head.scale
         agreements = write_ablation(folder, losses, facts(folder, base, scale, args.seeds, failures))
     print(f"{folder / 'ablation.md'}", *agreements, sep="\n")
@@ -94,11 +96,16 @@ def train(base, wanted, place) -> int:
     elif place.exists():
         place.rename(place.with_name(f".{place.name}-{time.time_ns()}"))  # stopped before its first checkpoint
     place.parent.mkdir(parents=True, exist_ok=True)
-    with open(place.parent / f"{place.name}.log", "ab") as log:
+    with open(log_of(place), "ab") as log:
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
     if status in (130, 143, -2, -15):
         raise KeyboardInterrupt
     return status
+
+
+def log_of(place) -> Path:
+    """What a run printed."""
+    return place.parent / f"{place.name}.log"
 
 
 def facts(folder, base, scale, seeds, failures):

@@ -44,6 +44,8 @@ def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tm
 def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
     command = [sys.executable, ROOT / "eval" / "ablation.py", "--data", orl, "--seeds", "1", "--losses"]
     settings = [*TINY, "train.iterations=2", "train.validate_every=2", "data.validation=orl"]
+    done = subprocess.run([*command, "arcface", "data.validation=no"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and f"FAILED: arcface-gluon: no verification set {orl}/no.bin" in done.stdout
     for losses in ("arcface", "arcface,softmax,triplet"):
         done = subprocess.run([*command, losses, *settings], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
