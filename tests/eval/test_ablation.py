@@ -45,7 +45,8 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
     command = [sys.executable, ROOT / "eval" / "ablation.py", "--data", orl, "--seeds", "1", "--losses"]
     settings = [*TINY, "train.iterations=2", "train.validate_every=2", "data.validation=orl"]
     done = subprocess.run([*command, "arcface", "data.validation=no"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and f"FAILED: arcface-gluon: no verification set {orl}/no.bin" in done.stdout
+    assert done.returncode == 2 and f"gluon: no verification set {orl}/no.bin" in done.stderr
+    assert not list(tmp_path.glob("runs/*/ablation.*"))
     for losses in ("arcface", "arcface,softmax,triplet"):
         done = subprocess.run([*command, losses, *settings], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -58,3 +59,14 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
         line = next(line for line in text.splitlines() if line.startswith(f"| {loss} |"))
         assert line.endswith(f"| {accuracy} | 1 |")
     assert "Kendall's tau" in text and "recipe orl, s = 32, 300 images of 30 identities, 2 iter" in text
+
+
+@pytest.mark.slow
+def test_a_loss_that_fails_is_named_and_the_others_go_on(orl, tmp_path):
+    command = [sys.executable, ROOT / "eval" / "ablation.py", "--data", orl, "--seeds", "1"]
+    settings = [*TINY, "train.iterations=1", "train.validate_every=1", "data.validation=orl", "head.sub_centres=2"]
+    command += ["--losses", "arcface,softmax", *settings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "FAILED: head.sub_centres goes with" in done.stdout, done.stdout + done.stderr
+    text = (tmp_path / "runs" / f"ablation-{orl.name}" / "ablation.md").read_text()
+    assert "Failed: softmax, seed 0" in text and "| arcface | ArcFace (0.5) |" in text
