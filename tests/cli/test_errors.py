@@ -42,9 +42,9 @@ def refused(command, arguments, *words, status=2):
 
 
 def test_missing_data_says_where_it_looked_and_what_to_read(command):
-    refused(
-        command, ["train", "casia_r50"], "train.rec", "train.idx", "property", "datasets/casia", "datasets/README.md"
-    )
+    arguments = ["train", "casia_r50"]
+    refused(command, arguments, "train.rec", "train.idx", "property", "datasets/casia", "README.md, section casia,")
+    refused(command, [*arguments, "data.path=/no/faces"], "property) in /no/faces; datasets/README.md tells how")
 
 
 def test_unknown_names(command, records):

@@ -144,9 +144,10 @@ def find_data(path) -> Path:
         if (folder / "train.rec").is_file():
             return folder
     looked = " and ".join(str(folder.resolve()) for folder in candidates)
+    page = "datasets/README.md" + (f", section {path}," if len(candidates) > 1 else "")
     raise UserError(
         f"no train.rec (with train.idx and property) in {looked}; "
-        f"datasets/README.md, section {Path(path).name}, tells how to get them, or give their folder with DATA=/path"
+        f"{page} tells how to get them, or give their folder with DATA=/path"
     )
 
 
