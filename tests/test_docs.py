@@ -1,23 +1,54 @@
-"""The Python in the docs runs as it stands, and paths that they name are there."""
+"""The Python in the docs runs as it stands, and the files that they name are there."""
 
 import re
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+
+from arcface_gluon.cli import COMMANDS
+from arcface_gluon.data import FaceRecords, read_bin
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "datasets/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def python_of(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run(source, names):
+    exec(compile(source, "docs", "exec"), names)
+    return names
+
 
 def test_a_margin_and_a_training_loop():
-    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/extending.md").read_text(encoding="utf-8"), re.DOTALL)
-    names = {}
-    exec(compile(source, "docs/extending.md", "exec"), names)
-    assert np.isfinite(names["losses"]).all() and names["losses"][-1] < names["losses"][0]
+    (source,) = python_of("docs/extending.md")
+    losses = run(source, {})["losses"]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_sets_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("faces/a/1", "faces/a/2", "faces/b/1", "a1", "a2", "b1"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(f"{name}.jpg", np.full((112, 112, 3), 90, np.uint8))
+    from_folder, pairs, merging = python_of("datasets/README.md")
+    names = run(from_folder, {})
+    run(pairs, names)
+    assert FaceRecords("datasets/mine").labels().tolist() == [0, 0, 1]
+    assert list(read_bin("datasets/mine/mine.bin")[1]) == [True, False]
+    for part in ("ms1mv2", "asian"):
+        shutil.copytree("datasets/mine", f"datasets/{part}")
+    run(merging, {})
+    assert FaceRecords("datasets/ms1mv2_asian").labels().tolist() == [0, 0, 1, 2, 2, 3]
+
+
+@pages
 def test_named_files_are_there(page):
     text = page.read_text(encoding="utf-8")
     ours = r"(?:src|recipes|datasets|eval|tests|benchmarks|docs|data|models|losses|protocols|parallel|training)"
@@ -25,3 +56,13 @@ def test_named_files_are_there(page):
     named |= {str((page.parent / link).resolve()) for link in re.findall(r"\]\(([\w/.-]+\.(?:md|svg|png))", text)}
     roots = (ROOT, ROOT / "src/arcface_gluon")
     assert not [name for name in named if not any((root / name).exists() for root in roots)]
+
+
+@pages
+def test_named_commands_exist(page):
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert not set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)).difference(targets)
+    assert not set(re.findall(r"(?:^|`)arcface-gluon ([a-z]+)", text, re.MULTILINE)).difference(COMMANDS)
+    scripts = re.findall(r"(?:^|`)python ([\w/]+\.py)", text, re.MULTILINE)
+    assert not [script for script in scripts if not (ROOT / script).is_file()]
