@@ -22,7 +22,7 @@ from arcface_gluon.data import FaceRecords
 from arcface_gluon.data.align import TEMPLATE
 from arcface_gluon.data.decode import decode_image
 from arcface_gluon.data.ijb import BENCHMARKS, layout
-from arcface_gluon.data.megaface import SETS, distractor_list_path
+from arcface_gluon.data.megaface import distractor_list_path
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
@@ -63,8 +63,8 @@ def megaface(folder, images, sizes=(10, 100), seed=0):
     _write_lines(folder / "facescrub_lst", paths)
     _write_lines(folder / "megaface_lst", others)
     write_json(folder / "templatelists" / "facescrub_features_list.json", {"path": paths, "id": identities})
-    for number in SETS:
-        # As in the devkit, a smaller list of a set is part of the larger ones.
+    for number in (1, 2, 3):
+        # As in the devkit, there are three sets, and a smaller list of a set is part of the larger ones.
         order = np.random.default_rng((seed, number)).permutation(list(others)).tolist()
         for size in sorted({min(size, len(order)) for size in sizes}):
             write_json(distractor_list_path(folder / "templatelists", size, number), {"path": order[:size]})

@@ -25,7 +25,9 @@ def add_arguments(parser):
     similarity.add_argument(
         "--test-features", action="append", default=[], help="embeddings of a test set; its people, if labelled"
     )
-    similarity.add_argument("--threshold", type=float, default=0.4, help="cosine above which two are one (default 0.4)")
+    similarity.add_argument(
+        "--threshold", type=float, default=0.4, help="cosine above which two are one (default 0.4, the paper's)"
+    )
     similarity.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     parser.add_argument("--list", type=Path, default=Path("overlap.tsv"), help="what was found (default overlap.tsv)")
     parser.add_argument("--out", type=Path, help="folder for the training set without them")

@@ -11,9 +11,6 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import read_json, read_lines
 
-SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-SETS = (1, 2, 3)
-
 # The ArcFace authors' script appends a 513th value to every vector: 0, or 100 for a noisy distractor.
 _NOISE_MARK = 100.0
 

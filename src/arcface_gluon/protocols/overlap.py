@@ -8,9 +8,6 @@ from tqdm import tqdm
 from .. import runtime
 from .blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
 
-# The paper's authors drop a training identity whose centre has a cosine above this to a test identity.
-THRESHOLD = 0.4
-
 
 def identity_centres(features, labels, names=None):
     """Feature centre of each identity: the mean of its features of length 1, scaled to length 1.

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ..files import atomic_write
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
-PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 3)))
 INK = "#1b1f24"  # text and axes; becomes the page's own text colour inside a page
