@@ -17,7 +17,6 @@ from arcface_gluon.data.features import write_feature
 from arcface_gluon.report.measurements import collect
 
 RUN = Path("runs") / "tiny"
-META = Path("data") / "IJBC" / "meta"
 
 
 @pytest.fixture(scope="module")
