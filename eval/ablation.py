@@ -57,9 +57,9 @@ def main():
                 failures.append(f"{loss}, seed {seed}")
                 *_, reason = log_of(place).read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
                 reason = reason.partition("arcface-gluon: ")[2] or reason
-                if done == 1 and not place.exists():
+                if status == 2 and done == 1 and not place.exists():
                     raise UserError(reason)  # no data, or a wrong setting: the others would not begin either
-                print(f"    FAILED: {reason}", flush=True)
+                print(f"    FAILED with status {status}: {reason}", flush=True)
             print(f"    about {left / 60:.0f} min left", flush=True)
         scale = recipe.resolve(base, settings).head.scale
         agreements = write_ablation(folder, losses, facts(folder, base, scale, args.seeds, failures))

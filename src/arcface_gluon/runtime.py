@@ -139,7 +139,7 @@ def contexts(spec=None):
     if spec is None:
         return [mx.gpu(i) for i in range(gpus)] or [mx.cpu(0)]
     if isinstance(spec, str):
-        spec = int(spec) if spec.strip().isdigit() else [part for part in spec.split(",") if part.strip()]
+        spec = int(spec) if spec.strip().isdecimal() else [part for part in spec.split(",") if part.strip()]
     if isinstance(spec, int):
         if spec < 1:
             raise UserError(f"train.contexts={spec}: at least one device is needed")

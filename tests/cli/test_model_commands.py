@@ -125,6 +125,9 @@ def test_verify_refuses(command, model, pairs, tmp_path):
     error = command(*arguments, "--bin", pairs, "--bin", "other/lfw.bin", check=2).stderr
     assert "two verification sets are named lfw" in error
     assert "none of lfw, cfp_ff" in command(*arguments, "--data", "faces", check=2).stderr
+    for epoch, missing in (("7", "model-0007.params"), ("²", "model,²-0000.params")):
+        error = command("verify", "--model", f"{model},{epoch}", "--bin", pairs, check=2).stderr
+        assert f"{missing} missing" in error
     error = command("verify", "--recipe", "vgg2_r50", check=2).stderr
     assert "no run runs/vgg2_r50 of recipe vgg2_r50; train it first" in error
 

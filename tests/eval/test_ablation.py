@@ -67,6 +67,7 @@ def test_a_loss_that_fails_is_named_and_the_others_go_on(orl, tmp_path):
     settings = [*TINY, "train.iterations=1", "train.validate_every=1", "data.validation=orl", "head.sub_centres=2"]
     command += ["--losses", "arcface,softmax", *settings]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "FAILED: head.sub_centres goes with" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAILED with status 2: head.sub_centres goes with" in done.stdout
     text = (tmp_path / "runs" / f"ablation-{orl.name}" / "ablation.md").read_text()
     assert "Failed: softmax, seed 0" in text and "| arcface | ArcFace (0.5) |" in text

@@ -72,7 +72,7 @@ def examine():
         except mx.MXNetError as error:
             problems.append(f"{device} cannot multiply matrices: {str(error).splitlines()[0]}")
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    if threads.isdigit() and int(threads) < runtime.physical_cores():
+    if threads.isdecimal() and int(threads) < runtime.physical_cores():
         problems.append(f"OMP_NUM_THREADS={threads} leaves cores idle; unset it to use all {runtime.physical_cores()}")
     return findings, problems
 

@@ -35,7 +35,7 @@ def model_path(args) -> Path:
 
     if args.model:
         prefix, _, epoch = args.model.rpartition(",")  # model,0 for model-0000.params, as MXNet's tools have it
-        if prefix and epoch.isdigit() and not Path(args.model).exists():
+        if prefix and epoch.isdecimal() and not Path(args.model).exists():
             return Path(f"{prefix}-{int(epoch):04d}.params")
         return Path(args.model)
     values = recipe.resolve(args.recipe)
@@ -62,12 +62,12 @@ def open_model(args):
 def image_size(text) -> tuple:
     """(height, width) of "112" or "112x96", as a type of argparse."""
     sides = str(text).lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and 8 <= int(side) <= 4096 for side in sides):
+    if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
         raise ArgumentTypeError(f"{text!r} is no size in pixels, such as 112 or 112x96")
     return int(sides[0]), int(sides[-1])
 
 
 def _count(text):
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)

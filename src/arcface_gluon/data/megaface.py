@@ -26,7 +26,7 @@ class ImageList:
 def read_probe_list(path):
     """`facescrub_features_list.json` (parallel arrays `path` and `id`), or a text list of `person/image` lines."""
     if not _is_json(path):
-        paths = _read_lines(path)
+        paths = [line for _, line in read_lines(path)]
         bare = next((line for line in paths if "/" not in line), None)
         if bare is not None:
             raise UserError(f"{path}: {bare} has no folder; a probe is written person/image")
@@ -40,7 +40,8 @@ def read_probe_list(path):
 
 def read_distractor_list(path):
     """`megaface_features_list.json_<size>_<set>` (array `path`), or a text list of one path a line."""
-    return ImageList(_unique(path, _read_list(path)["path"] if _is_json(path) else _read_lines(path)))
+    paths = _read_list(path)["path"] if _is_json(path) else [line for _, line in read_lines(path)]
+    return ImageList(_unique(path, paths))
 
 
 def distractor_list_path(folder, size, number):
@@ -61,7 +62,7 @@ def find_lists(folder):
     found = []
     for path in Path(folder).glob(distractor_list_path("", "*", "*").name):
         size, _, number = path.name.split("json_")[1].partition("_")
-        if size.isdigit() and number.isdigit():
+        if size.isdecimal() and number.isdecimal():
             found.append((int(size), int(number)))
     return sorted(found)
 
@@ -193,10 +194,6 @@ def _read_list(path):
     if not isinstance(paths, list) or not all(isinstance(item, str) for item in paths):
         raise UserError(f"{path} must be a JSON object with an array `path`, as the devkit's template lists are")
     return value
-
-
-def _read_lines(path):
-    return [line for _, line in read_lines(path)]
 
 
 def _unique(source, paths):

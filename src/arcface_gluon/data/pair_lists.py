@@ -95,7 +95,7 @@ def _numbered(path):
     images = {}
     for number, line in read_lines(path):
         fields = line.split(maxsplit=1)
-        if len(fields) != 2 or not fields[0].isdigit():
+        if len(fields) != 2 or not fields[0].isdecimal():
             raise _bad(path, number, line, "`number path`")
         images[int(fields[0])] = fields[1].replace("\\", "/").replace("../", "")  # written as seen from Protocol
     return images
@@ -130,7 +130,7 @@ def read_two_lines(path) -> list:
     pairs, waiting = [], None
     for number, line in read_lines(path):
         fields = line.split()
-        if len(fields) != 2 or not fields[1].isdigit() or (waiting and waiting[1] != fields[1]):
+        if len(fields) != 2 or not fields[1].isdecimal() or (waiting and waiting[1] != fields[1]):
             raise _bad(path, number, line, "`image mark`, the same mark on both lines of a pair")
         if waiting:
             pairs.append(Pair(waiting[0], fields[0], fields[1] != "0"))
@@ -153,9 +153,9 @@ def read_ytf(path) -> list:
     pairs = []
     for number, line in read_lines(path):
         fields = [field.strip() for field in line.split(",")]
-        if number == 1 and not fields[0].isdigit():
+        if number == 1 and not fields[0].isdecimal():
             continue
-        if len(fields) < 5 or not fields[0].isdigit() or fields[-1] not in ("0", "1"):
+        if len(fields) < 5 or not fields[0].isdecimal() or fields[-1] not in ("0", "1"):
             raise _bad(path, number, line, "`split, pair, name/video, name/video, same`")
         first, second = fields[2:4]
         same = fields[-1] == "1"

@@ -1,4 +1,4 @@
-"""CPU contexts one after the other: they share the same cores, and all at once they take nearly twice as long."""
+"""CPU contexts one after the other: they share the same cores, and training all at once takes nearly twice as long."""
 
 from __future__ import annotations
 
