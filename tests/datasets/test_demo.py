@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-from helpers import people
+from helpers import load_script, people
 
 from arcface_gluon.data import ijb as ijb_lists
 from arcface_gluon.data import iqiyi as iqiyi_lists
@@ -20,10 +17,7 @@ from arcface_gluon.protocols import template_search, templates, trillion_pairs
 from arcface_gluon.protocols.identification import identify, refine
 from arcface_gluon.protocols.retrieval import mean_average_precision
 
-PATH = Path(__file__).resolve().parents[2] / "datasets" / "demo.py"
-spec = importlib.util.spec_from_file_location("demo", PATH)
-demo = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(demo)
+demo = load_script("datasets/demo.py")
 
 
 def pixels(paths):

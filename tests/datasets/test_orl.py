@@ -3,19 +3,16 @@
 import importlib.util
 import sys
 from collections import Counter
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from helpers import load_script
 
 from arcface_gluon.data import FaceRecords, read_bin
 from arcface_gluon.errors import UserError
 
-PATH = Path(__file__).resolve().parents[2] / "datasets" / "orl.py"
-spec = importlib.util.spec_from_file_location("orl", PATH)
-orl = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(orl)
+orl = load_script("datasets/orl.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,15 @@
 """Procedural identities: repeatable, identity-bearing, as hard as asked for, with unseen identities to verify."""
 
-import importlib.util
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from helpers import load_script
 
 from arcface_gluon.data import FaceRecords, decode_image, read_bin
 from arcface_gluon.errors import UserError
 
-PATH = Path(__file__).resolve().parents[2] / "datasets" / "synthetic.py"
-spec = importlib.util.spec_from_file_location("synthetic", PATH)
-synthetic = importlib.util.module_from_spec(spec)
-sys.modules["synthetic"] = synthetic  # other processes find its functions by this name
-spec.loader.exec_module(synthetic)
+synthetic = load_script("datasets/synthetic.py")
 
 SMALL = {"identities": 6, "images": 3, "pairs": 40}
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import mxnet as mx
 import pytest
-from helpers import ROOT
+from helpers import load_script
 
 from arcface_gluon import get_model
 from arcface_gluon.models.load import export_model
@@ -15,17 +12,8 @@ from arcface_gluon.models.load import export_model
 
 @pytest.fixture(scope="session")
 def script():
-    """Function that imports a script by its path below the repository, such as eval/ytf.py."""
-
-    def load(path):
-        name = path.replace("/", "_")[: -len(".py")]
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, ROOT / path)
-            sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
-        return sys.modules[name]
-
-    return load
+    """`helpers.load_script`, when a test first asks for it: a script that fails to load fails that test alone."""
+    return load_script
 
 
 def exported(folder, side):
