@@ -94,8 +94,8 @@ test: $(READY) ## run the tests (under 6 minutes on two cores)
 test-slow: $(READY) ## run the slow tests too
 	@$(PYTHON) -m pytest -q -m slow
 
-lint: $(READY) ## check the code with ruff
-	@$(PYTHON) -m ruff check .
+lint: $(READY) ## check the code with ruff, format included
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q .
 
 bench: $(READY) ## measure speed and memory beside their floors (SET='head plan …': these parts only)
 	@$(PYTHON) benchmarks/run.py $(SET)

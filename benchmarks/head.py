@@ -76,9 +76,7 @@ def _measure_one(case):
     kinds = ("loss and all gradients", "the same and the update of the centres")
     rows = [(kind, 1000 * value, "ms", 1000 * seconds[0]) for kind, value in zip(kinds, seconds[1:])]
     rows.append(("memory above the inputs", memory, "MiB", needed))
-    return [
-        {**_row(f"{name}: {kind}", *numbers), "kind": kind, "identities": identities} for kind, *numbers in rows
-    ]
+    return [{**_row(f"{name}: {kind}", *numbers), "kind": kind, "identities": identities} for kind, *numbers in rows]
 
 
 def _row(what, value, unit, floor):

@@ -141,4 +141,3 @@ def peak_memory():
 def resident():
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
-

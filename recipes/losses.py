@@ -49,12 +49,8 @@ losses = {
     ),
     "arcface-intra": loss("ArcFace + mean theta / pi", "ArcFace+Intra", margin=ARCFACE, intra=1.0),
     "arcface-inter": loss("ArcFace - mean angle between centres / pi", "ArcFace+Inter", margin=ARCFACE, inter=1.0),
-    "arcface-intra-inter": loss(
-        "ArcFace + both terms", "ArcFace+Intra+Inter", margin=ARCFACE, intra=1.0, inter=1.0
-    ),
-    "arcface-triplet": loss(
-        "ArcFace + Triplet", "ArcFace+Triplet", margin=ARCFACE, triplet=1.0, images_per_identity=4
-    ),
+    "arcface-intra-inter": loss("ArcFace + both terms", "ArcFace+Intra+Inter", margin=ARCFACE, intra=1.0, inter=1.0),
+    "arcface-triplet": loss("ArcFace + Triplet", "ArcFace+Triplet", margin=ARCFACE, triplet=1.0, images_per_identity=4),
     # The journal edition.
     "norm-softmax-s20": loss(
         "s cos theta, eq. 2, s = 20", "Norm-Softmax (s = 20)", JOURNAL, "table2_losses_journal", scale=20.0
@@ -69,9 +65,7 @@ losses = {
         kind="curricularface",
         margin=ARCFACE,
     ),
-    "magface": loss(
-        "s cos(theta + m(|x|)), and 35 g(|x|)", source="MagFace (Meng et al., CVPR 2021)", kind="magface"
-    ),
+    "magface": loss("s cos(theta + m(|x|)), and 35 g(|x|)", source="MagFace (Meng et al., CVPR 2021)", kind="magface"),
     "adaface": loss(
         "s (cos(theta - 0.4 z) - 0.4 (1 + z)), z by |x|", source="AdaFace (Kim et al., CVPR 2022)", kind="adaface"
     ),

@@ -157,9 +157,7 @@ def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):
     # Every device gets the same shape in every step, since each new shape would be planned anew.
     batch_size = -(-batch_size // len(contexts)) * len(contexts)
     pool = ThreadPoolExecutor(physical_cores(), thread_name_prefix="decode")
-    ahead = (
-        _decode(pool, images, start, batch_size, size, skip) for start in range(first, len(images), batch_size)
-    )
+    ahead = (_decode(pool, images, start, batch_size, size, skip) for start in range(first, len(images), batch_size))
     decoding, computing = deque(islice(ahead, _DECODING)), deque()
     try:
         while decoding or computing:

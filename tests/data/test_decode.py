@@ -70,8 +70,16 @@ def test_damage_is_a_value_error():
     bomb[at : at + 4] = b"\xff\xff\xff\xff"
     flipped = bytearray(data)
     flipped[2:40] = bytes(38)
-    damaged = [b"", b"\xff\xd8", b"text", data[: len(data) // 2], data[:-2], bytes(bomb), bytes(flipped),
-               encode(picture(), ".png")[:200]]
+    damaged = [
+        b"",
+        b"\xff\xd8",
+        b"text",
+        data[: len(data) // 2],
+        data[:-2],
+        bytes(bomb),
+        bytes(flipped),
+        encode(picture(), ".png")[:200],
+    ]
     for bad in damaged:
         for out in (None, np.empty((112, 112, 3), np.uint8)):
             with pytest.raises(ValueError):

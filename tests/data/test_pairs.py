@@ -27,10 +27,16 @@ def load(tmp_path, data):
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("wrap", [bytes, bytearray, column, lambda data: column(data).ravel()],
-                         ids=["bytes", "bytearray", "column", "vector"])
-@pytest.mark.parametrize("truth", [list, np.array, lambda v: [np.bool_(x) for x in v], lambda v: [int(x) for x in v]],
-                         ids=["list", "array", "numpy scalars", "integers"])
+@pytest.mark.parametrize(
+    "wrap",
+    [bytes, bytearray, column, lambda data: column(data).ravel()],
+    ids=["bytes", "bytearray", "column", "vector"],
+)
+@pytest.mark.parametrize(
+    "truth",
+    [list, np.array, lambda v: [np.bool_(x) for x in v], lambda v: [int(x) for x in v]],
+    ids=["list", "array", "numpy scalars", "integers"],
+)
 def test_reads_every_python_3_spelling(tmp_path, protocol, wrap, truth):
     data = pickle.dumps(([wrap(image) for image in IMAGES], truth(ISSAME)), protocol=protocol)
     assert load(tmp_path, data) == (IMAGES, ISSAME)
@@ -65,9 +71,11 @@ def test_reads_python_2_strings(tmp_path, build):
 def test_reads_python_2_arrays(tmp_path):
     # What Python 2.7 with NumPy 1.16 writes at protocol 2: str where Python 3 has unicode.
     def array(data):
-        return (b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K%cK\x01\x86"
-                b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-                b"\x89U%c%stb" % (len(data), len(data), data))
+        return (
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K%cK\x01\x86"
+            b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+            b"\x89U%c%stb" % (len(data), len(data), data)
+        )
 
     small = [image[:200] for image in IMAGES]
     data = b"\x80\x02](" + b"".join(map(array, small)) + b"e](\x88\x89e\x86."

@@ -18,14 +18,17 @@ def test_whole_set(folder):
     assert not is_prepared(folder, {"seed": 2})
 
 
-@pytest.mark.parametrize("damage", [
-    lambda folder: (folder / "b").unlink(),
-    lambda folder: (folder / "b").write_text("c"),
-    lambda folder: (folder / NAME).unlink(),
-    lambda folder: (folder / NAME).write_text("{"),
-    lambda folder: (folder / NAME).write_text("[]"),
-    lambda folder: (folder / NAME).write_text('{"facts": {"seed": 1}, "sha256": 5}'),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "b").unlink(),
+        lambda folder: (folder / "b").write_text("c"),
+        lambda folder: (folder / NAME).unlink(),
+        lambda folder: (folder / NAME).write_text("{"),
+        lambda folder: (folder / NAME).write_text("[]"),
+        lambda folder: (folder / NAME).write_text('{"facts": {"seed": 1}, "sha256": 5}'),
+    ],
+)
 def test_damaged_set(folder, damage):
     damage(folder)
     assert not is_prepared(folder, {"seed": 1})

@@ -66,8 +66,13 @@ def test_short_header_is_refused():
 
 
 def test_scan_tells_headers_from_images(tmp_path):
-    items = [pack(Header(0, 1, 1, 0), b"jpeg"), pack(Header(0, 0, 0, 0), labels=(1, 2)), pack(Header(0, 0, 0, 0)),
-             pack(Header(0, 1, 1, 0), MAGIC_BYTES * 2), b"ab"]
+    items = [
+        pack(Header(0, 1, 1, 0), b"jpeg"),
+        pack(Header(0, 0, 0, 0), labels=(1, 2)),
+        pack(Header(0, 0, 0, 0)),
+        pack(Header(0, 1, 1, 0), MAGIC_BYTES * 2),
+        b"ab",
+    ]
     write(tmp_path / "t.rec", items)
     reader = RecordReader(tmp_path / "t.rec")
     found, empty = reader.scan()

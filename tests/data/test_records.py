@@ -136,12 +136,20 @@ def test_property_of_another_set(tmp_path):
         FaceRecords(folder)
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "is not an index"), ("1\t0\t5\n", "is not an index"), ("one\t0\n", "is not an index"),
-    ("0\t0\nx\ty\n", "is not an index"),
-    ("1\t0\n1\t44\n", "is damaged"), ("0\t-4\n", "is damaged"), ("0\t2\n", "is damaged"),
-    ("0\t1000000\n", "is truncated"), ("0\t4\n", "no record starts at byte 4"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "is not an index"),
+        ("1\t0\t5\n", "is not an index"),
+        ("one\t0\n", "is not an index"),
+        ("0\t0\nx\ty\n", "is not an index"),
+        ("1\t0\n1\t44\n", "is damaged"),
+        ("0\t-4\n", "is damaged"),
+        ("0\t2\n", "is damaged"),
+        ("0\t1000000\n", "is truncated"),
+        ("0\t4\n", "no record starts at byte 4"),
+    ],
+)
 def test_bad_index(tmp_path, text, message):
     folder = write_variant(tmp_path / "set", "two labels")
     (folder / "train.idx").write_text(text)

@@ -1,6 +1,5 @@
 """Procedural identities: repeatable, identity-bearing, as hard as asked for, with unseen identities to verify."""
 
-
 import cv2
 import numpy as np
 import pytest

@@ -155,9 +155,7 @@ class Shard:
         self._read_sums()
         # The log-sum-exp was lost where all candidates underflowed, the pull where a block's weight overflowed.
         # Both need cosines at opposite ends of the range. Then take the largest logits as reference and search all.
-        lost = (self._probabilities < UNDERFLOW).any() or (
-            self._log_sums - self._reference > LARGEST_EXPONENT
-        ).any()
+        lost = (self._probabilities < UNDERFLOW).any() or (self._log_sums - self._reference > LARGEST_EXPONENT).any()
         if lost and np.isfinite(self._tops).all():
             reference = self._tops.max(axis=1)
             self._pass(self._upload(reference))

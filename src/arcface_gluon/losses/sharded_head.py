@@ -361,4 +361,3 @@ def _through_normalisation(gradient, unit, inverse_length, dtype, by_length=None
     if by_length is not None:
         gradient = gradient + mx.nd.array(by_length.reshape(-1, 1), unit.context, dtype=unit.dtype) * unit
     return gradient.astype(dtype)
-
