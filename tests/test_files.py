@@ -1,9 +1,16 @@
 """Atomic writing."""
 
+import json
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
+from arcface_gluon import files
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, read_json, read_lines, sha256, write_json
 
@@ -16,6 +23,73 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert read_json(path) == {"old": 1}
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def killed_writer(path):
+    """A writer of `path` that was killed in the middle."""
+    text = "import sys, time\nfrom arcface_gluon.files import atomic_write\nwith atomic_write(sys.argv[1]) as file:\n"
+    text += "    file.write(b'x' * 100)\n    file.flush()\n    print(flush=True)\n    time.sleep(60)\n"
+    process = subprocess.Popen([sys.executable, "-c", text, path], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def test_what_a_killed_writer_left_is_taken_over(tmp_path):
+    process = killed_writer(tmp_path / "a")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert os.listdir(tmp_path) == [".a.tmp"]
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"short")
+    assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"short"
+
+
+def test_a_live_writer_is_waited_for_and_never_disturbed(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    monkeypatch.setattr(files, "_PATIENCE", 0)
+    with atomic_write(path) as first:
+        with pytest.raises(UserError, match="a is being written by another process"), atomic_write(path):
+            pass
+        first.write(b"first")
+    assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["a"]
+    monkeypatch.setattr(files, "_PATIENCE", 60)
+
+    def write(content):
+        with atomic_write(path) as file:
+            file.write(content[:1])
+            time.sleep(0.002)
+            file.write(content[1:])
+
+    threads = [threading.Thread(target=write, args=(bytes([65 + i]) * 9,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = path.read_bytes()
+    assert content == content[:1] * 9 and os.listdir(tmp_path) == ["a"]
+
+
+def test_where_files_cannot_be_locked(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    write_json(tmp_path / "a.json", [])
+    (tmp_path / "b").write_text("")
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "b"]
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_sealed_file_tells_that_it_was_changed(tmp_path):
+    path, value = tmp_path / "a.json", {"b": [1, 0.1, (2,)], "a": {"x": None}, "n": float("inf")}
+    write_json(path, value, sealed=True)
+    assert read_json(path) == {**value, "b": [1, 0.1, [2]]}
+    text = path.read_text()
+    path.write_text(json.dumps(json.loads(text), sort_keys=True))  # spaces and order say nothing
+    assert read_json(path)["b"] == [1, 0.1, [2]]
+    path.write_text(text.replace("0.1", "0.2"))
+    with pytest.raises(UserError, match=r'a\.json was changed since it was written: .* delete its entry "checksum"'):
+        read_json(path)
 
 
 def test_written_file_has_the_usual_permissions(tmp_path):

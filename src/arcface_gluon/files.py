@@ -2,44 +2,99 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UserError
 
+_PATIENCE = 10  # seconds to wait for another writer of the same file
+_SEAL = "checksum"
+
 
 @contextmanager
 def atomic_write(path, mode="wb"):
-    """Open a temporary file beside `path`; on success flush it to disk and rename it to `path`.
+    """Open `.NAME.tmp` beside `path`; on success flush it to disk and rename it to `path`.
 
-    On any error, also an interrupt, the temporary file is removed and `path` is as it was.
+    On any error, also an interrupt, the temporary file is removed and `path` is as it was. Its writer has a lock on it:
+    what a killed one left is taken over by the next writer of `path`, what a live one writes is waited for.
 
     Raises:
-        UserError: the folder cannot be written to, or the disk is full.
+        UserError: the folder cannot be written to, the disk is full, or another process goes on writing `path`.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = _open_temporary(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         with os.fdopen(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException as error:
-        with suppress(FileNotFoundError):
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(name, path)
+            except BaseException:
+                # Still locked, so that nobody else's file is removed.
+                with suppress(FileNotFoundError):
+                    os.unlink(name)
+                raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _open_temporary(path):
+    """(descriptor, name) of a new file beside `path`, locked."""
+    name = str(path.with_name(f".{path.name}.tmp"))
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            return _open_unlocked(path)  # what another user's killed writer left
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its writer may have given it its final name, or removed it, before the lock was free.
+            if os.path.exists(name) and os.path.samestat(os.fstat(descriptor), os.stat(name)):
+                os.ftruncate(descriptor, 0)
+                return descriptor, name
+            os.close(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            if time.monotonic() > until:
+                raise UserError(f"{path} is being written by another process; wait for it or stop it") from None
+            time.sleep(0.02)
+        except OSError:
+            # A file system without locks, where nobody writes under this name.
+            os.close(descriptor)
             os.unlink(name)
-        if isinstance(error, OSError):
-            raise cannot_write(path, error) from error
-        raise
+            return _open_unlocked(path)
+
+
+def _open_unlocked(path):
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    # The only portable way to read the mask is to set it; mkstemp's 0600 would hide results from colleagues.
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(name, 0o666 & ~mask)
+    return descriptor, name
+
+
+def sync_folder(folder):
+    """Flush the names in a folder to disk, so that a file renamed into it is there after a power cut, too."""
+    with suppress(OSError):  # not every file system can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def cannot_write(path, error: OSError) -> UserError:
@@ -47,33 +102,44 @@ def cannot_write(path, error: OSError) -> UserError:
     return UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder")
 
 
-def _umask():
-    # The only portable way to read the mask is to set it; mkstemp's 0600 would hide results from colleagues.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_json(path, value, sealed=False):
+    """Write `value` as indented JSON, atomically.
 
-
-def write_json(path, value):
-    """Write `value` as indented JSON, atomically."""
+    Args:
+        sealed: `value` is a dict; add a checksum of it, which `read_json` compares, to tell what was changed later.
+    """
+    if sealed:
+        value = {**value, _SEAL: _checksum(value)}
     with atomic_write(path, "w") as file:
         json.dump(value, file, indent=2)
         file.write("\n")
 
 
 def read_json(path):
-    """Read a JSON file.
+    """Read a JSON file; the checksum of a sealed one is compared and left out.
 
     Raises:
-        UserError: the file is missing, unreadable or not JSON.
+        UserError: the file is missing, unreadable, not JSON, or was changed since it was sealed.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            value = json.load(file)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); it may be damaged, write it again") from error
+    if isinstance(value, dict) and _SEAL in value and value.pop(_SEAL) != _checksum(value):
+        raise UserError(
+            f"{path} was changed since it was written: it has not its checksum; write it again, "
+            f'or delete its entry "{_SEAL}" if you changed it'
+        )
+    return value
+
+
+def _checksum(value):
+    """SHA-256 of a value as any JSON reader gets it, whatever the spaces and the order of keys."""
+    text = json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_lines(path, hint="check the path"):
