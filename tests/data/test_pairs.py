@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcface_gluon.data import read_bin, write_bin
+from arcface_gluon.data.pairs import truth_values
 from arcface_gluon.errors import UserError
 
 IMAGES = [bytes([255, 216, 0, 128 + i]) + os.urandom(300) for i in range(4)]
@@ -181,3 +183,81 @@ def test_random_bytes_never_escape_as_another_error(tmp_path_factory, data):
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match=r"cannot read .*lfw\.bin: No such file"):
         read_bin(tmp_path / "lfw.bin")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", ["i1", "<i2", ">i4", "<i8", ">i8", "u2", "u8", "f4", ">f8"])
+@pytest.mark.parametrize("wrap", [np.array, list, lambda v: v.reshape(-1, 1), lambda v: [np.array([x]) for x in v]])
+def test_reads_truth_values_in_any_type_of_numbers(tmp_path, protocol, kind, wrap):
+    truth = np.array([1, 0], kind)
+    assert load(tmp_path, pickle.dumps((IMAGES, wrap(truth)), protocol=protocol)) == (IMAGES, ISSAME)
+
+
+def test_minus_one_means_two_people():
+    assert truth_values([1, -1, -1]) == [True, False, False]
+    assert truth_values(np.array([[1], [-1]], np.float32)) == [True, False]
+    with pytest.raises(ValueError, match="both 0 and -1"):
+        truth_values([1, 0, -1])
+
+
+@pytest.mark.parametrize("value", ["1", "0", b"1", np.str_("1"), 2, 0.5, float("nan"), None, [True]])
+def test_truth_values_that_are_none(tmp_path, value):
+    with pytest.raises(ValueError, match="the truth value of pair 1 must be true or false"):
+        write_bin(tmp_path / "set.bin", IMAGES, [True, value])
+    if not isinstance(value, np.str_):
+        with pytest.raises(UserError, match=r"set\.bin is not a verification set \(the truth value of pair 1"):
+            load(tmp_path, pickle.dumps((IMAGES, [True, value]), protocol=3))
+
+
+@pytest.mark.parametrize("kind", ["f2", "c16", "O", "U1", "S1", "M8[s]"])
+def test_arrays_of_other_types_are_refused(tmp_path, kind):
+    with pytest.raises(UserError, match=r"set\.bin is refused: it asks for an array of type"):
+        load(tmp_path, pickle.dumps((IMAGES, np.zeros(2, kind)), protocol=3))
+
+
+@pytest.mark.parametrize(
+    "wrap", [bytearray, memoryview, column, lambda data: column(data).ravel(), lambda data: column(data).T]
+)
+def test_writes_encoded_images_however_they_are_held(tmp_path, wrap):
+    write_bin(tmp_path / "set.bin", [wrap(image) for image in IMAGES], np.array(ISSAME))
+    assert read_bin(tmp_path / "set.bin") == (IMAGES, ISSAME)
+
+
+@pytest.mark.parametrize(
+    "item, message",
+    [
+        ("faces/1.jpg", "is a path"),
+        (Path("faces/1.jpg"), "is a path"),
+        (b"faces/1.JPG", "is a path"),
+        (np.zeros((112, 112, 3), np.uint8), r"of shape \(112, 112, 3\), not an encoded image"),
+        (np.zeros(99, np.float32), "an array of float32"),
+        (b"", "is empty"),
+        (np.zeros(0, np.uint8), "is empty"),
+        (7, "of type int"),
+        (None, "of type NoneType"),
+    ],
+)
+def test_items_that_are_no_encoded_image(tmp_path, item, message):
+    with pytest.raises(ValueError, match=f"image 2 .*{message}") as error:
+        write_bin(tmp_path / "set.bin", [*IMAGES[:2], item, IMAGES[3]], ISSAME)
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_arrays_of_pixels_in_a_file_are_named(tmp_path):
+    with pytest.raises(UserError, match="item 0 is an array of pixels; images must be encoded"):
+        load(tmp_path, pickle.dumps(([np.zeros((8, 8, 3), np.uint8)] * 4, ISSAME), protocol=3))
+
+
+@pytest.mark.parametrize(
+    "start, kind",
+    [
+        (struct.pack("<II", 0xCED7230A, 28), "a file of training records"),
+        (b"\xff\xd8\xff\xe0", "an image"),
+        (b"\x89PNG\r\n", "an image"),
+        (b"\x93NUMPY\x01", r"an array of NumPy \(.npy\)"),
+        (b"PK\x03\x04", "an archive"),
+    ],
+)
+def test_whole_files_of_another_kind_are_not_called_damaged(tmp_path, start, kind):
+    with pytest.raises(UserError, match=rf"set\.bin is {kind}.*, not a verification set"):
+        load(tmp_path, start + bytes(100))

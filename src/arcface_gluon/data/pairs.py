@@ -11,15 +11,20 @@ from __future__ import annotations
 import math
 import mmap
 import pickle
+import struct
+
+import numpy as np
 
 from ..errors import UserError
 from ..files import atomic_write
+from .encoded import encoded_bytes
+from .recordio import MAGIC
 
 # One encoded face is some KB; one of more than this is a decompression trap or not an image at all.
 MAX_IMAGE_BYTES = 1 << 26
 
 _OPCODES = """
-    PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG1
+    PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG1 FLOAT BINFLOAT
     STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
     BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 EMPTY_LIST LIST APPEND APPENDS
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
@@ -27,37 +32,63 @@ _OPCODES = """
 """
 
 
+# First bytes of files that are whole, but no pickle.
+_OTHER_FILES = (
+    (struct.pack("<I", MAGIC), "a file of training records (train.rec)"),
+    *((first, "an image") for first in (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")),
+    (b"\x93NUMPY", "an array of NumPy (.npy)"),
+    (b"PK\3\4", "an archive (.zip, .npz)"),
+    (b"\x1f\x8b", "an archive (.gz)"),
+)
+
+# NumPy's names of types that images and truth values have, and those of `struct`.
+_TYPES = {"b1": "?", "bool": "?", "u1": "B", "uint8": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_TYPES.update({"i1": "b", "i2": "h", "i4": "i", "i8": "q", "f4": "f", "f8": "d"})
+
+
 class _Refused(Exception):
     """The file asks for something that no verification set needs."""
 
 
 class _Dtype:
-    """Stands in for numpy.dtype: bytes and truth values only."""
+    """Stands in for numpy.dtype: bytes, and truth values in any type of numbers."""
 
     def __init__(self, name, *_):
-        self.name = name.decode("latin1") if isinstance(name, bytes) else name
-        if self.name not in ("u1", "b1", "uint8", "bool", "|u1", "|b1"):
-            raise _Refused(f"an array of type {self.name!r}")
+        name = name.decode("latin1") if isinstance(name, bytes) else name
+        if not isinstance(name, str) or name.lstrip("|<>=") not in _TYPES:
+            raise _Refused(f"an array of type {str(name)[:20]!r}")
+        self.code = _TYPES[name.lstrip("|<>=")]
+        self.order = ">" if name.startswith(">") else "<"
+
+    @property
+    def size(self):
+        return struct.calcsize(self.order + self.code)
 
     def build(self, state):
-        """Byte order, alignment and the like: nothing that matters for one-byte values."""
+        """What NumPy keeps besides the name: (version, byte order, ...)."""
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in (">", b">"):
+            self.order = ">"
 
     def values(self, data):
-        return [bool(value) for value in data] if "b" in self.name else bytes(data)
+        if self.code == "B":
+            return bytes(data)
+        return [value for (value,) in struct.iter_unpack(self.order + self.code, data)]
 
 
 class _Array:
-    """Stands in for numpy.ndarray; `value` is bytes (uint8) or a list of bool once the contents have come."""
+    """Stands in for numpy.ndarray; `value` is bytes (uint8) or a list of numbers once the contents have come."""
 
-    value = None
+    value, shape = None, ()
 
     def fill(self, shape, dtype, data):
         if not (isinstance(shape, tuple) and isinstance(dtype, _Dtype) and isinstance(data, (bytes, bytearray))):
             raise _Refused("an array of unknown layout")
         # Comparing with the bytes at hand bounds the shape: nothing is ever allocated from the numbers in the file.
-        if not all(type(length) is int and length >= 0 for length in shape) or math.prod(shape) != len(data):
+        if not all(type(length) is int and length >= 0 for length in shape) or math.prod(shape) * dtype.size != len(
+            data
+        ):
             raise _Refused(f"an array of shape {shape} with {len(data)} bytes")
-        self.value = dtype.values(data)
+        self.value, self.shape = dtype.values(data), shape
 
     def build(self, state):
         """The state NumPy pickles: (version, shape, dtype, Fortran order, bytes)."""
@@ -167,7 +198,10 @@ def read_bin(path):
     """
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            _refuse_other_files(path, view[:16])
             content = _Unpickler(view, encoding="bytes").load()
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except _Refused as error:
@@ -179,6 +213,13 @@ def read_bin(path):
     return _checked(path, content)
 
 
+def _refuse_other_files(path, start):
+    """Tell a whole file of another kind from a damaged set, by its first bytes."""
+    kind = next((kind for first, kind in _OTHER_FILES if start.startswith(first)), None)
+    if kind is not None:
+        raise UserError(f"{path} is {kind}, not a verification set (.bin: encoded images in pairs, and truth values)")
+
+
 def _not_a_set(path, reason):
     return UserError(f"{path} is not a verification set ({' '.join(reason.split())}); fetch or write it again")
 
@@ -188,19 +229,24 @@ def _checked(path, content):
         raise _not_a_set(path, "it does not hold images and truth values")
     images, issame = content
     issame = issame.value if isinstance(issame, _Array) else issame
+    if isinstance(issame, (list, tuple)):  # an array a pair, of one truth value
+        issame = [v.value[0] if isinstance(v, _Array) and v.value and len(v.value) == 1 else v for v in issame]
     if not (isinstance(images, (list, tuple)) and isinstance(issame, (list, tuple, bytes))):
         raise _not_a_set(path, "it does not hold a list of images and a list of truth values")
     if not issame or len(images) != 2 * len(issame):
         raise _not_a_set(path, f"{len(images)} images for {len(issame)} pairs")
     distinct = {id(item): _image_bytes(path, index, item) for index, item in enumerate(images)}
-    for index, value in enumerate(issame):
-        if value not in (0, 1):
-            raise _not_a_set(path, f"the truth value of pair {index} is neither true nor false")
-    return [distinct[id(item)] for item in images], [bool(value) for value in issame]
+    try:
+        return [distinct[id(item)] for item in images], truth_values(issame)
+    except ValueError as error:
+        raise _not_a_set(path, str(error)) from error
 
 
 def _image_bytes(path, index, item):
-    item = item.value if isinstance(item, _Array) else item
+    if isinstance(item, _Array):
+        if sum(length > 1 for length in item.shape) > 1:
+            raise _not_a_set(path, f"item {index} is an array of pixels; images must be encoded, as JPEG or PNG")
+        item = item.value
     if isinstance(item, bytearray):
         item = bytes(item)
     if not isinstance(item, bytes) or not 0 < len(item) <= MAX_IMAGE_BYTES:
@@ -208,21 +254,44 @@ def _image_bytes(path, index, item):
     return item
 
 
+def truth_values(values) -> list[bool]:
+    """Truth values of pairs, of one person or not, as people write them.
+
+    Args:
+        values: True and False, 1 and 0 in any type of numbers, or 1 and -1, where -1 means two people.
+
+    Raises:
+        ValueError: a value is none of these, or there are both 0 and -1; the first pair is named.
+    """
+    numbers = [value.item() if isinstance(value, (np.ndarray, np.generic)) else value for value in values]
+    for pair, number in enumerate(numbers):
+        if not isinstance(number, (int, float)) or number not in (-1, 0, 1):
+            kind = "text" if isinstance(number, (str, bytes)) else "another value"
+            raise ValueError(f"the truth value of pair {pair} must be true or false, 1 or 0, or 1 or -1, not {kind}")
+    if -1 in numbers and 0 in numbers:
+        raise ValueError("truth values must not have both 0 and -1: which of the two means two people?")
+    return [number == 1 for number in numbers]
+
+
 def write_bin(path, images, issame):
     """Write a verification set that `read_bin` and the reference code read, atomically.
 
     Args:
         path: the file, by custom named *.bin.
-        images: 2n encoded images (bytes), images 2i and 2i+1 being pair i. The same object is stored once.
-        issame: n truth values.
+        images: 2n encoded images, images 2i and 2i+1 being pair i; see `encoded_bytes`. The same object is stored once.
+        issame: n truth values; see `truth_values`. Where they are 1 and -1, -1 means two people.
 
     Raises:
-        ValueError: the numbers of images and truth values do not fit.
+        ValueError: an item is no encoded image, a truth value neither true nor false, their numbers do not fit, or
+            there are none.
         UserError: the file cannot be written.
     """
-    images, issame = list(images), [bool(value) for value in issame]
-    if len(images) != 2 * len(issame):
-        raise ValueError(f"{len(images)} images for {len(issame)} pairs")
+    images, issame = list(images), truth_values(issame)
+    if not issame or len(images) != 2 * len(issame):
+        raise ValueError(
+            f"{len(images)} images for {len(issame)} pairs: two images a pair are needed, one pair at least"
+        )
+    distinct = {id(item): encoded_bytes(item, f"image {index}") for index, item in enumerate(images)}
     with atomic_write(path) as file:
         # Protocol 3 is the oldest one that stores bytes without naming a function.
-        pickle.dump((images, issame), file, protocol=3)
+        pickle.dump(([distinct[id(item)] for item in images], issame), file, protocol=3)

@@ -1,0 +1,37 @@
+"""What people hand to the writers as an encoded image, as bytes; and what is none, told apart in one line."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+
+def encoded_bytes(item, what) -> bytes:
+    """The bytes of an encoded image.
+
+    Args:
+        item: bytes, bytearray, memoryview, or an array as `cv2.imencode` gives it: uint8, (n,), (n, 1) or (1, n).
+        what: names the item in messages, such as "image 3".
+
+    Raises:
+        ValueError: a path, an array of pixels, or no image at all; says what to give instead.
+    """
+    if isinstance(item, (str, os.PathLike)) or isinstance(item, bytes) and _looks_like_a_path(item):
+        raise ValueError(f"{what} is a path, {str(item)[:80]!r}: give the file's content, Path(...).read_bytes()")
+    if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8 or item.size != max(item.shape, default=0):
+            raise ValueError(
+                f"{what} is an array of {item.dtype} of shape {item.shape}, not an encoded image: "
+                'give cv2.imencode(".jpg", image)[1] (where pixels are in the order BGR)'
+            )
+        item = item.tobytes()
+    if not isinstance(item, (bytes, bytearray, memoryview)):
+        raise ValueError(f"{what} is of type {type(item).__name__}, not an encoded image (bytes)")
+    if not len(item):
+        raise ValueError(f"{what} is empty: no byte of an image is in it")
+    return bytes(item)
+
+
+def _looks_like_a_path(data):
+    return len(data) < 1024 and os.path.splitext(data)[1].lower() in (b".jpg", b".jpeg", b".png", b".bmp", b".webp")
