@@ -1,5 +1,6 @@
 """Embedding: the same numbers however images are batched; files that are whole or can be gone on with."""
 
+import json
 import os
 import signal
 
@@ -112,7 +113,10 @@ def test_file_and_index(net, encoded, reference, tmp_path):
     again = Counted(encoded)
     assert embed_to_file(net, again, tmp_path / "f.npy")["images_per_second"] is None and again.decoded == []
     # Other settings are other embeddings.
-    embed_to_file(net, again, tmp_path / "f.npy", flip=False)
+    with pytest.raises(UserError, match=r"f\.npy holds other embeddings, made with m of list; .*--force"):
+        embed_to_file(net, again, tmp_path / "f.npy", flip=False)
+    np.testing.assert_allclose(read_embeddings(tmp_path / "f.npy").vectors, reference[1], rtol=1e-4, atol=1e-3)
+    embed_to_file(net, again, tmp_path / "f.npy", flip=False, force=True)
     np.testing.assert_allclose(read_embeddings(tmp_path / "f.npy").vectors, reference[0], rtol=1e-4, atol=1e-3)
 
 
@@ -129,6 +133,64 @@ def test_interrupted_extraction_goes_on(net, encoded, reference, tmp_path):
     embed_to_file(net, rest, path, batch_size=5)
     assert sorted(rest.decoded) == list(range(4, 23))
     np.testing.assert_allclose(read_embeddings(path).vectors, reference[1], rtol=1e-4, atol=1e-3)
+
+
+def test_killed_between_any_two_steps(net, encoded, reference, tmp_path, monkeypatch):
+    """Another model's embeddings never stand under a description, and the same call again makes the right ones."""
+
+    class Killed(BaseException):
+        pass
+
+    def after(step, function):
+        def counted(*arguments):
+            steps.append(function.__name__)
+            if len(steps) == step:
+                raise Killed
+            return function(*arguments)
+
+        return counted
+
+    path, step = tmp_path / "f.npy", 0
+    while True:
+        step += 1
+        embed_to_file(net, Counted(encoded), path, batch_size=9, flip=False, force=True)
+        steps = []
+        with monkeypatch.context() as patch:
+            for name in ("replace", "unlink", "fsync"):
+                patch.setattr(os, name, after(step, getattr(os, name)))
+            try:
+                embed_to_file(net, Counted(encoded), path, batch_size=9, force=True)
+                break
+            except Killed:
+                pass
+        try:
+            found = read_embeddings(path).vectors
+            np.testing.assert_allclose(
+                found, reference[json.loads((tmp_path / "f.json").read_text())["flip"]], atol=1e-3
+            )
+        except UserError as error:
+            assert "f.npy is not the file that f.json tells of" in str(error)
+        embed_to_file(net, Counted(encoded), path, batch_size=9, force=True)
+        np.testing.assert_allclose(read_embeddings(path).vectors, reference[1], rtol=1e-4, atol=1e-3)
+        assert sorted(item.name for item in tmp_path.iterdir()) == ["f.json", "f.npy", "f.txt"]
+    assert step > 5
+
+
+def test_changed_files_are_named(net, encoded, tmp_path, capsys):
+    path = tmp_path / "f.npy"
+    embed_to_file(net, Counted(encoded), path)
+    for name in ("f.npy", "f.txt", "f.json"):
+        content = bytearray((tmp_path / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name.replace(".", r"\.")):
+            read_embeddings(path)
+        if name == "f.json":
+            with pytest.raises(UserError, match="origin is not noted"):
+                embed_to_file(net, Counted(encoded), path)
+        embed_to_file(net, Counted(encoded), path, force=True)
+        assert (f"{name} is not the file that" in capsys.readouterr().err) == (name != "f.json")
+        assert len(read_embeddings(path).names) == 23
 
 
 def test_images_left_out(net, encoded, reference, tmp_path):
@@ -157,7 +219,14 @@ def test_a_part_of_something_else_is_kept(net, encoded, tmp_path):
         embed_to_file(net, Counted(encoded[:9]), path)
     assert (tmp_path / "f.npy.part").read_bytes() == before
     (tmp_path / "f.npy.part").write_bytes(before[:-1])
-    with pytest.raises(UserError, match="shorter than"):
+    with pytest.raises(UserError, match=r"f\.npy\.part is shorter than f\.npy\.part\.json says; delete both"):
+        embed_to_file(net, Counted(encoded), path)
+    (tmp_path / "f.npy.part").write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"f\.npy\.part is not as f\.npy\.part\.json says; delete both"):
+        embed_to_file(net, Counted(encoded), path)
+    state = (tmp_path / "f.npy.part.json").read_text()
+    (tmp_path / "f.npy.part.json").write_text(state.replace('"done": 4', '"done": 3'))
+    with pytest.raises(UserError, match=r"f\.npy\.part\.json is damaged; delete it"):
         embed_to_file(net, Counted(encoded), path)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from mxnet import autograd
 from tqdm import tqdm
 
-from .data.embedding_file import EmbeddingWriter, is_complete
+from .data.embedding_file import EmbeddingWriter, holds_others, is_complete
 from .data.images import EncodedImages, ImageError, Images
 from .errors import UserError
 from .files import read_json
@@ -62,7 +62,17 @@ def embed_images(net, images, contexts=None, batch_size=None, flip=True, quiet=T
 
 
 def embed_to_file(
-    net, images, path, contexts=None, batch_size=None, flip=True, size=None, skip_missing=False, quiet=False, facts=None
+    net,
+    images,
+    path,
+    contexts=None,
+    batch_size=None,
+    flip=True,
+    size=None,
+    skip_missing=False,
+    quiet=False,
+    facts=None,
+    force=False,
 ) -> dict:
     """Write the embeddings of images into a .npy with an index beside it; see `data.embedding_file`.
 
@@ -76,25 +86,29 @@ def embed_to_file(
         skip_missing: leave missing and damaged images out (counted, and listed in *.skipped.txt) instead of stopping.
         quiet: no progress bar.
         facts: what else to write into the .json, such as the model's path.
+        force: replace finished embeddings of other images, another network or other settings.
 
     Returns:
         {"rows", "size", "skipped", "images_per_second"}; the last of this call, None if all was there.
 
     Raises:
-        UserError: an image is missing or damaged, the files cannot be written, or belong to something else.
+        UserError: an image is missing or damaged, the files cannot be written, or hold something else.
         Interrupted: after SIGINT or SIGTERM.
     """
     size = size or input_size(net)
-    fingerprint = _fingerprint(net, images, flip, size)
-    if is_complete(path, fingerprint):
+    key = fingerprint(net, images, flip, size)
+    if is_complete(path, key):
         return {**_summary(path), "images_per_second": None}
+    others = None if force else holds_others(path, key)
+    if others:
+        raise UserError(f"{path} holds other embeddings, {others}; choose another name, or replace them with --force")
     missing = images.missing()
     if missing and not skip_missing:
         raise UserError(
             f"{len(missing):,} of {len(images):,} images are missing, the first is {images.describe(missing[0])}; "
             "get them, or leave them out with --skip-missing"
         )
-    with EmbeddingWriter(path, fingerprint) as writer:
+    with EmbeddingWriter(path, key) as writer:
         begun, began = writer.done, time.perf_counter()
         batches = _batches(net, images, contexts, batch_size, flip, size, writer.done, skip_missing)
         _write(writer, batches, images, quiet)
@@ -137,6 +151,15 @@ def input_size(net) -> tuple:
     """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
     side = ((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112)
     return side, side
+
+
+def fingerprint(net, images, flip, size) -> str:
+    """Tells embeddings from others: SHA-256 of what the images are, the network's parameters and the settings."""
+    digest = hashlib.sha256(f"{images.fingerprint()} {flip} {size}".encode())
+    for name, parameter in sorted(net._collect_params_with_prefix().items()):
+        digest.update(name.encode())
+        digest.update(parameter.list_data()[0].asnumpy().tobytes())
+    return digest.hexdigest()
 
 
 @dataclass
@@ -231,14 +254,6 @@ def _model_errors(what):
         reason = str(error).strip().splitlines()[-1]
         cure = "check the input size, or try a smaller batch"
         raise UserError(f"the network fails on {what}: {reason}; {cure}") from error
-
-
-def _fingerprint(net, images, flip, size):
-    digest = hashlib.sha256(f"{images.fingerprint()} {flip} {size}".encode())
-    for name, parameter in sorted(net._collect_params_with_prefix().items()):
-        digest.update(name.encode())
-        digest.update(parameter.list_data()[0].asnumpy().tobytes())
-    return digest.hexdigest()
 
 
 def _summary(path):

@@ -33,6 +33,11 @@ def add_arguments(parser):
     parser.add_argument(
         "--skip-missing", action="store_true", help="leave missing and damaged images out, listed in FILE.skipped.txt"
     )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace FILE.npy where it holds embeddings of other images or another model",
+    )
     parser.add_argument("--json", metavar="FILE", help="write rows, size, what was left out and images/s as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -57,6 +62,7 @@ def run(args):
         args.skip_missing,
         args.quiet,
         {"model": str(model_path(args)), "date": time.strftime("%Y-%m-%d")},
+        args.force,
     )
     if args.json:
         write_json(args.json, done)

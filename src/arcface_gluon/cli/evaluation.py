@@ -7,6 +7,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.embedding_file import holds_others
 from ..data.megaface import algorithm
 from ..data.ready_features import find_features
 from ..errors import UserError
@@ -57,7 +58,8 @@ class Source:
         """Features of data.Images (`data.features.Features`), the sum of image and mirror where they are extracted.
 
         Args:
-            file: name of the .npy under <run>/embeddings; an interrupted extraction goes on from there.
+            file: name of the .npy under <run>/embeddings; where those of another checkpoint or list have it, the
+                beginning of a fingerprint is added. An interrupted extraction goes on from there.
             ready: the folder or .npy that has them, with --features.
 
         Raises:
@@ -66,9 +68,12 @@ class Source:
         skip = self.options.skip_missing
         if self.net is None:
             return find_features(ready, images.names, self.options.ending, skip)
-        from ..embed import embed_to_file
+        from ..embed import embed_to_file, fingerprint, input_size
 
+        key = fingerprint(self.net, images, True, input_size(self.net))
         path = self.subject.folder / "embeddings" / file
+        if holds_others(path, key):
+            path = path.with_name(f"{path.stem}-{key[:8]}.npy")
         options, facts = self.options, {"model": str(self.subject.path), "date": time.strftime("%Y-%m-%d")}
         done = embed_to_file(
             self.net, images, path, self.devices, options.batch_size, True, None, skip, options.quiet, facts

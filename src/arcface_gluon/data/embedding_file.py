@@ -6,23 +6,29 @@ disk is then an error to report, not a crash.
 
 features.npy          (n, d) float32
 features.txt          n lines: name of the image, and its label after a tab where it has one
-features.json         what was embedded, and with which model
 features.skipped.txt  names of images that were left out, where there are any
+features.json         what was embedded, with which model, and the SHA-256 of the other files, by their endings
+
+The description is written before features.npy gets its name: embeddings count only where all is as it says, so that
+whatever stops the writer, those of one model never stand under the description of another.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import atomic_write, cannot_write, read_json, write_json
+from ..files import atomic_write, cannot_write, read_json, sha256, sync_folder, write_json
 from .features import read_npy
 
 _HEADER_BYTES = 128  # room for any shape, so that the number of rows can be written when it is known
@@ -55,12 +61,16 @@ class EmbeddingWriter:
         self.state = self.path.with_name(self.path.name + ".part.json")
         self.fingerprint = fingerprint
         self.done, self.size, self.skipped = 0, None, []
+        self._digest = hashlib.sha256()  # of the rows
 
     def __enter__(self):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.part, "ab")  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have given it its final name between these two lines.
+            if not os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.part)):
+                raise BlockingIOError
         except BlockingIOError as error:
             raise UserError(f"{self.part} is being written by another process; wait for it or stop it") from error
         except OSError as error:
@@ -74,24 +84,42 @@ class EmbeddingWriter:
         return self
 
     def _recall(self):
-        rows = 0
-        if self.state.exists():
-            state = read_json(self.state)
-            if not isinstance(state, dict) or state.get("fingerprint") != self.fingerprint:
+        state = self._state() if os.path.getsize(self.part) else None  # else what is left of one that was finished
+        if state is not None:
+            if state.get("fingerprint") != self.fingerprint:
                 raise UserError(
                     f"{self.part} was begun with other images, another model or other settings; "
                     "finish it with those, delete it, or choose another name"
                 )
             self.done, self.size, self.skipped = state["done"], state["size"], state["skipped"]
-            rows = self.done - len(self.skipped)
+        rows = self.done - len(self.skipped)
         wanted = _HEADER_BYTES + 4 * rows * (self.size or 0)
-        if rows and os.path.getsize(self.part) < wanted:
-            raise UserError(f"{self.part} is shorter than {self.state.name} says; delete both to begin again")
+        if rows:
+            self._verify(wanted, state["sha256"])
         # What was written after the last save is embedded again.
         self._file.truncate(wanted if rows else 0)
         self._file.seek(0, os.SEEK_END)
         if not rows:
             self._file.write(bytes(_HEADER_BYTES))
+
+    def _state(self):
+        """What the last `save` wrote; None if there was none."""
+        if not self.state.exists():
+            return None
+        try:
+            state = read_json(self.state)
+            return {name: state[name] for name in ("fingerprint", "done", "size", "skipped", "sha256")}
+        except (UserError, KeyError, TypeError):
+            raise UserError(f"{self.state} is damaged; delete it and {self.part.name} to begin again") from None
+
+    def _verify(self, size, digest):
+        with open(self.part, "rb") as file:
+            file.seek(_HEADER_BYTES)
+            while file.tell() < size and (block := file.read(min(1 << 20, size - file.tell()))):
+                self._digest.update(block)
+            if file.tell() < size or self._digest.hexdigest() != digest:
+                reason = "shorter than" if file.tell() < size else "not as"
+                raise UserError(f"{self.part} is {reason} {self.state.name} says; delete both to begin again")
 
     def __exit__(self, *exception):
         if not self._file.closed:
@@ -101,10 +129,12 @@ class EmbeddingWriter:
 
     def append(self, rows, skipped, count):
         """Add the rows of the next `count` images, of which those with the indices `skipped` have no row."""
+        data = np.ascontiguousarray(rows, "<f4").data
         try:
-            self._file.write(np.ascontiguousarray(rows, "<f4").data)
+            self._file.write(data)
         except OSError as error:
             raise self._full(error) from error
+        self._digest.update(data)
         self.size = rows.shape[1]
         self.skipped += skipped
         self.done += count
@@ -119,7 +149,7 @@ class EmbeddingWriter:
         except OSError as error:
             raise self._full(error) from error
         state = {"fingerprint": self.fingerprint, "done": self.done, "size": self.size, "skipped": self.skipped}
-        write_json(self.state, state)
+        write_json(self.state, {**state, "sha256": self._digest.hexdigest()}, sealed=True)
         self._saved = time.monotonic()
 
     def _full(self, error):
@@ -152,22 +182,66 @@ class EmbeddingWriter:
                 file.writelines(f"{images.names[index]}\n" for index in sorted(skipped))
         else:
             skipped_path.unlink(missing_ok=True)
+        digests = {".npy": sha256(self.part), ".txt": sha256(self.path.with_suffix(".txt"))}
+        if skipped:
+            digests[".skipped.txt"] = sha256(skipped_path)
         counts = {"rows": len(kept), "size": self.size, "skipped": len(skipped)}
-        write_json(self.path.with_suffix(".json"), {**counts, **facts, "fingerprint": self.fingerprint})
+        description = {**counts, **facts, "fingerprint": self.fingerprint, "sha256": digests}
+        write_json(self.path.with_suffix(".json"), description, sealed=True)
         os.replace(self.part, self.path)
+        sync_folder(self.path.parent)
         self.state.unlink()
         self._file.close()
 
 
 def is_complete(path, fingerprint) -> bool:
-    """Whether the embeddings with this fingerprint are there already, whole."""
+    """Whether the embeddings with this fingerprint are there already, whole (told by checksums)."""
     path = Path(path)
-    try:
-        facts = read_json(path.with_suffix(".json"))
-        complete = isinstance(facts, dict) and facts.get("fingerprint") == fingerprint
-        return complete and path.stat().st_size == _HEADER_BYTES + 4 * facts["rows"] * facts["size"]
-    except (UserError, OSError, KeyError):
+    if not path.exists() or holds_others(path, fingerprint):
         return False
+    changed = _changed(path, _description(path))
+    if changed:
+        tqdm.write(f"{changed}: the images are embedded again", file=sys.stderr)
+        return False
+    # A kill after the last step but one leaves this.
+    path.with_name(path.name + ".part.json").unlink(missing_ok=True)
+    return True
+
+
+def holds_others(path, fingerprint) -> str | None:
+    """Whose embeddings a file holds, where they are finished and not those with this fingerprint; else None."""
+    path = Path(path)
+    if not path.exists():
+        return None
+    try:
+        facts = _description(path)
+    except UserError:
+        facts = None
+    if facts is None:
+        return "whose origin is not noted"
+    if facts["fingerprint"] != fingerprint:
+        return f"made with {facts.get('model')} of {facts.get('images')}"
+    return None
+
+
+def _description(path):
+    """The content of features.json; None where there is none of `EmbeddingWriter`."""
+    description = Path(path).with_suffix(".json")
+    facts = read_json(description) if description.exists() else None
+    return facts if isinstance(facts, dict) and "fingerprint" in facts else None
+
+
+def _changed(path, facts):
+    """What is wrong with embeddings and their description: a file is missing or changed; None if nothing is."""
+    description = path.with_suffix(".json")
+    digests = facts.get("sha256")
+    if not isinstance(digests, dict) or ".npy" not in digests:
+        return f"{description} has no checksums"
+    for ending, digest in digests.items():
+        file = path.with_suffix(ending)
+        if not file.is_file() or sha256(file) != digest:
+            return f"{file} is not the file that {description.name} tells of"
+    return None
 
 
 @dataclass
@@ -183,8 +257,13 @@ def read_embeddings(path) -> Embeddings:
     """Read what `EmbeddingWriter` wrote, or any .npy of vectors with such an index beside it.
 
     Raises:
-        UserError: a file is missing or damaged, or their numbers of rows differ.
+        UserError: a file is missing or damaged, is not the one that the description tells of, or their numbers of rows
+            differ.
     """
+    facts = _description(path)
+    changed = facts is not None and "sha256" in facts and _changed(Path(path), facts)  # earlier versions wrote none
+    if changed:
+        raise UserError(f"{changed}; embed the images again")
     index = Path(path).with_suffix(".txt")
     try:
         lines = index.read_text(encoding="utf-8").splitlines()
