@@ -20,6 +20,7 @@ setup(
         "opencv-python-headless>=4.5,<4.12",  # imports without X libraries; 4.12 needs NumPy 2
         "easydict",
         "scikit-learn",
+        "threadpoolctl",
         "matplotlib",
         "simplejpeg",
         "tqdm",

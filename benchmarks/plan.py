@@ -29,7 +29,7 @@ def _measure_one(identities):
     import numpy as np
 
     from arcface_gluon import ShardedMarginHead, get_model
-    from arcface_gluon.cli.doctor import gemm_rate
+    from arcface_gluon.cli.doctor import product_rates
     from arcface_gluon.cli.plan import calibration
     from arcface_gluon.models import network_cost
     from arcface_gluon.parallel.cost import MIB, Machine, Setting, cost
@@ -59,7 +59,7 @@ def _measure_one(identities):
         step()
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    machine = Machine(memory=0, gflops=gemm_rate(mx, device), bandwidth=1e9, **calibration(BENCH))
+    machine = Machine(memory=0, gflops=max(product_rates(mx, device).values()), bandwidth=1e9, **calibration(BENCH))
     predicted = cost(Setting(identities, 1, BATCH), network_cost(NETWORK), machine)
     what = f"{NETWORK}, batch {BATCH}, {identities:,} identities"
     return [

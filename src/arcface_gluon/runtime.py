@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from .blas import mend_mxnet_kernels
 from .errors import UserError
 
 # Names that NumPy 1.24 removed and MXNet 1.9.1 reads at import.
@@ -32,12 +33,16 @@ CUDA_LIBRARIES = (
 
 
 def prepare():
-    """Set OpenMP threads, NumPy names and CUDA libraries. Must run before `import mxnet`; again, it changes nothing."""
+    """Set OpenMP threads, NumPy names, CUDA libraries and the kernels of MXNet's OpenBLAS (`blas`).
+
+    Must run before `import mxnet`; again, it changes nothing.
+    """
     if "OMP_NUM_THREADS" not in os.environ:
         # MXNet alone would take half of the cores.
         os.environ["OMP_NUM_THREADS"] = str(physical_cores())
     restore_numpy_names()
     load_cuda_libraries()
+    mend_mxnet_kernels()
 
 
 def physical_cores() -> int:

@@ -9,7 +9,9 @@ import platform
 import sys
 import time
 
-from .. import __version__, runtime
+import numpy as np
+
+from .. import __version__, blas, runtime
 from ..errors import UserError
 from ..files import write_json
 from ..runtime import import_mxnet
@@ -26,7 +28,7 @@ def add_arguments(parser):
 def run(args):
     findings, problems = examine()
     for key, value in findings.items():
-        print(f"{key:22} {value}")
+        print(f"{key:26} {value}")
     for problem in problems:
         print(f"PROBLEM: {problem}")
     if not problems:
@@ -60,6 +62,7 @@ def examine():
         mx = import_mxnet()
     except UserError as error:
         return findings, [*problems, str(error)]
+    _kernels(findings)
     findings["build features"] = " ".join(f.name for f in mx.runtime.feature_list() if f.enabled)
     try:
         devices = [mx.cpu(0)] + [mx.gpu(i) for i in range(mx.context.num_gpus())]
@@ -68,7 +71,8 @@ def examine():
         devices = [mx.cpu(0)]
     for device in devices:
         try:
-            findings[f"GEMM on {device}"] = f"{gemm_rate(mx, device):.0f} GFLOP/s (float32)"
+            for route, rate in product_rates(mx, device).items():
+                findings[f"products, {route}"] = f"{rate:,.0f} GFLOP/s (float32)"
         except mx.MXNetError as error:
             problems.append(f"{device} cannot multiply matrices: {str(error).splitlines()[0]}")
     threads = os.environ.get("OMP_NUM_THREADS", "")
@@ -77,20 +81,39 @@ def examine():
     return findings, problems
 
 
-def gemm_rate(mx, device, size=2048, repeats=8) -> float:
-    """GFLOP/s of float32 matrix products of `size` x `size` on a device, best of three."""
-    left = mx.nd.ones((size, size), ctx=device)
-    out = mx.nd.empty((size, size), ctx=device)
-    best = 0.0
-    for _ in range(3):
-        mx.nd.dot(left, left, out=out)
-        mx.nd.waitall()
-        began = time.perf_counter()
-        for _ in range(repeats):
-            mx.nd.dot(left, left, out=out)
-        mx.nd.waitall()
-        best = max(best, repeats * 2 * size**3 / (time.perf_counter() - began) / 1e9)
-    return best
+def product_rates(mx, device) -> dict[str, float]:
+    """GFLOP/s of float32 matrix products on a device by each route there is, best of three: well under a second."""
+    size = 1024 if device.device_type == "cpu" else 4096
+    left, out = mx.nd.ones((size, size), ctx=device), mx.nd.empty((size, size), ctx=device)
+    routes = {f"dot on {device}": lambda: mx.nd.dot(left, left, out=out)}
+    if device.device_type == "cpu":
+        array, result = np.ones((size, size), np.float32), np.empty((size, size), np.float32)
+        connect = {"num_hidden": size, "no_bias": True, "out": out}
+        routes[f"oneDNN on {device}"] = lambda: mx.nd.FullyConnected(left, left, **connect)
+        routes["NumPy"] = lambda: np.matmul(array, array, out=result)
+    rates = {}
+    for route, multiply in routes.items():
+        seconds = []
+        for _ in range(4):  # the first one warms up
+            mx.nd.waitall()
+            began = time.perf_counter()
+            multiply()
+            mx.nd.waitall()
+            seconds.append(time.perf_counter() - began)
+        rates[route] = 2 * size**3 / min(seconds[1:]) / 1e9
+    return rates
+
+
+def _kernels(findings):
+    """Which kernels each library that multiplies took."""
+    findings["kernels, oneDNN"] = blas.onednn_instructions()
+    for name, kernels in (("MXNet's OpenBLAS", blas.mxnet_kernels()), ("NumPy's OpenBLAS", blas.numpy_kernels())):
+        if kernels:
+            findings[f"kernels, {name}"] = kernels
+    features, asked = blas.processor_features(), os.environ.get(blas.VARIABLE)
+    if findings.get("kernels, NumPy's OpenBLAS") == blas.FALLBACK and "avx2" in features and not asked:
+        better = "SkylakeX" if "avx512bw" in features else blas.BEST
+        findings["kernels, NumPy's OpenBLAS"] += f" (it does not know this processor; {blas.VARIABLE}={better} helps)"
 
 
 def _gpu_problems(findings):
