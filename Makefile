@@ -1,8 +1,15 @@
-# `make help` lists the targets.
+# `make help` lists the targets. Each calls one command of the program, `arcface-gluon … --help` tells its options.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 VENV ?= .venv
 RECIPE ?= orl
+
+# What users give reaches the program as they wrote it, through the environment: make expands nothing in it, and the
+# shell sees only "$$NAME". ${NAME:+--option "$NAME"} is the shell's way to pass an option where a value was given.
+GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP ARGS
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
+
 RUN := $(VENV)/bin/arcface-gluon
 PYTHON := $(VENV)/bin/python
 comma := ,
@@ -12,20 +19,20 @@ INSTALLED := $(shell cat $(READY) 2>/dev/null)
 MXNET := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(filter cpu cu112,$(INSTALLED)),cpu)))
 BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)
 
-# Values given to make, as overrides of the recipe.
-OVERRIDES := $(if $(DATA),'data.path=$(DATA)') $(if $(LOSS),loss=$(LOSS)) $(if $(SEED),seed=$(SEED)) $(SET)
-
-# What the evaluations take: MODEL, FEATURES where they can be ready, or the last run of RECIPE; the ORL one is trained
+# ARGS is split at spaces, and nothing else in it means anything to the shell.
+SPLIT = set -f;
+# What the evaluations take: FEATURES where they are ready, MODEL, or the last run of RECIPE; the ORL one is trained
 # where there is none.
-EVALUATED := $(if $(FEATURES),--features '$(FEATURES)',$(if $(MODEL),--model '$(MODEL)',--recipe $(RECIPE))) $(if $(ROW),--row '$(ROW)')
-ENSEMBLE := $(if $(word 2,$(MODEL)),$(foreach m,$(MODEL),--model '$(m)') $(if $(ROW),--row '$(ROW)'),$(EVALUATED))
+EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MODEL",--recipe "$$RECIPE")) $${ROW:+--row "$$ROW"}
+SET_OR_DEMO = --data "$${DATA:-demo}" $(if $(SKIP),--skip-missing) $$ARGS
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
 .PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles figures tables test test-slow lint bench bench-million clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Settings: RECIPE=$(RECIPE) DATA=/path LOSS=name SEED=n RESUME=1 NP=processes SET='train.iterations=100 …' GPU=1"
+	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes SET='train.iterations=100 …' GPU=1"
+	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
 setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines)
 
@@ -36,57 +43,55 @@ $(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(subst $(BUILD),,$
 .PHONY: rebuild
 rebuild:
 
-doctor: $(READY) ## say what is installed, which devices there are, and what is wrong
-	@$(RUN) doctor
+doctor recipes losses tables: $(READY)
+	@$(RUN) $@
 
-recipes: $(READY) ## list the recipes
-	@$(RUN) recipes
-
-losses: $(READY) ## list the losses with equation and source
-	@$(RUN) losses
+doctor: ## say what is installed, which devices there are, and what is wrong
+recipes: ## list the recipes
+losses: ## list the losses with equation and source
+tables: ## collect all that is measured under runs/ into the paper's Tables 2 to 9; say what is missing
 
 data: $(READY) ## prepare the ORL faces under datasets/orl
-	@$(PYTHON) datasets/orl.py
+	@$(RUN) data orl
 
 train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl), evaluate it and write its report
-	@test -z '$(NP)' -o -x $(VENV)/bin/horovodrun || { echo "make: NP=$(NP) needs Horovod; run: make setup HOROVOD=1" >&2; exit 2; }
-	@$(if $(NP),$(VENV)/bin/horovodrun -np $(NP) --gloo )$(RUN) train $(RECIPE) $(if $(RESUME),--resume) $(OVERRIDES)
+	@test -z "$$NP" -o -x $(VENV)/bin/horovodrun || { echo "make: NP needs Horovod; run: make setup HOROVOD=1" >&2; exit 2; }
+	@$(SPLIT) $(if $(NP),$(VENV)/bin/horovodrun -np "$$NP" --gloo )$(RUN) train "$$RECIPE" $(if $(RESUME),--resume) \
+		$${DATA:+"data.path=$$DATA"} $${LOSS:+"loss=$$LOSS"} $${SEED:+"seed=$$SEED"} $${SET:+--set "$$SET"} $$ARGS
 
 orl-run: $(READY)
-	@test -d runs/orl/checkpoints || { $(PYTHON) datasets/orl.py && $(RUN) train orl; }
+	@test -d runs/orl/checkpoints || { $(RUN) data orl && $(RUN) train orl; }
 
 eval-lfw: $(READY) $(TRAINED) ## Tables 2, 4, 5: RECIPE's last run, or MODEL=path, on its .bin sets (BIN=file, DATA=folder or demo)
-	@$(PYTHON) eval/verification.py $(EVALUATED) $(foreach b,$(BIN),--bin '$(b)') $(if $(DATA),--data '$(DATA)')
+	@$(SPLIT) $(RUN) eval verification $(EVALUATED) $${BIN:+--bin "$$BIN"} $${DATA:+--data "$$DATA"} $$ARGS
 
 eval-ytf: $(READY) $(TRAINED) ## Table 4: YouTube Faces in DATA=folder (default: a demo of the ORL faces)
-	@$(PYTHON) eval/ytf.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing)
+	@$(SPLIT) $(RUN) eval ytf $(EVALUATED) $(SET_OR_DEMO)
 
-eval-megaface: $(READY) $(TRAINED) ## Table 6, Figure 8: MegaFace in DATA=folder (default: a demo of the ORL faces; SET='--sizes 10 …')
-	@$(PYTHON) eval/megaface.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing) $(SET)
+eval-megaface: $(READY) $(TRAINED) ## Table 6, Figure 8: MegaFace in DATA=folder (default: a demo; ARGS='--sizes 10 …')
+	@$(SPLIT) $(RUN) eval megaface $(EVALUATED) $(SET_OR_DEMO)
 
 eval-ijb: $(READY) $(TRAINED) ## Table 7, Figure 9: IJB-B and IJB-C in DATA=folder (default: a demo of the ORL faces)
-	@$(PYTHON) eval/ijb.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(SKIP),--skip-missing) $(SET)
+	@$(SPLIT) $(RUN) eval ijb $(EVALUATED) $(SET_OR_DEMO)
 
 eval-trillion: $(READY) $(TRAINED) ## Table 8: Trillion-Pairs in DATA=folder (default: a demo; PART=10: a tenth, and the time of all)
-	@$(PYTHON) eval/trillion.py $(EVALUATED) --data '$(or $(DATA),demo)' $(if $(PART),--part $(PART)) $(if $(SKIP),--skip-missing) $(SET)
+	@$(SPLIT) $(RUN) eval trillion $(EVALUATED) $${PART:+--part "$$PART"} $(SET_OR_DEMO)
 
 eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a demo; MODEL='a b': ensemble; CONTEXT=file.npy)
-	@$(PYTHON) eval/iqiyi.py $(ENSEMBLE) --data '$(or $(DATA),demo)' $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(SKIP),--skip-missing) $(SET)
+	@$(SPLIT) $(RUN) eval iqiyi $(EVALUATED) $${CONTEXT:+--context "$$CONTEXT"} $(SET_OR_DEMO)
 
 eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on ORL's unseen people, SEEDS=3 seeds
-	@$(PYTHON) eval/orl.py $(if $(SEEDS),--seeds $(SEEDS)) $(SET)
+	@$(SPLIT) $(RUN) eval orl $${SEEDS:+--seeds "$$SEEDS"} $${SET:+--set "$$SET"} $$ARGS
 
 ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting; RECIPE)
-	@$(PYTHON) eval/ablation.py $(if $(filter-out orl,$(RECIPE)),--recipe $(RECIPE)) $(if $(DATA),--data '$(DATA)') $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LOSS),--losses $(LOSS)) $(SET)
+	@$(SPLIT) $(RUN) eval ablation $(if $(filter-out orl,$(RECIPE)),--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} \
+		$${SEEDS:+--seeds "$$SEEDS"} $${LOSS:+--losses "$$LOSS"} $${SET:+--set "$$SET"} $$ARGS
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
-	@$(PYTHON) eval/angles.py $(MODEL) --recipe $(RECIPE) $(if $(DATA),--data '$(DATA)') $(foreach b,$(BIN),--bin $(b))
+	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS
 
 figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
-	@$(RUN) figures $(foreach m,$(MODEL),--run $(m)) $(foreach b,$(BIN),--bin $(b)) --docs docs/figures
-
-tables: $(READY) ## collect all that is measured under runs/ into the paper's Tables 2 to 9; say what is missing
-	@$(RUN) tables
+	@$(SPLIT) $(RUN) figures $${MODEL:+--run "$$MODEL"} $${BIN:+--bin "$$BIN"} --docs docs/figures $$ARGS
 
 test: $(READY) ## run the tests (under 6 minutes on two cores)
 	@$(PYTHON) -m pytest -q -m "not slow"
@@ -95,13 +100,13 @@ test-slow: $(READY) ## run the slow tests too
 	@$(PYTHON) -m pytest -q -m slow
 
 lint: $(READY) ## check the code with ruff, format included
-	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q .
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q ./
 
-bench: $(READY) ## measure speed and memory beside their floors (SET='head plan …': these parts only)
-	@$(PYTHON) benchmarks/run.py $(SET)
+bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan …': these parts only)
+	@$(SPLIT) $(RUN) bench $$ARGS
 
 bench-million: $(READY) ## train the class centres of a million identities over four devices; what fits which GPU
-	@$(PYTHON) benchmarks/million.py
+	@$(RUN) bench million
 
 clean: ## remove the environment and caches; runs/ and datasets/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache build

@@ -3,6 +3,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 MXNET = "1.9.1"
+# Top-level folders that are part of the package, so that an installed one is the whole product.
+BESIDE = ("recipes", "datasets", "eval", "benchmarks")
 
 setup(
     name="arcface-gluon",
@@ -12,15 +14,16 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 needs NumPy 1, which has no build for Python 3.13
-    package_dir={"": "src"},
-    packages=find_packages("src"),
-    package_data={"arcface_gluon.report": ["*.json", "*.css"]},
+    package_dir={"": "src", **{f"arcface_gluon.{folder}": folder for folder in BESIDE}},
+    packages=[*find_packages("src"), *(f"arcface_gluon.{folder}" for folder in BESIDE)],
+    package_data={"arcface_gluon.report": ["*.json", "*.css"], "arcface_gluon.datasets": ["README.md"]},
     install_requires=[
         "numpy>=1.20,<2",
         "opencv-python-headless>=4.5,<4.12",  # imports without X libraries; 4.12 needs NumPy 2
         "easydict",
         "scikit-learn",
         "threadpoolctl",
+        "scipy",
         "matplotlib",
         "simplejpeg",
         "tqdm",

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from pipeline import write_images
+from arcface_gluon.benchmarks.pipeline import write_images
 
 from arcface_gluon import get_model, runtime
 from arcface_gluon.data import FaceRecords
@@ -90,8 +90,3 @@ def _extraction(net, devices, folder):
     path.unlink(missing_ok=True)
     images = open_images(folder / "list.txt")
     return embed_to_file(net, images, path, devices, BATCH * len(devices), quiet=True)["images_per_second"]
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print("{what}: {value:.1f} {unit}, floor {floor:.1f}, ratio {ratio:.3f}".format(**row))

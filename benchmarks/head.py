@@ -132,8 +132,3 @@ def _memory(field):
     """Bytes, from the kernel's account of this process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(re.search(rf"{field}:\s+(\d+)", status).group(1))
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print("{what}: {value:,.1f} {unit}, floor {floor:,.1f}, ratio {ratio:.2f}".format(**row))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,13 +17,11 @@ from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
+from arcface_gluon.datasets.demo import planted
 
 from arcface_gluon.protocols import trillion_pairs
 from arcface_gluon.protocols.identification import identify, rank1
 from arcface_gluon.runtime import physical_cores
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
-from demo import planted  # noqa: E402
 
 PROBES, PEOPLE, DISTRACTORS, SIZE = 3530, 80, 1_000_000, 512
 STREAMED_PROBES, STREAMED_PEOPLE = 100_000, 530

@@ -1,6 +1,6 @@
 """`make bench-million`: training the class centres of a million identities, in shards, on this machine.
 
-    python benchmarks/million.py [--identities N] [--contexts S] [--batch B] [--steps K]
+    arcface-gluon bench million [--identities N] [--contexts S] [--batch B] [--steps K]
 
 Embeddings are random, there is no backbone: this is the cost of the head alone. Prints images a second, bytes that
 travel a step, and the peak of the resident memory beside centres, momenta and logits. Then a table, computed and not
@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import time
 
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead, runtime
-from arcface_gluon.cli import run_safely
 from arcface_gluon.errors import UserError
 from arcface_gluon.parallel.cost import Machine, Network, Setting, largest
 
@@ -25,18 +23,19 @@ SIZE = 512
 GPUS, GIGABYTES, BATCHES = (4, 8), (11, 24, 80), (256, 512, 1024)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon bench million", description=__doc__.splitlines()[0])
     parser.add_argument("--identities", type=int, default=1_000_000)
     parser.add_argument("--contexts", default="cpu(0),cpu(1),cpu(2),cpu(3)", help="devices, or their number")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     rows = train(args.identities, runtime.contexts(args.contexts), args.batch, args.steps)
     print("\n".join(f"{what}: {value:,.2f} {unit}".rstrip() for what, value, unit in rows))
     print(f"\nThe most identities that fit, head alone, {SIZE}-d; computed, not measured:\n\n{table()}")
     limit = (2**31 - 1) // SIZE / 1e6
     print(f"\n{limit:.1f} M a GPU is the limit of MXNet's arrays of 2^31 elements.")
+    return 0
 
 
 def train(identities, devices, batch, steps):
@@ -87,7 +86,3 @@ def table() -> str:
             cells = [f"{largest(setting, nothing, machine) / 1e6:.1f} M" for setting in settings]
             lines.append(f"| {count} x {gigabytes} GB | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(run_safely(main))

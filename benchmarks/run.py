@@ -1,6 +1,6 @@
 """`make bench`: every benchmark with its floor measured in the same run; writes runs/bench/bench.md and bench.json.
 
-    python benchmarks/run.py [NAME …] [--quick]
+    arcface-gluon bench [NAME …] [--quick]
 
 A benchmark is a module of this folder with `measure(quick)`, which gives rows
 {"what", "value", "unit", "floor", "ratio"}: `floor` is what the same work costs at the least (or the rate that it can
@@ -18,41 +18,33 @@ import time
 from pathlib import Path
 
 from arcface_gluon import runtime
-from arcface_gluon.errors import UserError
+from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json, write_json
 
-HERE = Path(__file__).resolve().parent
 ORDER = ("backbone", "head", "pipeline", "extraction", "verification", "plan", "identification", "templates")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon bench", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"which of {', '.join(ORDER)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # measure one benchmark, in a process of its own
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.one:
-        sys.path.insert(0, str(HERE))
-        write_json(args.out / f"{args.one}.json", importlib.import_module(args.one).measure(quick=args.quick))
+        module = importlib.import_module(f"arcface_gluon.benchmarks.{args.one}")
+        write_json(args.out / f"{args.one}.json", module.measure(quick=args.quick))
         return 0
     unknown = set(args.names) - set(ORDER)
     if unknown:
-        print(f"bench: unknown benchmark {unknown.pop()!r}; known: {', '.join(ORDER)}", file=sys.stderr)
-        return 2
+        name = unknown.pop()
+        raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, ORDER)}; known: {', '.join(ORDER)}")
     results = {}
     for name in args.names or ORDER:
         print(f"## {name}", flush=True)
-        command = [
-            sys.executable,
-            __file__,
-            "--one",
-            name,
-            "--out",
-            str(args.out),
-            *(["--quick"] if args.quick else []),
-        ]
-        subprocess.run(command, check=True)
+        command = [sys.executable, "-m", "arcface_gluon", "bench", "--one", name, "--out", str(args.out)]
+        if subprocess.run([*command, *["--quick"] * args.quick]).returncode:
+            raise UserError(f"benchmark {name} failed; what it printed stands above")
         results[name] = read_json(args.out / f"{name}.json")
         print(table(results[name]), flush=True)
     header = (
@@ -97,11 +89,3 @@ def _cell(value):
         if isinstance(value, (int, float))
         else str(value)
     )
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (UserError, subprocess.CalledProcessError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
+from arcface_gluon.datasets.demo import planted
 
 from arcface_gluon.protocols import template_search, templates
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
-from demo import planted  # noqa: E402
 
 IMAGES, GALLERY, PROBES, SUBJECTS, PAIRS, SIZE = 469_375, 3_531, 19_593, 3_531, 15_658_489, 512
 

@@ -49,8 +49,3 @@ def _best(work, repeats):
         work()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print("{what}: {value:.1f} {unit}, floor {floor:.1f}, ratio {ratio:.2f}".format(**row))

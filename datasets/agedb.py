@@ -1,22 +1,18 @@
 """AgeDB-30: agedb_30.bin from 04_FINAL_protocol_30_years.mat and the aligned images.
 
-    python datasets/agedb.py --list 04_FINAL_protocol_30_years.mat --images agedb_aligned --out datasets/casia
+    arcface-gluon data agedb --list 04_FINAL_protocol_30_years.mat --images agedb_aligned --out datasets/casia
 
 Layout: the protocol names the images of 03_Protocol_Images, without their ending: agedb_aligned/<name>.jpg.
 Counts: 6,000 pairs in ten folds of 300 genuine and 300 others, 30 years between the two images of a pair.
 Licence: for research, on request; Moschoglou and others, CVPR workshops 2017.
 """
 
-import sys
+from __future__ import annotations
 
-from packing import command_line
+from arcface_gluon.datasets.packing import command_line
 
 from arcface_gluon.data.pair_lists import read_agedb
 
 
-def main(arguments=None):
-    return command_line(__doc__, {"agedb_30": read_agedb}, "04_FINAL_protocol_30_years.mat", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(arguments: list[str] | None = None) -> int:
+    return command_line("agedb", __doc__, {"agedb_30": read_agedb}, "04_FINAL_protocol_30_years.mat", arguments)

@@ -1,6 +1,6 @@
 """Cross-Age LFW: calfw.bin from pairs_CALFW.txt and the aligned images.
 
-    python datasets/calfw.py --list pairs_CALFW.txt --images calfw_aligned --out datasets/ms1mv2
+    arcface-gluon data calfw --list pairs_CALFW.txt --images calfw_aligned --out datasets/ms1mv2
 
 Layout: two lines a pair, `image mark`; the mark is the fold (1 to 10) of a genuine pair and 0 for others, whose folds
 the list does not tell. All genuine pairs come first, so fold i is made here of the genuine pairs of fold i and the i-th
@@ -9,16 +9,12 @@ Counts: 6,000 pairs, 3,000 of them genuine.
 Licence: for research; Zheng, Deng and Hu, Beijing University of Posts and Telecommunications, 2017.
 """
 
-import sys
+from __future__ import annotations
 
-from packing import command_line
+from arcface_gluon.datasets.packing import command_line
 
 from arcface_gluon.data.pair_lists import read_two_lines
 
 
-def main(arguments=None):
-    return command_line(__doc__, {"calfw": read_two_lines}, "pairs_CALFW.txt", arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(arguments: list[str] | None = None) -> int:
+    return command_line("calfw", __doc__, {"calfw": read_two_lines}, "pairs_CALFW.txt", arguments)

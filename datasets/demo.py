@@ -1,6 +1,6 @@
 """Small sets in exactly the layouts of MegaFace, IJB-B/C, Trillion-Pairs and iQIYI-VID, from any training set.
 
-    python datasets/demo.py megaface --from datasets/orl --out datasets/demo/megaface
+    arcface-gluon data demo megaface --from datasets/orl --out datasets/demo/megaface
 
 They show that an evaluation runs and what its results look like; a dozen people say nothing about a network. Each
 builder takes the images of a dozen people or more, at least eight of each. The same images give the same files.
@@ -10,14 +10,13 @@ builder takes the images of a dozen people or more, at least eight of each. The 
 from __future__ import annotations
 
 import argparse
-import sys
 from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
+from arcface_gluon.datasets import demo_pairs, orl
 
-from arcface_gluon.cli import run_safely
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.data.align import TEMPLATE
 from arcface_gluon.data.decode import decode_image
@@ -26,7 +25,7 @@ from arcface_gluon.data.megaface import distractor_list_path
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
-HERE = Path(__file__).resolve().parent
+DATASETS = Path("datasets")  # of the working folder
 _ENOUGH = 8
 # Faces of IJB lie in loose crops: the demo's have this many pixels more on the left and above.
 _MARGIN = 24, 16
@@ -207,28 +206,21 @@ def prepare(name, folder=None) -> Path:
     Args:
         folder: where to; datasets/demo/<name> by default.
     """
-    import demo_pairs
-    import orl
-
-    orl.prepare(HERE / "orl")
-    faces = demo_pairs.read_faces(HERE / "orl" / "orl.bin")
-    folder = Path(folder or HERE / "demo" / name)
+    orl.prepare(DATASETS / "orl")
+    faces = demo_pairs.read_faces(DATASETS / "orl" / "orl.bin")
+    folder = Path(folder or DATASETS / "demo" / name)
     BUILDERS[name](folder, ((decode_image(image), person) for image, person in zip(faces.images, faces.person)))
     return folder
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon data demo", description=__doc__.splitlines()[0])
     parser.add_argument("set", choices=BUILDERS, help="which benchmark's layout")
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder with train.rec")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     records = FaceRecords(args.source)
     images = ((decode_image(image), label) for image, label in map(records.read, range(len(records))))
     BUILDERS[args.set](args.out, images)
     print(args.out)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_safely(main))

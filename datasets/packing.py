@@ -10,15 +10,16 @@ from arcface_gluon.data.pair_lists import differences
 from arcface_gluon.data.pair_sets import pack
 
 
-def command_line(text, readers, list_help, arguments=None) -> int:
+def command_line(name, text, readers, list_help, arguments=None) -> int:
     """Read a pair list, pack its images, and say what differs from the whole set; gives the exit status.
 
     Args:
-        text: the script's docstring; its first line describes the command.
+        name: the script's.
+        text: its docstring; its first line describes the command.
         readers: {set's name: function from the list's path to pairs}; each becomes <name>.bin.
         list_help: what --list is.
     """
-    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser = argparse.ArgumentParser(prog=f"arcface-gluon data {name}", description=text.splitlines()[0])
     parser.add_argument("--list", required=True, type=Path, help=list_help)
     parser.add_argument("--images", required=True, type=Path, help="folder of the aligned 112x112 images")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the .bin (default: this one)")

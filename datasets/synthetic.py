@@ -1,6 +1,6 @@
 """Procedural identities: any number of them, for the ablation on more people than ORL has and for tests of scale.
 
-    python datasets/synthetic.py --identities 1000 --images 20 --out datasets/synthetic --difficulty 0.5 --seed 0
+    arcface-gluon data synthetic --identities 1000 --images 20 --out datasets/synthetic --difficulty 0.5 --seed 0
 
 These are NOT faces, of nobody, and results on them say nothing about face recognition. They are 112x112 pictures with
 eyes, brows, nose, mouth, skin and hair placed as in an aligned face, drawn from random numbers. What makes an identity
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -278,11 +277,11 @@ def smooth_field(rng, cells, deviation, mean=0.0):
     return cv2.resize(grid, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description="Draw procedural identities (they are not faces).")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon data synthetic", description=__doc__.splitlines()[0])
     parser.add_argument("--identities", type=int, default=1000)
     parser.add_argument("--images", type=int, default=20, help="of each identity (20)")
-    default = Path(__file__).resolve().parent / "synthetic"
+    default = Path("datasets") / "synthetic"
     parser.add_argument("--out", default=default, help="folder to write (datasets/synthetic)")
     parser.add_argument("--difficulty", type=float, default=0.5, help="0 to 1 (0.5)")
     parser.add_argument("--seed", type=int, default=0)
@@ -296,7 +295,3 @@ def main(arguments=None):
         print(f"{folder} {state}: procedural pictures, not faces")
 
     return run_safely(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Table 2: every loss of recipes/losses.py with several seeds, and one table beside the paper's.
 
-    python eval/ablation.py [--data orl | casia | FOLDER] [--recipe R] [--seeds N] [--losses a,b …] [name=value …]
+    arcface-gluon eval ablation [--data orl | casia | FOLDER] [--recipe R] [--seeds N] [--losses a,b …] [name=value …]
 
 `--data orl` (the default) takes the recipe orl, made short; `--data casia` the recipe casia_r50, the paper's setting.
 Runs go to runs/ablation-<data>/seed-<k>/<loss>. What is finished is not done again, what was interrupted is resumed,
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from arcface_gluon import recipe
-from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.options import add_overrides, overrides
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 from arcface_gluon.report.ablation import run_place, write_ablation
@@ -28,20 +28,21 @@ RECIPES = {"orl": "orl", "casia": "casia_r50"}
 SHORT = {"orl": ["train.iterations=360", "train.lr_steps=224,316", "train.validate_every=360"]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("overrides", nargs="*", metavar="name=value", help="further settings of every run")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval ablation", description=__doc__.splitlines()[0])
+    add_overrides(parser)
     parser.add_argument("--data", default="orl", help="orl, casia, or a folder with train.rec (default orl)")
     parser.add_argument("--recipe", help="recipe of every run (default: by --data)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each loss (default 3)")
     parser.add_argument("--losses", help="names, separated by commas (default: every row of the paper)")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/ablation-<data>)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    command = shlex.join(["arcface-gluon", "eval", "ablation", *(arguments or [])])
     losses = chosen_losses(args.losses)
     name = Path(args.data).name
     folder = args.out or Path("runs") / f"ablation-{name}"
     base = args.recipe or RECIPES.get(name, "orl")
-    settings = [f"data.path={args.data}", f"run.folder={folder}", *SHORT.get(name, []), *args.overrides]
+    settings = [f"data.path={args.data}", f"run.folder={folder}", *SHORT.get(name, []), *overrides(args)]
     jobs = [(seed, loss) for seed in range(args.seeds) for loss in losses]
     began, failures, done = time.perf_counter(), [], 0
     for number, (seed, loss) in enumerate(jobs, start=1):
@@ -62,7 +63,7 @@ def main():
                 print(f"    FAILED with status {status}: {reason}", flush=True)
             print(f"    about {left / 60:.0f} min left", flush=True)
         scale = recipe.resolve(base, settings).head.scale
-        agreements = write_ablation(folder, losses, facts(folder, base, scale, args.seeds, failures))
+        agreements = write_ablation(folder, losses, facts(folder, base, scale, args.seeds, failures, command))
     print(f"{folder / 'ablation.md'}", *agreements, sep="\n")
     return 1 if failures else 0
 
@@ -111,14 +112,13 @@ def log_of(place) -> Path:
     return place.parent / f"{place.name}.log"
 
 
-def facts(folder, base, scale, seeds, failures):
+def facts(folder, base, scale, seeds, failures, command):
     """What the table must say about itself."""
     summaries = [read_json(path) for path in folder.glob("seed-*/*/summary.json")]
     if not summaries:
         return ["No run has ended yet."]
     dates = sorted({summary["date"] for summary in summaries})
     data = summaries[0]["data"]
-    command = shlex.join(["python", "eval/ablation.py", *sys.argv[1:]])
     seconds = sum(summary["seconds"] for summary in summaries)
     lines = [
         f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} by `{command}`: recipe {base}, s = {scale:g}, "
@@ -129,7 +129,3 @@ def facts(folder, base, scale, seeds, failures):
     if failures:
         lines.append(f"Failed: {'; '.join(failures)} (see the .log files beside the runs).")
     return lines
-
-
-if __name__ == "__main__":
-    sys.exit(run_safely(main))

@@ -1,6 +1,6 @@
 """Table 3: the angles between embeddings, class centres and feature centres of trained runs, beside the paper's.
 
-    python eval/angles.py [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--out FOLDER]
+    arcface-gluon eval angles [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--out FOLDER]
 
 RUN is a folder such as runs/ablation-orl/seed-0/arcface; its last checkpoint is taken, whose head-*.params hold the
 class centres. Without RUN: the losses of Table 3 in runs/ablation-<data>/seed-0 (`make ablation`), or where there are
@@ -16,14 +16,13 @@ Every run gets results/angles.json; table3.md in --out (default runs/angles) has
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 from arcface_gluon import load_model, recipe
-from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.options import Several
 from arcface_gluon.cli.train import find_data, open_validation, run_folder
 from arcface_gluon.data.images import EncodedImages, open_images
 from arcface_gluon.embed import embed_images, embed_to_file
@@ -47,15 +46,15 @@ COLUMNS = {
 CASIA = 10_000  # identities by Table 1, give or take a tenth
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval angles", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", action=Several, type=Path, metavar="RUN", help="folders of runs")
     parser.add_argument("--recipe", default="orl", help="without RUN and ablation: the last run of this recipe")
     parser.add_argument("--bin", help="verification set (default: the recipe's first)")
     parser.add_argument("--data", help="folder of the training set, or casia (default: the recipe's data.path)")
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     parser.add_argument("--out", type=Path, default=Path("runs/angles"), help="folder of table3.md")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     measured = {}
     for run in args.runs or ablation_runs(args.data or "orl") or [last_run(args.recipe)]:
         values = recipe.resolve(run / "recipe.json")
@@ -64,6 +63,7 @@ def main():
     with atomic_write(args.out / "table3.md", "w") as file:
         file.write("\n".join(lines) + "\n")
     print(*lines, sep="\n")
+    return 0
 
 
 def ablation_runs(data):
@@ -139,7 +139,7 @@ def measurements(run, values, rows, set_name, identities, args):
             "data": f"{values.data.path}, {set_name}",
             "model": f"{run.name}: {values.network.name}",
             "date": time.strftime("%Y-%m-%d"),
-            "command": f"python eval/angles.py {run}",
+            "command": f"arcface-gluon eval angles {run}",
             "paper_data": on_paper_data,
         }
         for row, value in rows.items()
@@ -163,7 +163,3 @@ def table(measured):
                 cells.append("" if paper is None else f"{paper:.2f}")
         lines.append(cells)
     return markdown_table(heads, lines)
-
-
-if __name__ == "__main__":
-    sys.exit(run_safely(main))

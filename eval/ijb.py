@@ -1,6 +1,6 @@
 """Table 7 and Figure 9: IJB-B and IJB-C, 1:1 verification of templates; 1:N identification where its lists are there.
 
-    python eval/ijb.py (--recipe R | --model M | --features F …) --data FOLDER [--benchmark IJBB] [--benchmark IJBC]
+    arcface-gluon eval ijb (--recipe R | --model M | --features F …) --data FOLDER [--benchmark IJBB] [--benchmark IJBC]
         [--detector-score] [--norm-weight] [--skip-missing] [--row ROW]
 
 FOLDER has IJBB/ and IJBC/ (or one of them, or is one), each with loose_crop/ and meta/. `--data demo` makes small ones
@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
@@ -31,17 +31,15 @@ from arcface_gluon.data.images import ImageFiles, UnalignedFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 TABLE = "table7_ijb"
 NAMES = {"IJBB": "IJB-B", "IJBC": "IJB-C"}
 # What the paper's numbers are of: images, genuine pairs, impostor pairs.
 WHOLE = {"IJBB": (227_630, 10_270, 8_000_000), "IJBC": (469_375, 19_557, 15_638_932)}
 
 
-def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_source_options(parser, "+", "a .npy or a folder of feature files for each benchmark")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval ijb", description=__doc__.splitlines()[0])
+    add_source_options(parser, "a .npy or a folder of feature files for each benchmark")
     parser.add_argument("--data", required=True, help="folder with IJBB/ or IJBC/, or demo")
     parser.add_argument(
         "--benchmark",
@@ -52,7 +50,7 @@ def main(arguments=None):
     parser.add_argument("--detector-score", action="store_true", help="weight images by the face detector's score")
     parser.add_argument("--norm-weight", action="store_true", help="weight images by the length of their embedding")
     args = parser.parse_args(arguments)
-    command = shlex.join(["python", "eval/ijb.py", *map(str, arguments)])
+    command = shlex.join(["arcface-gluon", "eval", "ijb", *map(str, arguments or [])])
     return run_safely(lambda: evaluate(args, command))
 
 
@@ -255,14 +253,7 @@ def stem(name, args):
 
 def demo():
     """The ORL faces as both benchmarks."""
-    sys.path.insert(0, str(DATASETS))
-    import demo as builders
-
-    folder = DATASETS / "demo" / "ijb"
+    folder = demo_sets.DATASETS / "demo" / "ijb"
     for name in ijb.BENCHMARKS:
-        builders.prepare(name.lower(), folder / name)
+        demo_sets.prepare(name.lower(), folder / name)
     return folder
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Table 9: iQIYI-VID. MAP@100 of the videos found for each person, by feature centres, an MLP, ensembles and context.
 
-    python eval/iqiyi.py (--recipe R | --model M … | --features F …) --data FOLDER [--context FILE]
+    arcface-gluon eval iqiyi (--recipe R | --model M … | --features F …) --data FOLDER [--context FILE]
 
 FOLDER has train.txt and val.txt (a line `video person`, -1 for nobody of the gallery) and the frames, aligned to
 112x112, as frames/<video>/*.jpg; `--data demo` makes a small one of the held-out ORL faces. Embeddings of frames are
@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_sources
@@ -33,7 +33,6 @@ from arcface_gluon.data.ready_features import find_features, rows_by_name
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 TABLE = "table9_iqiyi_vid"
 ROW = "MS1MV2+Asian, R100, ArcFace"
 COLUMN = "MAP@100"
@@ -50,10 +49,9 @@ class Centres:
     there: np.ndarray
 
 
-def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_source_options(parser, "+", "features of frames or videos, a .npy a model", several=True)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval iqiyi", description=__doc__.splitlines()[0])
+    add_source_options(parser, "features of frames or videos, a .npy a model", several=True)
     parser.add_argument("--data", required=True, help="folder of the lists and of frames/, or demo")
     parser.add_argument("--train", type=Path, metavar="LIST", help="training videos (default: the folder's train.txt)")
     parser.add_argument("--list", type=Path, metavar="LIST", help="videos to be found (default: the folder's val.txt)")
@@ -64,7 +62,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of the MLP (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the MLP (default 0)")
     args = parser.parse_args(arguments)
-    command = shlex.join(["python", "eval/iqiyi.py", *map(str, arguments)])
+    command = shlex.join(["arcface-gluon", "eval", "iqiyi", *map(str, arguments or [])])
     return run_safely(lambda: evaluate(args, command))
 
 
@@ -289,11 +287,4 @@ def keep_rows(methods, subject, everyone, data, whole, row, command):
 
 def demo():
     """The ORL faces as videos of two pictures."""
-    sys.path.insert(0, str(DATASETS))
-    import demo as builders
-
-    return builders.prepare("iqiyi")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return demo_sets.prepare("iqiyi")

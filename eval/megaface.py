@@ -1,6 +1,6 @@
 """Table 6 and Figure 8: MegaFace, identification and verification of FaceScrub's probes among up to a million faces.
 
-    python eval/megaface.py (--recipe R | --model M | --features F …) --data FOLDER [--sizes N …] [--sets 1 2 3]
+    arcface-gluon eval megaface (--recipe R | --model M | --features F …) --data FOLDER [--sizes N …] [--sets 1 2 3]
 
 FOLDER has facescrub_images/ and megaface_images/ (aligned to 112x112), the devkit's templatelists/ and, for the
 refined protocol R, the ArcFace authors' facescrub_noises.txt and megaface_noises.txt; options name each elsewhere.
@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from arcface_gluon.datasets import demo as demo_sets
 from tqdm import tqdm
 
 from arcface_gluon.cli import run_safely
@@ -33,7 +33,6 @@ from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 TABLE = "table6_megaface"
 FAR = "1e-6"
 REFINED = "R"
@@ -42,10 +41,9 @@ PROTOCOLS = {"": "original", REFINED: "refined (R)"}
 PROBES, PEOPLE, DISTRACTORS = 3530, 80, 1_000_000
 
 
-def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_source_options(parser, "+", "root of the devkit's feature files, or .npy of probes and distractors")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval megaface", description=__doc__.splitlines()[0])
+    add_source_options(parser, "root of the devkit's feature files, or .npy of probes and distractors")
     parser.add_argument("--data", required=True, help="folder of the benchmark, or demo")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="distractors (default: all that have lists)")
     parser.add_argument("--sets", type=int, nargs="+", metavar="N", help="the devkit's sets (default: all there are)")
@@ -63,7 +61,7 @@ def main(arguments=None):
     )
     parser.add_argument("--write-features", type=Path, metavar="ROOT", help="write the devkit's feature files too")
     args = parser.parse_args(arguments)
-    command = shlex.join(["python", "eval/megaface.py", *map(str, arguments)])
+    command = shlex.join(["arcface-gluon", "eval", "megaface", *map(str, arguments or [])])
     return run_safely(lambda: evaluate(args, command))
 
 
@@ -312,11 +310,4 @@ def plain_row(row):
 
 def demo():
     """The ORL faces as probes and distractors."""
-    sys.path.insert(0, str(DATASETS))
-    import demo as builders
-
-    return builders.prepare("megaface")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return demo_sets.prepare("megaface")

@@ -1,13 +1,13 @@
 """ORL: ArcFace, Norm-Softmax with the same budget, and two methods that learn nothing, on ten people never seen.
 
-    python eval/orl.py [--seeds N] [--quick] [--data FOLDER] [--out FOLDER] [name=value …]
+    arcface-gluon eval orl [--seeds N] [--quick] [--data FOLDER] [--out FOLDER] [name=value …]
 
 Trains the recipe orl with each loss and seed; what is finished is not done again, what was interrupted is resumed. The
 baselines are measured on exactly the same pairs of orl.bin: raw pixels, and the principal components (PCA) of the
 training images and their mirrors, whose number, and whether they are whitened, is chosen by cross-validation among the
 training people. Runs go to runs/eval-orl/seed-<k>/<method>, the table to orl.md and orl.json beside them.
 
-    python eval/orl.py --cross-validate [--data FOLDER] [--out FOLDER] [name=value …]
+    arcface-gluon eval orl --cross-validate [--data FOLDER] [--out FOLDER] [name=value …]
 
 tells how good settings of the recipe are without a look at the ten people: three runs, each on twenty of the training
 people and measured on the other ten. This is what chose the recipe's settings.
@@ -16,9 +16,7 @@ people and measured on the other ten. This is what chose the recipe's settings.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shlex
-import sys
 import time
 from dataclasses import dataclass, field
 from itertools import product
@@ -26,10 +24,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
-from ablation import finished, train
+from arcface_gluon.datasets.orl import verification_pairs
+from arcface_gluon.eval.ablation import finished, train
 
 from arcface_gluon import recipe
-from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.options import add_overrides, overrides
 from arcface_gluon.cli.train import find_data, open_validation
 from arcface_gluon.data import FaceRecords, decode_image, write_bin, write_training_set
 from arcface_gluon.files import atomic_write, read_json, write_json
@@ -59,33 +58,33 @@ class Method:
     trained: bool = True
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("overrides", nargs="*", metavar="name=value", help="further settings of every run")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval orl", description=__doc__.splitlines()[0])
+    add_overrides(parser)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each loss (default 3)")
     parser.add_argument("--quick", action="store_true", help="one seed and 60 iterations: does it work at all?")
     parser.add_argument("--cross-validate", action="store_true", help="measure settings among the training people")
     parser.add_argument("--data", default="orl", help="folder with train.rec and orl.bin (default datasets/orl)")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/eval-orl, or one for each mode)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     mode = "-cross-validation" if args.cross_validate else "-quick" if args.quick else ""
     folder = args.out or Path(f"runs/eval-orl{mode}")
-    overrides = [*(QUICK if args.quick else []), *args.overrides]
+    settings = [*(QUICK if args.quick else []), *overrides(args)]
     data = find_data(args.data)
     if args.cross_validate:
-        return cross_validate(folder, data, overrides)
-    methods = networks(overrides)
-    settings = [f"data.path={data}", *overrides]
+        return cross_validate(folder, data, settings)
+    methods = networks(settings)
+    settings = [f"data.path={data}", *settings]
     failures = train_networks(folder, methods, 1 if args.quick else args.seeds, settings)
     methods = [method for method in methods.values() if method.results]
     methods += baselines(FaceRecords(data), open_validation(["orl"], data)["orl"])
-    write_table(folder, methods, failures)
+    write_table(folder, methods, failures, shlex.join(["arcface-gluon", "eval", "orl", *(arguments or [])]))
     return 1 if failures else 0
 
 
-def networks(overrides) -> dict:
+def networks(settings) -> dict:
     """The trained methods by name; both losses with the recipe's scale, Norm-Softmax with the paper's too."""
-    head = recipe.resolve("orl", overrides).head
+    head = recipe.resolve("orl", settings).head
     scale = f"head.scale={head.scale}"
     return {
         "arcface": Method(f"ArcFace, m = {head.margin[1]:g}, s = {head.scale:g}"),
@@ -175,7 +174,7 @@ def folds(labels):
     The first two are positions of images. Pairs are (n, 2) positions among the images validated on; they are made as
     those of orl.bin are. issame (n,) is true where the two are one person.
     """
-    pairs_of = load_datasets_orl().verification_pairs
+    pairs_of = verification_pairs
     for people in np.array_split(np.unique(labels), FOLDS):
         out = np.isin(labels, people)
         pictures = int(out.sum()) // len(people)
@@ -183,16 +182,7 @@ def folds(labels):
         yield np.flatnonzero(~out), np.flatnonzero(out), pairs @ [pictures, 1], pairs[:, 0, 0] == pairs[:, 1, 0]
 
 
-def load_datasets_orl():
-    """The module datasets/orl.py, which is in no package."""
-    path = Path(__file__).resolve().parents[1] / "datasets" / "orl.py"
-    spec = importlib.util.spec_from_file_location("datasets_orl", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def cross_validate(folder, data, overrides):
+def cross_validate(folder, data, settings):
     """Train and measure on each fold of the training people, with the fold's number as seed."""
     records, accuracies = FaceRecords(data), []
     images = [records.read(i)[0] for i in range(len(records))]
@@ -202,7 +192,7 @@ def cross_validate(folder, data, overrides):
             labels = np.unique(records.labels()[trained_on], return_inverse=True)[1]  # without gaps
             write_training_set(place, [(images[i], int(label)) for i, label in zip(trained_on, labels)])
             write_bin(place / "orl.bin", [images[i] for i in validated_on[pairs.ravel()]], issame.tolist())
-        result = run_once(place / "run", [f"data.path={place.resolve()}", *overrides, f"seed={fold}"])
+        result = run_once(place / "run", [f"data.path={place.resolve()}", *settings, f"seed={fold}"])
         if result is None:
             return 1
         accuracies.append(100 * result["accuracy"])
@@ -211,9 +201,8 @@ def cross_validate(folder, data, overrides):
     return 0
 
 
-def write_table(folder, methods, failures):
+def write_table(folder, methods, failures, command):
     """Print the table and write it to orl.md, with the single values to orl.json."""
-    command = shlex.join(["python", "eval/orl.py", *sys.argv[1:]])
     date = time.strftime("%Y-%m-%d")
     measured = [
         {name: [round(100 * measure(result), 4) for result in method.results] for name, measure in MEASURES.items()}
@@ -239,7 +228,3 @@ def write_table(folder, methods, failures):
 def spread(values):
     """Mean ± sample standard deviation, without the latter for a single value."""
     return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
-
-
-if __name__ == "__main__":
-    sys.exit(run_safely(main))

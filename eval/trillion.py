@@ -1,6 +1,6 @@
 """Table 8: Trillion-Pairs. Identification at FPR 1e-3 and verification at FPR 1e-9, of all 0.4 trillion pairs.
 
-    python eval/trillion.py (--recipe R | --model M | --features PROBES DISTRACTORS) --data FOLDER [--part N]
+    arcface-gluon eval trillion (--recipe R | --model M | --features PROBES DISTRACTORS) --data FOLDER [--part N]
 
 FOLDER has the lists elfw_lst (a line `person/image`, the probes) and flickr_lst (the distractors), and the aligned
 faces below elfw/ and flickr/; `--data demo` makes a small set of the held-out ORL faces. Embeddings are the sum of
@@ -17,12 +17,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import signal
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
@@ -32,7 +32,6 @@ from arcface_gluon.data.megaface import read_distractor_list, read_probe_list
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 TABLE = "table8_trillion_pairs"
 COLUMNS = {"Id at FPR 1e-3": ("identification", 1e-3), "Ver at FPR 1e-9": ("verification", 1e-9)}
 _TELLING = 100_000_000  # pairs: a second or two; with fewer, starting weighs more than the scores
@@ -58,14 +57,13 @@ class Side:
     images_per_second: float = None
 
 
-def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_source_options(parser, 2, "features of the probes and of the distractors")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval trillion", description=__doc__.splitlines()[0])
+    add_source_options(parser, "features of the probes and of the distractors")
     parser.add_argument("--data", required=True, help="folder with elfw_lst and flickr_lst, or demo")
     parser.add_argument("--part", type=int, default=1, metavar="N", help="measure an N-th, tell what all would take")
     args = parser.parse_args(arguments)
-    command = shlex.join(["python", "eval/trillion.py", *map(str, arguments)])
+    command = shlex.join(["arcface-gluon", "eval", "trillion", *map(str, arguments or [])])
     return run_safely(lambda: evaluate(args, command))
 
 
@@ -73,6 +71,8 @@ def evaluate(args, command):
     check_row(args.row, TABLE)
     if args.part < 1:
         raise UserError(f"--part {args.part}: it must be a number of 1 or more, 10 for a tenth")
+    if args.features is not None and len(args.features) != 2:
+        raise UserError("--features takes two: those of the probes and those of the distractors")
     data = demo() if args.data == "demo" else Path(args.data)
     sides = probes, distractors = read_lists(data)
     source = open_source(args)
@@ -222,11 +222,4 @@ def _duration(seconds):
 
 def demo():
     """The ORL faces as a small set."""
-    sys.path.insert(0, str(DATASETS))
-    import demo as builders
-
-    return builders.prepare("trillion-pairs")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return demo_sets.prepare("trillion-pairs")

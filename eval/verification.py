@@ -1,6 +1,6 @@
 """Tables 2, 4 and 5: accuracy on LFW, CFP-FP, AgeDB-30, CALFW and CPLFW.
 
-    python eval/verification.py (--recipe R | --model M) [--bin FILE …] [--data FOLDER | --data demo] [--row ROW]
+    arcface-gluon eval verification (--recipe R | --model M) [--bin FILE …] [--data FOLDER | --data demo] [--row ROW]
 
 This is `arcface-gluon verify`: results go into the report of the run and into `make tables`. `--data demo` first packs
 the held-out ORL faces, in the layout of each set, by that set's own script. YouTube Faces: eval/ytf.py.
@@ -8,17 +8,14 @@ the held-out ORL faces, in the layout of each set, by that set's own script. You
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from arcface_gluon.datasets import agedb, calfw, cfp, cplfw, demo_pairs, lfw
 
 from arcface_gluon import cli
 from arcface_gluon.errors import UserError
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 
-
-def main(arguments) -> int:
-    return cli.run_safely(lambda: cli.main(["verify", *with_demo(arguments)]))
+def main(arguments: list[str] | None = None) -> int:
+    return cli.run_safely(lambda: cli.main(["verify", *with_demo(arguments or [])]))
 
 
 def with_demo(arguments):
@@ -31,23 +28,12 @@ def with_demo(arguments):
 
 def demo():
     """The demo sets, packed: paths of lfw.bin, cfp_fp.bin …"""
-    sys.path.insert(0, str(DATASETS))
-    import agedb
-    import calfw
-    import cfp
-    import cplfw
-    import demo_pairs
-    import lfw
-
     lists = {lfw: "pairs.txt", cfp: "Protocol", calfw: "pairs_CALFW.txt", cplfw: "pairs_CPLFW.txt"}
     lists[agedb] = "04_FINAL_protocol_30_years.mat"
     for script, listed in lists.items():
-        folder = demo_pairs.prepare(script.__name__)
+        name = script.__name__.rpartition(".")[2]
+        folder = demo_pairs.prepare(name)
         arguments = ["--list", folder / listed, "--images", folder / "images", "--out", folder.parent]
         if script.main([str(argument) for argument in arguments]):
-            raise UserError(f"the demo set {script.__name__} could not be packed")
+            raise UserError(f"the demo set {name} could not be packed")
     return [folder.parent / f"{name}.bin" for name in ("lfw", "cfp_fp", "agedb_30", "calfw", "cplfw")]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Table 4: YouTube Faces. A video is the centre of its frames' embeddings; 10-fold verification of 5,000 pairs.
 
-    python eval/ytf.py (--recipe R | --model M) --data FOLDER [--skip-missing] [--row ROW]
+    arcface-gluon eval ytf (--recipe R | --model M) --data FOLDER [--skip-missing] [--row ROW]
 
 FOLDER has splits.txt and the frames, aligned to 112x112, as aligned_images_DB/<name>/<video>/*.jpg (--list and --images
 name them elsewhere); `--data demo` makes a small one of the held-out ORL faces. Embeddings of frames are without the
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
+
+from arcface_gluon.datasets import demo_pairs
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.options import add_model_options, model_path, open_model
@@ -23,11 +24,9 @@ from arcface_gluon.data.pair_lists import differences, read_ytf
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 
-
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval ytf", description=__doc__.splitlines()[0])
     add_model_options(parser)
     parser.add_argument("--data", required=True, help="folder of YouTube Faces, or demo")
     parser.add_argument("--list", type=Path, help="splits.txt (default: the folder's)")
@@ -91,11 +90,4 @@ def find_frames(pairs, root):
 
 def demo():
     """The ORL faces as videos of two pictures."""
-    sys.path.insert(0, str(DATASETS))
-    import demo_pairs
-
     return demo_pairs.prepare("ytf")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,7 @@
 """What several tests share."""
 
-import subprocess
-import sys
-
 import hypothesis
 import pytest
-from helpers import ROOT
 
 import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
 from arcface_gluon.cli import main
@@ -19,7 +15,7 @@ hypothesis.settings.load_profile("repeatable")
 def orl(tmp_path_factory):
     """Folder with the ORL faces as train.rec and orl.bin."""
     folder = tmp_path_factory.mktemp("orl")
-    subprocess.run([sys.executable, ROOT / "datasets" / "orl.py", "--out", folder], check=True, capture_output=True)
+    assert main(["data", "orl", "--out", str(folder)]) == 0
     return folder
 
 

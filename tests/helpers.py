@@ -1,6 +1,6 @@
 """What several test files use; on the import path through pyproject.toml."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -48,11 +48,5 @@ def write_lines(path, lines):
 
 
 def load_script(path):
-    """A script as a module, by its path below the repository, such as eval/ytf.py."""
-    name = path.replace("/", "_")[: -len(".py")]
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / path)
-        # Where dataclasses, and other processes, look for it.
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    """A module of a top-level folder, by its path below the repository, such as eval/ytf.py."""
+    return importlib.import_module("arcface_gluon." + path[: -len(".py")].replace("/", "."))

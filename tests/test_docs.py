@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.cli import COMMANDS
+from arcface_gluon.cli.modules import modules
 from arcface_gluon.data import FaceRecords, read_bin
 
 ROOT = Path(__file__).parents[1]
@@ -64,5 +65,8 @@ def test_named_commands_exist(page):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert not set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)).difference(targets)
     assert not set(re.findall(r"(?:^|`)arcface-gluon ([a-z]+)", text, re.MULTILINE)).difference(COMMANDS)
+    for kind, folder in (("eval", "eval"), ("data", "datasets")):
+        named = re.findall(rf"(?:^|`)arcface-gluon {kind} ([a-z-]+)", text, re.MULTILINE)
+        assert not set(named).difference(modules(folder))
     scripts = re.findall(r"(?:^|`)python ([\w/]+\.py)", text, re.MULTILINE)
     assert not [script for script in scripts if not (ROOT / script).is_file()]

@@ -48,28 +48,32 @@ _BELOW_ONE = ("network.dropout", "train.momentum")
 _PROBABILITIES = ("data.augment.flip", "data.augment.erase")
 
 
-def recipes_folder() -> Path:
-    """The folder `recipes/`: the working directory's, else the one of this checkout."""
-    for folder in (Path.cwd() / "recipes", Path(__file__).resolve().parents[2] / "recipes"):
-        if (folder / "base.py").is_file():
-            return folder
-    raise UserError("no folder recipes/ with base.py here; run from the project's folder")
+def find_recipe(name: str) -> Path | None:
+    """The file of a recipe: ./recipes/<name>.py, else the one that comes with the package; None if there is neither."""
+    paths = (folder / f"{name}.py" for folder in _folders())
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _folders() -> list[Path]:
+    packaged = importlib.util.find_spec("arcface_gluon.recipes").submodule_search_locations
+    return [Path("recipes"), Path(next(iter(packaged)))]
 
 
 def names() -> list[str]:
     """Names of the recipes that can be trained, sorted."""
-    return sorted(p.stem for p in recipes_folder().glob("*.py") if p.stem not in ("base", "losses"))
+    stems = {path.stem for folder in _folders() for path in folder.glob("*.py")}
+    return sorted(stems - {"base", "losses", "__init__"})
 
 
 def summary(name) -> str:
     """First line of a recipe's docstring."""
-    source = (recipes_folder() / f"{name}.py").read_text(encoding="utf-8")
+    source = find_recipe(name).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
 
 
 def losses() -> dict:
     """Losses by name, from recipes/losses.py: what each sets in a recipe, its equation and source."""
-    return _execute(recipes_folder() / "losses.py").losses
+    return _execute(find_recipe("losses")).losses
 
 
 def inherit(name: str, loss: str | None = None) -> EasyDict:
@@ -125,6 +129,28 @@ def resolve(name: str, overrides=()) -> EasyDict:
         recipe.run.name = Path(name).stem + (f"-{chosen_loss}" if chosen_loss else "")
     check(recipe)
     return recipe
+
+
+def split_overrides(text: str) -> list[str]:
+    """The overrides of one text: each begins with a name and `=`, after a space that no quote or bracket holds.
+
+    "run.name=my run network.options={'width': 0.25}" are two.
+    """
+    starts, depth, quote = [], 0, ""
+    for i, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif depth == 0 and (i == 0 or text[i - 1].isspace()) and re.match(r"[\w.]+=", text[i:]):
+            starts.append(i)
+    if text[: starts[0] if starts else None].strip():
+        raise UserError(f"{text!r} is no list of overrides; write name=value, such as train.batch_size=256")
+    return [text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)])]
 
 
 def set_value(recipe: EasyDict, key: str, value):
@@ -228,13 +254,13 @@ def flatten(recipe, prefix="") -> dict:
 def _load(name) -> EasyDict:
     path = Path(name)
     if path.suffix == ".json":
-        recipe = copy.deepcopy(_execute(recipes_folder() / "base.py").recipe)
+        recipe = copy.deepcopy(_execute(find_recipe("base")).recipe)
         for key, value in flatten(read_json(path)).items():
             set_value(recipe, key, value)
         return recipe
     if path.suffix != ".py":
-        path = recipes_folder() / f"{name}.py"
-        if not path.is_file():
+        path = find_recipe(name)
+        if path is None:
             raise UserError(
                 f"unknown recipe {name!r}{did_you_mean(name, names())} (`arcface-gluon recipes` lists them)"
             )

@@ -98,12 +98,10 @@ def test_iqiyi(tmp_path):
     assert mean_average_precision(queries.vectors, queries.ids, centres[1], val.persons).map == 1
 
 
-def test_the_command_builds_from_a_training_set(tmp_path, monkeypatch):
+def test_the_command_builds_from_a_training_set(tmp_path):
     faces = [(cv2.imencode(".jpg", image)[1].tobytes(), person) for image, person in people(8, 8)]
     write_training_set(tmp_path / "set", faces)
-    arguments = ["demo", "iqiyi", "--from", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr("sys.argv", arguments)
-    assert demo.main() == 0
+    assert demo.main(["iqiyi", "--from", str(tmp_path / "set"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "train.txt").exists()
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT, TINY
+from helpers import TINY
 
 from arcface_gluon import recipe
 from arcface_gluon.errors import UserError
@@ -42,7 +42,7 @@ def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tm
 
 @pytest.mark.slow
 def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
-    command = [sys.executable, ROOT / "eval" / "ablation.py", "--data", orl, "--seeds", "1", "--losses"]
+    command = [sys.executable, "-m", "arcface_gluon", "eval", "ablation", "--data", orl, "--seeds", "1", "--losses"]
     settings = [*TINY, "train.iterations=2", "train.validate_every=2", "data.validation=orl"]
     done = subprocess.run([*command, "arcface", "data.validation=no"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and f"gluon: no verification set {orl}/no.bin" in done.stderr
@@ -63,7 +63,7 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_fails_is_named_and_the_others_go_on(orl, tmp_path):
-    command = [sys.executable, ROOT / "eval" / "ablation.py", "--data", orl, "--seeds", "1"]
+    command = [sys.executable, "-m", "arcface_gluon", "eval", "ablation", "--data", orl, "--seeds", "1"]
     settings = [*TINY, "train.iterations=1", "train.validate_every=1", "data.validation=orl", "head.sub_centres=2"]
     command += ["--losses", "arcface,softmax", *settings]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

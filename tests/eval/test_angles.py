@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import ROOT, TINY
+from helpers import TINY
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.measurements import collect
@@ -44,7 +44,7 @@ def test_a_run_is_measured_beside_the_paper(command, orl, tmp_path):
     for loss in ("arcface", "triplet"):
         command("train", "orl", *common, f"loss={loss}", f"run.name={loss}", "data.validation=orl")
     done = subprocess.run(
-        [sys.executable, ROOT / "eval" / "angles.py", "runs/arcface", "runs/triplet"],
+        [sys.executable, "-m", "arcface_gluon", "eval", "angles", "runs/arcface", "runs/triplet"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -1,12 +1,11 @@
 """The ORL evaluation: folds without shared people, PCA against its definition, the table, and that it goes on."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, TINY
+from helpers import TINY
 
 from arcface_gluon import recipe
 from arcface_gluon.cli import main as arcface_gluon
@@ -16,11 +15,7 @@ from arcface_gluon.errors import UserError
 
 @pytest.fixture(scope="module")
 def evaluation(script):
-    """The script as a module; it imports its neighbour, as a script may."""
-    folder = str(ROOT / "eval")
-    sys.path.insert(0, folder)
-    yield script("eval/orl.py")
-    sys.path.remove(folder)
+    return script("eval/orl.py")
 
 
 @pytest.fixture
@@ -37,8 +32,7 @@ def run(evaluation, orl, tmp_path, monkeypatch):
             return train([name, *settings], place)
 
         monkeypatch.setattr(evaluation, "train", once)
-        monkeypatch.setattr(sys, "argv", ["orl.py", "--data", str(orl), "--out", "out", "--seeds", "1", *arguments])
-        return evaluation.main(), trained
+        return evaluation.main(["--data", str(orl), "--out", "out", "--seeds", "1", *arguments]), trained
 
     return start
 

@@ -18,11 +18,14 @@ COMMANDS = {
     "embed": "embeddings of a folder, a list, a .rec or a .bin of images",
     "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
     "overlap": "training identities that are in a test set too, and the training set without them",
+    "eval": "the evaluations of the paper's tables: verification, megaface, ijb, ytf …",
+    "data": "prepare data sets: orl, synthetic, and the .bin of lfw, cfp, agedb, calfw, cplfw",
     "unpack": "images of a .bin set, pair by pair, to look at",
     "plan": "memory, traffic and time of a training step on machines that are not at hand",
     "report": "write a run's report.html again",
     "figures": "draw the paper's figures",
     "tables": "the paper's tables with what is measured under runs/, and what is missing",
+    "bench": "measure speed and memory beside their floors",
     "recipes": "list the recipes",
     "losses": "list the losses with equation and source",
     "doctor": "say what is installed, which devices there are, and what is wrong",
@@ -43,6 +46,8 @@ def main(argv=None) -> int:
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         parser.error(f"unknown command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)}")
     args, rest = parser.parse_known_args(argv)
+    if hasattr(args, "arguments"):  # of a module that has its own options
+        args.arguments, rest = [*rest, *args.arguments], []
     unknown = [word for word in rest if word.startswith("-") or not hasattr(args, "overrides")]
     if unknown:
         command, option = commands.choices[args.command], next((w for w in unknown if w.startswith("-")), None)

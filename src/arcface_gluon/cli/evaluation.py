@@ -14,18 +14,17 @@ from ..errors import UserError
 from ..files import atomic_write
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
-from .options import add_model_options, model_path, open_model
+from .options import Several, add_model_options, model_path, open_model
 
 
-def add_source_options(parser, nargs, features_help, several=False):
+def add_source_options(parser, features_help, several=False):
     """--model, --recipe or --features, with --ending and --name for the latter; --skip-missing, --row, --json, --quiet.
 
     Args:
-        nargs: how many sources of features there may be, as argparse has it.
         several: whether --model may be repeated, for `open_sources`.
     """
     source = add_model_options(parser, several)
-    source.add_argument("--features", nargs=nargs, type=Path, metavar="F", help=features_help)
+    source.add_argument("--features", nargs="+", action=Several, type=Path, metavar="F", help=features_help)
     parser.add_argument("--ending", help="what the names of feature files end in, such as _r100.bin")
     parser.add_argument("--name", help="what to call the model of --features (default: from the ending or the file)")
     parser.add_argument("--skip-missing", action="store_true", help="leave out what is missing, counted and listed")

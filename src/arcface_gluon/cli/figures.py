@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import UserError, did_you_mean
 from ..files import atomic_write
 from ..runtime import import_mxnet
+from .options import Several
 
 # Figure 3: identities, and how the small two-dimensional networks are trained.
 _IDENTITIES = 8
@@ -31,7 +32,7 @@ def add_arguments(parser):
     parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all that there is data for)")
     parser.add_argument(
         "--run",
-        action="append",
+        action=Several,
         type=Path,
         default=[],
         metavar="RUN",
@@ -39,7 +40,7 @@ def add_arguments(parser):
         "`make ablation` with ArcFace and Triplet)",
     )
     parser.add_argument(
-        "--bin", action="append", default=[], metavar="FILE", help="sets of 6 and 7 (default: those the run verified)"
+        "--bin", action=Several, default=[], metavar="FILE", help="sets of 6 and 7 (default: those the run verified)"
     )
     parser.add_argument("--data", default="orl", metavar="FOLDER", help="training set of 3 (default orl)")
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder (default runs/figures)")

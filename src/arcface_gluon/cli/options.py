@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from .. import recipe
@@ -11,12 +11,39 @@ from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 
 
+class Several(Action):
+    """An action of argparse: each value is one path or, where nothing has that name, several separated by spaces.
+
+    make hands over `BIN='a.bin b.bin'` as one value, and a name may have spaces itself.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        given = getattr(namespace, self.dest)
+        kind = self.type or str
+        values = values if isinstance(values, list) else [values]
+        parts = [part for value in values for part in ([value] if Path(value).exists() else str(value).split())]
+        setattr(namespace, self.dest, [*(given or []), *map(kind, parts)])
+
+
+def add_overrides(parser: ArgumentParser) -> None:
+    """Values of the recipe, as name=value or all in one text; `overrides` gives them."""
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="name=value", help="such as train.batch_size=256 loss=cosface"
+    )
+    parser.add_argument("--set", default="", metavar="TEXT", help="several name=value in one text (make … SET=TEXT)")
+
+
+def overrides(args: Namespace) -> list[str]:
+    """What `add_overrides` was given, in order, one name=value each."""
+    return [*args.overrides, *recipe.split_overrides(args.set)]
+
+
 def add_model_options(parser, several=False):
     """--model (may be repeated if `several`) or --recipe, --contexts and --batch-size; gives the first two's group."""
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument(
         "--model",
-        action="append" if several else "store",
+        action=Several if several else "store",
         metavar="M",
         help="a run's folder, a checkpoint, or an exported model (model-symbol.json or model,0000)"
         + several * "; may be repeated",

@@ -15,20 +15,19 @@ from ..errors import UserError
 from ..files import read_json, write_json
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
+from .options import add_overrides, overrides
 
 
 def add_arguments(parser):
     parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")
-    parser.add_argument(
-        "overrides", nargs="*", default=[], metavar="name=value", help="such as train.batch_size=256 loss=cosface"
-    )
+    add_overrides(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the recipe's last run")
     parser.add_argument("--json", metavar="FILE", help="write summary.json there too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args):
-    values = recipe.resolve(args.recipe, args.overrides)
+    values = recipe.resolve(args.recipe, overrides(args))
     data_folder = find_data(values.data.path)
     import_mxnet()
     from ..parallel.processes import join

@@ -9,14 +9,14 @@ from pathlib import Path
 from .. import recipe
 from ..errors import UserError, did_you_mean
 from ..files import write_json
-from .options import add_model_options, model_path, open_model
+from .options import Several, add_model_options, model_path, open_model
 
 
 def add_arguments(parser):
     add_model_options(parser)
     parser.add_argument(
         "--bin",
-        action="append",
+        action=Several,
         default=[],
         metavar="FILE",
         help="a verification set, may be repeated (default: those of the recipe, or of the run's recipe)",

@@ -1,0 +1,1 @@
+"""Speed and memory beside their floors: one file a benchmark, all behind `arcface-gluon bench`."""

@@ -1,0 +1,1 @@
+"""The evaluations: one file a table of the paper, each a command of `arcface-gluon eval`."""

@@ -1,0 +1,21 @@
+"""`arcface-gluon bench [NAME …]`: the benchmarks of benchmarks/, each beside its floor."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from .modules import modules
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="…", help="names and options: `bench run --help`"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    first, *rest = args.arguments or [""]
+    if first in modules("benchmarks"):  # one with options of its own, such as million
+        return importlib.import_module(f"arcface_gluon.benchmarks.{first}").main(rest)
+    return importlib.import_module("arcface_gluon.benchmarks.run").main(args.arguments)

@@ -1,0 +1,17 @@
+"""`arcface-gluon data NAME`: the data sets, one a file of datasets/."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from . import modules
+
+FOLDER = "datasets"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    modules.add_arguments(parser, FOLDER)
+
+
+def run(args: Namespace) -> int:
+    return modules.run(args, FOLDER)

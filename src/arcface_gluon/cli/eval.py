@@ -1,0 +1,17 @@
+"""`arcface-gluon eval NAME`: the evaluations, one a file of eval/."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from . import modules
+
+FOLDER = "eval"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    modules.add_arguments(parser, FOLDER)
+
+
+def run(args: Namespace) -> int:
+    return modules.run(args, FOLDER)

@@ -1,0 +1,58 @@
+"""What `eval NAME`, `data NAME` and `bench` share: modules of eval/, datasets/ and benchmarks/ as commands.
+
+The modules import this package's layers; the command line finds them by name only, so that a new evaluation or data set
+is a new file and nothing else. Each has a docstring, whose first line is listed, and `main(arguments) -> exit status`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import importlib.util
+from pathlib import Path
+
+from ..errors import UserError, did_you_mean
+
+
+def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
+    """The name of a module of `folder`, and whatever that module takes."""
+    lines = "\n".join(f"  {name:14} {line}" for name, line in modules(folder).items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"{lines}\n\n`{parser.prog} NAME --help` tells the options of one."
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one of those below; without it they are listed")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what that one takes")
+
+
+def run(args: argparse.Namespace, folder: str) -> int:
+    """Run one module's command; gives its exit status.
+
+    Raises:
+        UserError: there is no such module.
+    """
+    known = modules(folder)
+    if args.name is None:
+        for name, line in known.items():
+            print(f"{name:14} {line}")
+        return 0
+    if args.name not in known:
+        names = ", ".join(known)
+        raise UserError(f"no `{args.command} {args.name}`{did_you_mean(args.name, known)}; there are {names}")
+    module = importlib.import_module(f"arcface_gluon.{folder}.{args.name.replace('-', '_')}")
+    return module.main(args.arguments)
+
+
+def modules(folder: str) -> dict[str, str]:
+    """{name: first line of the docstring} of the modules that are commands, sorted by name."""
+    found = {}
+    for path in sorted(place(folder).glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            found[path.stem.replace("_", "-")] = (ast.get_docstring(tree) or "").split("\n")[0]
+    return found
+
+
+def place(folder: str) -> Path:
+    """Where a package beside the layers lies: in a checkout its top-level folder, else inside the installed package."""
+    spec = importlib.util.find_spec(f"arcface_gluon.{folder}")
+    return Path(spec.submodule_search_locations[0])
