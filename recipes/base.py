@@ -44,7 +44,10 @@ recipe = EasyDict(
         ),
         images_per_identity=0,  # K: batches of batch_size / K identities with K images each; 0: images in random order
         threads=2,  # decoders
-        on_error="skip",  # a corrupt image or wrong label: "skip" (counted, named) or "stop"
+        first_label=0,  # label of the first identity in the records
+        # "skip_images": single bad images are skipped (counted, named), faults of the whole set refused before the
+        # first step; "skip": those are gone on with too (datasets/README.md says how); "stop": nothing is skipped.
+        on_error="skip_images",
     ),
     train=dict(
         batch_size=512,  # over all devices: 4 x 128 in the paper

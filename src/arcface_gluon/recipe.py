@@ -23,7 +23,7 @@ _EXTRA_TYPES = {
 # Dictionaries whose keys are the user's own (options of a network, multipliers by pattern, the paper's row).
 _OPEN = ("network.options", "head.options", "train.lr_multipliers", "train.wd_multipliers", "paper")
 _CHOICES = {
-    "data.on_error": ("skip", "stop"),
+    "data.on_error": ("skip_images", "skip", "stop"),
     "head.boundary": ("literal", "monotone"),
     "head.dtype": ("float32", "float16"),
     "head.kind": ("margin", "softmax", "curricularface", "magface", "adaface", "triplet"),
@@ -39,7 +39,7 @@ _POSITIVE = (
     *("train." + key for key in ("log_every", "validate_every", "checkpoint_every")),
 )
 _NOT_NEGATIVE = (
-    *("seed", "data.images_per_identity", "train.weight_decay"),
+    *("seed", "data.images_per_identity", "data.first_label", "train.weight_decay"),
     *("head." + key for key in ("intra", "inter", "triplet", "block_rows")),
     *("data.augment." + key for key in ("shift", "rotate", "scale", "light")),
 )

@@ -187,7 +187,7 @@ def test_closing_midway_leaves_no_thread(records):
 
 
 def test_wrong_arguments(records):
-    with pytest.raises(UserError, match="data.on_error=ignore: must be skip or stop"):
+    with pytest.raises(UserError, match="data.on_error=ignore: must be skip_images, skip or stop"):
         Batches(records, 4, on_error="ignore")
     for wrong in ({"part": (2, 2)}, {"part": (0, 5)}, {"seed": -1}, {"prefetch": 0}):
         with pytest.raises(ValueError, match="out of range"):

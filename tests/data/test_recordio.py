@@ -6,6 +6,7 @@ import struct
 import threading
 
 import mxnet as mx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,13 +82,17 @@ def test_scan_tells_headers_from_images(tmp_path):
 
 
 @pytest.mark.parametrize("labels, expected", [((), 4.0), ((9.0, 1.0), 9.0)])
-def test_read_label(tmp_path, labels, expected):
-    write(tmp_path / "t.rec", [pack(Header(0, 4.0, 1, 0), b"jpeg", labels), b"short"])
-    reader = RecordReader(tmp_path / "t.rec")
-    first, second = offsets(tmp_path / "t.rec")
-    assert reader.read_label(first) == expected
-    with pytest.raises(UserError, match=r"t\.rec"):
-        reader.read_label(second)
+@pytest.mark.parametrize("body", [b"jpeg", MAGIC_BYTES * 3 + b"jpeg"])
+def test_headers(tmp_path, labels, expected, body):
+    write(tmp_path / "t.rec", [pack(Header(0, 4.0, 1, 0), body, labels), b"short", pack(Header(0, 5.0, 1, 0))])
+    reader, starts = RecordReader(tmp_path / "t.rec"), np.array(offsets(tmp_path / "t.rec"))
+    found, ends = reader.headers(starts)
+    assert found.tolist() == [expected, -np.inf, 5.0]
+    assert ends.tolist() == [starts[1], reader.size, reader.size]
+    assert ends[0] == reader.end(starts[0])
+    cut = (tmp_path / "t.rec").read_bytes()[:-4]
+    (tmp_path / "t.rec").write_bytes(cut)
+    assert RecordReader(tmp_path / "t.rec").headers(starts)[0].tolist() == [expected, -np.inf, -np.inf]
 
 
 def test_truncation_anywhere_names_file_and_offset(tmp_path):

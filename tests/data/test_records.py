@@ -83,12 +83,29 @@ def test_written_sets_read_back_here_and_in_mxnet(tmp_path_factory, counts, rand
 
 
 def test_writer_refuses_labels_it_cannot_store(tmp_path):
-    for labels in ([0, 1, 0], [-1], [1 << 24]):
-        with pytest.raises(ValueError, match=f"label {labels[-1]} is out of range"):
-            write_training_set(tmp_path, [(b"x", label) for label in labels])
+    for label in (-1, 1 << 24):
+        with pytest.raises(ValueError, match=f"image 1: label {label} is out of range"):
+            write_training_set(tmp_path, [(b"x", 0), (b"x", label)])
+    for label in ("0", "anna", 3.5, float("nan"), float("inf"), None, [1], True, np.bool_(True)):
+        with pytest.raises(ValueError, match=r"image 1 has the label .*: labels must be whole numbers"):
+            write_training_set(tmp_path, [(b"x", 0), (b"x", label)])
+    for image in ("a.jpg", b"faces/a.jpg", np.zeros((8, 8, 3), np.uint8), b"", None):
+        with pytest.raises(ValueError, match="image 0 is"):
+            write_training_set(tmp_path, [(image, 0)])
     with pytest.raises(ValueError, match="no images"):
         write_training_set(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_writer_takes_rows_in_any_order_and_numbers_of_any_type(tmp_path):
+    kinds = [int, np.int64, np.uint8, float, np.float32, np.array]
+    images = [np.frombuffer(image, np.uint8).reshape(-1, 1) for image, _ in IMAGES]
+    labels = [2, 0, 2, 1, 0, 2]
+    rows = [(image, kind(label)) for image, kind, label in zip(images, kinds, labels)]
+    assert write_training_set(tmp_path, rows) == (6, 3)
+    records = FaceRecords(tmp_path)
+    assert [records.read(i) for i in range(6)] == [(image, label) for (image, _), label in zip(IMAGES, labels)]
+    assert (tmp_path / "property").read_text() == "3,112,112\n"
 
 
 @pytest.mark.parametrize("label", [3, -1, 0.5, float("nan"), float("inf")])
@@ -114,7 +131,10 @@ def test_missing_files_are_named(tmp_path):
         FaceRecords(tmp_path / "set")
 
 
-@pytest.mark.parametrize("text", ["", "3,112", "a,b,c", "0,112,112", "3,112,112,3", "\0\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "3,112", "a,b,c", "0,112,112", "3,112,112,3", "\0\xff", "3,,112", "3;4,5,6", "-3,112,112", "3.5,112,112"],
+)
 def test_bad_property(tmp_path, text):
     folder = write_variant(tmp_path / "set", "two labels")
     (folder / "property").write_bytes(text.encode("latin1"))
@@ -129,11 +149,22 @@ def test_property_of_impossible_images(tmp_path):
         FaceRecords(folder)
 
 
-def test_property_of_another_set(tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff3,112,96\n",
+        "3 112 96",
+        "3\t112\t96\n",
+        "3, 112, 96,\r\n",
+        "3.0,112.0,96\n",
+        "3,112,96\n3,112,96\n6,shuffled\n",
+    ],
+)
+def test_property_as_people_write_it(tmp_path, text):
     folder = write_variant(tmp_path / "set", "two labels")
-    (folder / "property").write_text("2,112,112\n")
-    with pytest.raises(UserError, match=r"property says 2 identities, but train\.rec holds 3"):
-        FaceRecords(folder)
+    (folder / "property").write_bytes(text.encode())
+    records = FaceRecords(folder)
+    assert (records.num_identities, records.image_size) == (3, (112, 96))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -152,9 +153,14 @@ def find_data(path) -> Path:
 
 def open_batches(values, data_folder, processes):
     from ..data import Augment, Batches, FaceRecords
+    from ..data.label_check import check_training_set
 
+    records = FaceRecords(data_folder, values.data.first_label)
+    for line in check_training_set(records, values.data.on_error):
+        if processes.rank == 0:
+            print(f"warning: {line}", file=sys.stderr)
     return Batches(
-        FaceRecords(data_folder),
+        records,
         values.train.batch_size,
         seed=values.seed,
         augment=Augment(**values.data.augment),

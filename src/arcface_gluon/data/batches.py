@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 # A set with so many unreadable records one after the other is not worth going on with.
 _MAX_SKIPS = 1000
+# Images that are named when they are skipped; `check_training_set` has said what is wrong with many.
+_MOST_NAMED = 10
 
 
 @dataclass
@@ -70,8 +72,9 @@ class Batches:
     places i*B … (i+1)*B-1, so a batch may end one epoch and begin the next, no image is left out, and any batch can be
     made without those before it. Mirror and other changes depend on (seed, place). Nothing depends on threads.
 
-    An image that cannot be read or decoded, or whose label is no identity of the set, is named once in the log. With
-    on_error="skip" the next readable image of the same epoch's order takes its place (and is seen twice in that epoch).
+    An image that cannot be read or decoded, or whose label is no identity of the set, is named once in the log (the
+    first of many, the others are only counted), and the next readable image of the same epoch's order takes its place
+    (and is seen twice in that epoch). With on_error="stop" it ends the stream.
 
     Args:
         records: FaceRecords, or anything with its `read`, `keys`, `image_size` and length.
@@ -80,7 +83,7 @@ class Batches:
         augment: Augment; the paper's mirror by default.
         threads: threads that decode; the number of physical cores by default.
         prefetch: batches that are made ahead.
-        on_error: "skip" or "stop".
+        on_error: "skip_images", "skip" (here the same; see `check_training_set`) or "stop".
         part: (rank, of): this process makes the slice `rank` of `of` near-equal slices of each batch.
         images_per_identity: K > 0: not all images in random order, but batches of batch_size / K identities with K
             images each; see `IdentityOrder`, whose rounds then take the place of the permutations.
@@ -101,12 +104,12 @@ class Batches:
         augment=None,
         threads=None,
         prefetch=4,
-        on_error="skip",
+        on_error="skip_images",
         part=(0, 1),
         images_per_identity=0,
     ):
-        if on_error not in ("skip", "stop"):
-            raise UserError(f"data.on_error={on_error}: must be skip or stop")
+        if on_error not in ("skip_images", "skip", "stop"):
+            raise UserError(f"data.on_error={on_error}: must be skip_images, skip or stop")
         if seed < 0 or prefetch < 1 or not 0 <= part[0] < part[1] <= batch_size:
             raise ValueError(f"out of range: one of {batch_size=}, {seed=}, {prefetch=}, {part=}")
         self.records = records
@@ -204,12 +207,15 @@ class Batches:
 
     def _report(self, index, message):
         if self._stop_on_error:
-            raise UserError(f"{message} (data.on_error=skip would go on without it)")
+            raise UserError(f"{message} (data.on_error=skip_images would go on without it)")
         with self._lock:
             new = index not in self._named
             self._named.add(index)
-        if new:
+            count = len(self._named)
+        if new and count <= _MOST_NAMED:
             _log.warning("skipped: %s", message)
+        elif new and count == _MOST_NAMED + 1:
+            _log.warning("skipped: more than %d images; the others are counted, not named", _MOST_NAMED)
 
     def _make_order(self, epoch):
         """(n,) uint32, the images of an epoch in the order of the stream."""

@@ -19,6 +19,8 @@ from ..errors import UserError
 from ..files import atomic_write
 
 MAGIC = 0xCED7230A
+# Labels are stored as float32, which skips integers from here on.
+EXACT_FLOAT = 1 << 24
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _MAX_LENGTH = (1 << 29) - 1
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
@@ -115,7 +117,8 @@ class RecordReader:
         magic, word = _FRAME.unpack(frame)
         if magic != MAGIC or word >> 29 not in expected:
             raise UserError(
-                f"{self.path}: no record starts at byte {offset}; the file is damaged, or its .idx is another file's"
+                f"{self.path}: no record starts at byte {offset}; the file is damaged, or its .idx is another file's "
+                "(delete that to have it made again)"
             )
         return word >> 29, word & _MAX_LENGTH
 
@@ -130,18 +133,36 @@ class RecordReader:
             f"{self.path} is truncated: it ends at byte {self.size}, inside the record at byte {offset}; fetch it again"
         )
 
-    def read_label(self, offset: int) -> float:
-        """Label of the image record at `offset` (the first one where it has several), without reading the image.
+    def headers(self, offsets):
+        """Labels and ends of many records, from their first 36 bytes.
+
+        Args:
+            offsets: (n,) int64, rising.
+
+        Returns:
+            (labels, ends): (n,) float32, the (first) label, -inf where the record is damaged or cut off; (n,) int64,
+            the byte after each record (of a damaged one, which may reach anywhere: of the file).
 
         Raises:
-            UserError: as `read`.
+            UserError: the file cannot be read.
         """
-        _, length = self._frame(offset, _WHOLE, _FIRST)
-        start = self._pread(_HEADER.size + 4, offset + _FRAME.size)
-        if len(start) < _HEADER.size + 4 or length < _HEADER.size + 4:
-            raise self._truncated(offset)
-        flag, label = struct.unpack_from("<If", start)
-        return struct.unpack_from("<f", start, _HEADER.size)[0] if flag else label
+        size = _FRAME.size + _HEADER.size + 4
+        starts = [self._pread(size, offset) for offset in offsets.tolist()]
+        if len(starts[-1]) < size:
+            starts = [start.ljust(size, b"\0") for start in starts]
+        words = np.frombuffer(b"".join(starts), "<u4").reshape(len(starts), size // 4)
+        several = words[:, 2] > 0
+        labels = np.where(several, words[:, 8].view("<f4"), words[:, 3].view("<f4"))
+        kinds, lengths = words[:, 1] >> 29, (words[:, 1] & _MAX_LENGTH).astype(np.int64)
+        ends = offsets + _FRAME.size + (lengths + 3) // 4 * 4
+        for index in np.flatnonzero((words[:, 0] == MAGIC) & (kinds == _FIRST)):
+            try:
+                ends[index] = self.end(int(offsets[index]))
+            except UserError:
+                ends[index] = self.size + 1
+        whole = (words[:, 0] == MAGIC) & (kinds <= _FIRST) & (ends <= self.size)
+        whole &= lengths >= _HEADER.size + 4 * words[:, 2].astype(np.int64)
+        return np.where(whole, labels, np.float32(-np.inf)), np.where(whole, ends, self.size)
 
     def end(self, offset: int) -> int:
         """Byte after the record at `offset`, padding included; reads only the frames.
@@ -149,13 +170,18 @@ class RecordReader:
         Raises:
             UserError: as `read`.
         """
-        return self._extent(offset)[0]
+        return self.extent(offset)[0]
 
     def is_empty(self, offset: int) -> bool:
         """Whether the record at `offset` is a header without a body: the set's own header, or an identity's range."""
-        return self._extent(offset)[1]
+        return self.extent(offset)[1]
 
-    def _extent(self, offset):
+    def extent(self, offset: int):
+        """(end, empty) of the record at `offset`, as `end` and `is_empty` give them.
+
+        Raises:
+            UserError: as `read`.
+        """
         # The first four bytes of a payload are the number of labels, which tells where an image would begin.
         start = self._pread(_FRAME_AND_FLAG.size, offset).ljust(_FRAME_AND_FLAG.size)
         magic, word, labels = _FRAME_AND_FLAG.unpack(start)
@@ -186,7 +212,7 @@ class RecordReader:
         name = os.path.basename(self.path)
         with tqdm(total=self.size, unit="B", unit_scale=True, desc=f"indexing {name}", disable=None, delay=1) as bar:
             while offset < self.size:
-                end, is_empty = self._extent(offset)
+                end, is_empty = self.extent(offset)
                 offsets.append(offset)
                 empty.append(is_empty)
                 bar.update(end - offset)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import atomic_write
-from .recordio import Header, RecordReader, RecordWriter, pack, unpack
-
-# Labels are stored as float32, which skips integers from here on.
-_EXACT_FLOAT = 1 << 24
-# A side of aligned faces in pixels; memory for a batch is taken by what `property` says.
-_LARGEST_SIDE = 4096
+from .encoded import encoded_bytes
+from .label_check import missing_property
+from .label_survey import Survey, survey
+from .property_file import read_property
+from .recordio import EXACT_FLOAT, Header, RecordReader, RecordWriter, pack, unpack
 
 
 class FaceRecords:
@@ -26,8 +25,12 @@ class FaceRecords:
     offset an image, 16 bytes; images are read when asked for. One object serves any number of threads, and may be
     sent to other processes.
 
+    The identity of an image is the label in its own record. The ranges in the header and in identity records are not
+    looked at: face2rec2 writes one for each run of equal labels, so a shuffled list has more of them than identities.
+
     Args:
         path: the folder, or its .rec file.
+        first_label: label of the first identity in the records; it is subtracted from all labels.
 
     Attributes:
         num_identities: number of classes, from `property`; labels are 0 … num_identities-1.
@@ -38,22 +41,25 @@ class FaceRecords:
         UserError: a file is missing, damaged or truncated, or the files contradict each other.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, first_label=0):
         path = Path(path)
         self.path = path / "train.rec" if path.suffix != ".rec" else path
-        property_path = self.path.with_name("property")
-        missing = [file.name for file in (self.path, property_path) if not file.is_file()]
-        if missing:
+        self.first_label = first_label
+        self.property_path = self.path.with_name("property")
+        if not self.path.is_file():
+            missing = [file.name for file in (self.path, self.property_path) if not file.is_file()]
             raise UserError(
                 f"{' and '.join(missing)} not found in {self.path.parent}; datasets/README.md tells how to get the data"
             )
-        self.num_identities, *size = _read_property(property_path)
-        self.image_size = tuple(size)
+        known = read_property(self.property_path) if self.property_path.is_file() else None
         self.reader = RecordReader(self.path)
-        self._labels = None
-        self.keys, self._offsets = self._index()
+        self._survey = self._labels = None
+        self.keys, self._offsets, self._others = self._index()
         if not len(self.keys):
             raise UserError(f"{self.path} holds no images; fetch or write it again")
+        if known is None:
+            raise missing_property(self)
+        self.num_identities, self.image_size = known.identities, (known.height, known.width)
 
     def __len__(self):
         return len(self.keys)
@@ -67,16 +73,39 @@ class FaceRecords:
         Raises:
             UserError: the record is damaged, or its label is no identity of this set; names the key.
         """
+        labels, image = self._unpacked(index)
+        label = labels[0] - self.first_label
+        if not self._is_identity(label):
+            raise UserError(
+                f"{self.path}: record {self.keys[index]} has label {labels[0]:g}, "
+                f"but property allows {self.first_label} to {self.num_identities - 1 + self.first_label}"
+            )
+        return image, int(label)
+
+    def encoded(self, index: int) -> bytes:
+        """Image `index` as it is stored, whatever its label.
+
+        Raises:
+            UserError: the record is damaged; names the key.
+        """
+        return self._unpacked(index)[1]
+
+    def _unpacked(self, index):
         try:
             _, labels, image = unpack(self.reader.read(int(self._offsets[index])))
         except (ValueError, UserError) as error:
             raise UserError(f"{self.path}: record {self.keys[index]} is damaged ({error})") from error
-        if not self._is_identity(labels[0]):
-            raise UserError(
-                f"{self.path}: record {self.keys[index]} has label {labels[0]:g}, "
-                f"but property allows 0 to {self.num_identities - 1}"
-            )
-        return image, int(labels[0])
+        return labels, image
+
+    def survey(self) -> Survey:
+        """The labels as they are stored, and what the index does not list; reads the headers once.
+
+        The result is kept, for large sets also in train.labels.npz beside the records.
+        """
+        if self._survey is None:
+            keep_in = self.path.with_suffix(".labels.npz")
+            self._survey = survey(self.reader, self._offsets, self._others, keep_in)
+        return self._survey
 
     def labels(self):
         """Identity of every image, (n,) int32, -1 where the record is damaged or its label is no identity of this set.
@@ -84,22 +113,16 @@ class FaceRecords:
         Reads the headers once (with a progress bar, where that takes long) and keeps the result.
         """
         if self._labels is None:
-            labels = np.full(len(self), -1, np.int32)
-            for index in tqdm(range(len(self)), desc="reading labels", unit="image", disable=None, delay=1):
-                try:
-                    label = self.reader.read_label(int(self._offsets[index]))
-                except UserError:
-                    continue
-                if self._is_identity(label):
-                    labels[index] = label
-            self._labels = labels
+            labels = self.survey().labels - np.float32(self.first_label)
+            with np.errstate(invalid="ignore"):  # of a label that is no number
+                self._labels = np.where(self._is_identity(labels), labels, -1).astype(np.int32)
         return self._labels
 
     def _is_identity(self, label):
-        return 0 <= label < self.num_identities and label == int(label)
+        return (label >= 0) & (label < self.num_identities) & (label == label // 1)
 
     def _index(self):
-        """Keys and offsets of the images, sorted by key."""
+        """Keys and offsets of the images, sorted by key, and offsets of the other records that the index lists."""
         index_path = self.path.with_suffix(".idx")
         if not index_path.is_file():
             return self._scanned_index()
@@ -109,7 +132,7 @@ class FaceRecords:
         if last >= self.reader.size:
             raise UserError(
                 f"{self.path} is truncated ({self.reader.size} bytes) or {index_path.name} belongs to another file: "
-                f"it places a record at byte {last}; fetch both again"
+                f"it places a record at byte {last}; fetch both again, or delete the .idx if it is the wrong one"
             )
         self.reader.end(last)
         if keys[0] == 0 and self.reader.is_empty(int(offsets[0])):
@@ -117,29 +140,24 @@ class FaceRecords:
         if self.reader.is_empty(last):
             # Identity records, but key 0 is an image: an index numbered anew by another tool. Its keys mean nothing.
             return self._scanned_index()
-        return keys, offsets
+        return keys, offsets, offsets[:0]
 
     def _images_of_header(self, keys, offsets, index_path):
         _, labels, _ = unpack(self.reader.read(int(offsets[0])))
         if len(labels) < 2 or not 1 <= labels[0] <= labels[1]:
             raise UserError(f"{self.path}: its header record (key 0) holds {labels}, not a range of identities")
         first_identity, stop = int(labels[0]), int(labels[1])
-        if stop - first_identity > self.num_identities:
-            raise UserError(
-                f"{self.path.with_name('property')} says {self.num_identities} identities, "
-                f"but {self.path.name} holds {stop - first_identity}; one of them belongs to another set"
-            )
-        if stop >= _EXACT_FLOAT:
+        if stop >= EXACT_FLOAT:
             # The range was rounded when it was stored: find the first record without an image instead.
             images = self._first_empty(offsets)
-            return keys[1:images], offsets[1:images]
-        images = int(np.searchsorted(keys, first_identity))
-        if images != first_identity:
-            raise UserError(
-                f"{index_path} lists {images - 1} images, but {self.path.name} says {first_identity - 1}; "
-                "delete the .idx to have it made again"
-            )
-        return keys[1:images], offsets[1:images]
+        else:
+            images = int(np.searchsorted(keys, first_identity))
+            if images != first_identity:
+                raise UserError(
+                    f"{index_path} lists {images - 1} images, but {self.path.name} says {first_identity - 1}; "
+                    "delete the .idx to have it made again"
+                )
+        return keys[1:images], offsets[1:images], np.concatenate([offsets[:1], offsets[images:]])
 
     def _first_empty(self, offsets):
         low, high = 1, len(offsets)
@@ -152,30 +170,11 @@ class FaceRecords:
         return low
 
     def _scanned_index(self):
-        offsets, empty = self.reader.scan()
-        offsets = offsets[~empty]
+        all_offsets, empty = self.reader.scan()
+        offsets = all_offsets[~empty]
         # Where there is a header, it has key 0 and the images were written first, from key 1 on.
         first = int(empty.any())
-        return np.arange(first, first + len(offsets), dtype=np.int64), offsets
-
-
-def _read_property(path):
-    """The three numbers of its first line; the shuffled variant has more lines, of other things."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            line = file.readline()
-        numbers = [int(part) for part in line.split(",")]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError:
-        numbers = []
-    if len(numbers) != 3 or min(numbers) < 1:
-        raise UserError(
-            f"{path}: its first line must be identities,height,width (such as 10572,112,112), not {line.strip()!r}"
-        )
-    if max(numbers[1:]) > _LARGEST_SIDE:
-        raise UserError(f"{path}: images of {numbers[1]} x {numbers[2]} are no aligned faces; correct its first line")
-    return numbers
+        return np.arange(first, first + len(offsets), dtype=np.int64), offsets, all_offsets[empty]
 
 
 def _read_index(path):
@@ -204,33 +203,48 @@ def write_training_set(folder, images, size=(112, 112)):
 
     Args:
         folder: where to; made if missing.
-        images: iterable of (encoded image, label), those of one label next to each other. It is read as a stream.
+        images: iterable of (encoded image, label) in any order; it is read as a stream. Images as `encoded_bytes`
+            takes them. Where those of one label do not stand together, each run of them gets an identity record of its
+            own, as face2rec2 does.
         size: (height, width) of the images.
 
     Returns:
         (number of images, number of identities); the latter is the largest label + 1.
 
     Raises:
-        ValueError: a label is negative, too large for the format, or comes back after another one.
+        ValueError: a label is no whole number, negative or too large for the format; an item is no encoded image.
         UserError: the files cannot be written.
     """
     folder = Path(folder)
-    key, starts, seen, previous = 1, [], set(), None
+    key, starts, largest, previous = 1, [], -1, None
     with atomic_write(folder / "property", "w") as properties, RecordWriter(folder / "train.rec") as writer:
         for image, label in images:
+            label = _identity(label, f"image {key - 1}")
             if label != previous:
-                if label in seen or not 0 <= label < _EXACT_FLOAT:
-                    raise ValueError(f"label {label} is out of range, or its images are not next to each other")
-                seen.add(label)
                 starts.append(key)
-                previous = label
-            writer.write(key, pack(Header(0, label, key, 0), image))
+                largest, previous = max(largest, label), label
+            writer.write(key, pack(Header(0, label, key, 0), encoded_bytes(image, f"image {key - 1}")))
             key += 1
-        if not seen:
+        if not starts:
             raise ValueError("no images to write")
         identities = key + len(starts)
         writer.write(0, pack(Header(2, 0, 0, 0), labels=(key, identities)))
         for number, (start, stop) in enumerate(zip(starts, [*starts[1:], key])):
             writer.write(key + number, pack(Header(2, 0, key + number, 0), labels=(start, stop)))
-        properties.write(f"{max(seen) + 1},{size[0]},{size[1]}\n")
-    return key - 1, max(seen) + 1
+        properties.write(f"{largest + 1},{size[0]},{size[1]}\n")
+    return key - 1, largest + 1
+
+
+def _identity(label, what):
+    """A label as int, where it is a whole number of any type."""
+    if isinstance(label, (float, np.floating)) and label == label // 1:
+        label = int(label)
+    try:
+        number = operator.index(None if isinstance(label, (bool, np.bool_)) else label)
+    except TypeError:
+        raise ValueError(
+            f"{what} has the label {label!r}: labels must be whole numbers, 0 for the first identity"
+        ) from None
+    if not 0 <= number < EXACT_FLOAT:
+        raise ValueError(f"{what}: label {number} is out of range, 0 to {EXACT_FLOAT - 1}")
+    return number

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 
-def size_line(source, sizes: Counter, expected) -> str | None:
+def size_line(source, sizes: Counter, expected, total=None) -> str | None:
     """One line on images that will be scaled; None where all have the expected size.
 
     Args:
         source: what the images are, for the message.
         sizes: how many images, of all or of a sample, have each (height, width).
         expected: (height, width) that they are scaled to.
+        total: how many images there are, where only a sample was looked at.
     """
     looked_at = sum(sizes.values())
     other = looked_at - sizes[tuple(expected)]
@@ -19,9 +20,10 @@ def size_line(source, sizes: Counter, expected) -> str | None:
         return None
     named = [_text(size) for size, _ in sizes.most_common() if size != tuple(expected)]
     kinds = ", ".join(named[:3]) + (f" and {len(named) - 3} other sizes" if len(named) > 3 else "")
+    images = "images" if looked_at == (total or looked_at) else f"images looked at (there are {total:,})"
     return (
-        f"{source}: {other:,} of {looked_at:,} images are {kinds}, not {_text(expected)} pixels, and are scaled; faces "
-        "must be aligned by their five points to that size (arcface_gluon.data.align), or accuracy is far too low"
+        f"{source}: {other:,} of {looked_at:,} {images} are {kinds}, not {_text(expected)} pixels, and are scaled; "
+        "faces must be aligned by their five points to that size (arcface_gluon.data.align), or accuracy is far too low"
     )
 
 
