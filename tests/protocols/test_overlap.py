@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols import overlap
+from arcface_gluon.protocols import overlap, search
 
 
 def naive_centres(features, labels):
@@ -42,7 +42,7 @@ def test_bad_features_are_named():
 
 @pytest.mark.parametrize("devices", ["cpu(0)", "cpu(0),cpu(1)"])
 def test_nearest_with_ties_and_several_blocks(devices, monkeypatch):
-    monkeypatch.setattr(overlap, "block_edges", lambda count: [*range(0, count, 7), count])
+    monkeypatch.setattr(search, "COLUMN_BLOCK", 7)
     rng = np.random.default_rng(0)
     vectors, others = rng.normal(size=(300, 6)), rng.normal(size=(50, 6))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

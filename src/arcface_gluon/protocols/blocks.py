@@ -20,7 +20,8 @@ from ..parallel.shards import shard_ranges
 # two would put the starts of all rows into the same places of the cache and slow the product by 15 %.
 ROW_BLOCK = 1024
 COLUMN_BLOCK = 32000
-# Squares of rows that were scaled in float32 differ from 1 by less.
+# Squares of rows of up to 512 values that were scaled in float32 differ from 1 by less. Such rows stay as they are:
+# scaled twice, a vector would differ from its copies that were scaled once.
 _UNIT_ROUNDING = 5e-7
 # Rows scaled to length 1 together: few enough to stay in the cache between the two passes.
 _UNIT_ROWS = 512
@@ -49,7 +50,7 @@ def unit(features, names=None, what="embedding", out=None):
             squares = np.einsum("ij,ij->i", block, block)
         low, high = _SAFE_SQUARES
         safe = (squares > low) & (squares < high)
-        inverse = 1 / np.sqrt(np.where(safe, squares, 1))
+        inverse = 1 / np.sqrt(np.where(safe & ~_are_1(squares, block), squares, 1))
         np.multiply(block, inverse[:, None], out=result[start : start + len(block)])
         for i in np.flatnonzero(~safe):
             name = names[start + i] if names is not None else f"number {start + i}"
@@ -72,7 +73,11 @@ def _has_unit_rows(block):
     if block.dtype != np.float32 or not block.flags.c_contiguous:
         return False
     parts = (block[start : start + _UNIT_ROWS] for start in range(0, len(block), _UNIT_ROWS))
-    return all((np.abs(np.einsum("ij,ij->i", part, part) - 1) < _UNIT_ROUNDING).all() for part in parts)
+    return all(_are_1(np.einsum("ij,ij->i", part, part), part).all() for part in parts)
+
+
+def _are_1(squares, rows):
+    return np.abs(squares - 1) < _UNIT_ROUNDING * max(1, rows.shape[1] / 512)
 
 
 class UnitBlocks:
@@ -126,8 +131,8 @@ def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
         row_block: rows a block at most; the blocks are of nearly equal size.
 
     Yields:
-        (row_start, column_start, scores): scores is a read-only float32 array (rows, columns) that is **overwritten**
-        once the next block is asked for.
+        (row_start, column_start, scores): scores is a float32 array (rows, columns), which the caller may change and
+        which is **overwritten** once the next block is asked for.
     """
     widest = int(max(np.diff(edges), default=0))
     if not len(rows) or not widest:
@@ -171,6 +176,7 @@ class _Slot:
         self.context = context
         self.memory = np.empty(size, np.float32)
         self.host = mx.nd.from_numpy(self.memory, zero_copy=True)
+        self.memory.flags.writeable = True  # from_numpy forbids it; who reads the scores may change them
         self.device = self.host if context == mx.cpu(0) else mx.nd.empty((size,), context)
 
     def launch(self, rows, columns):

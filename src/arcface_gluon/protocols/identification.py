@@ -3,7 +3,8 @@
 For each person with M probe images, each of the M(M - 1) ordered pairs (probe, mate) is one search: the gallery is the
 mate and all distractors, other probes are not in it. The pair's rank is the number of distractors that score strictly
 better than the mate, so 0 is a hit and a tie counts as a success (as in public re-implementations; the rule of the
-devkit's binary is not known). How many searches only a tie decided is reported.
+devkit's binary is not known). How many searches only a tie decided is reported. A distractor whose values are those of
+the mate ties: it gets the mate's own score.
 
 Genuine scores of the ROC are the same M(M - 1) pairs, impostor scores all probe x distractor pairs of probes that
 have a mate. TAR at a FAR is exact: the most lenient threshold whose FAR does not exceed it.
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from .. import runtime
 from ..errors import UserError
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, UnitBlocks, block_edges, score_blocks, unit
+from .copies import MateCopies, exact_scores
 from .curves import VerificationCurve
 from .rank_counts import ImpostorScores, RankCounter
 from .search import top_k
@@ -123,7 +125,7 @@ def identify(
     total = len(probes) * (kept + rejected)
     impostors = ImpostorScores(min(max(_FEWEST, int(total * _EXACT_FAR) + 1), _MOST))
     devices = runtime.contexts(contexts)
-    load = UnitBlocks(gallery, devices, gallery_names, "distractor", keep)
+    load = _Watched(UnitBlocks(gallery, devices, gallery_names, "distractor", keep), MateCopies(probes, labels))
     threads = threads or max(1, runtime.physical_cores() // 2)
     ranks, lost = [], 0
     with tqdm(total=total - len(probes) * rejected, disable=None, unit="score", unit_scale=True, desc="search") as bar:
@@ -132,7 +134,7 @@ def identify(
             low, high = offsets[start], offsets[start + len(chunk)]
             offset = offsets[start : start + len(chunk) + 1] - low
             counter = RankCounter(thresholds[low:high], offset, impostors, threads)
-            _search(chunk, load, len(gallery), devices, counter, bar)
+            _search(chunk, start, load, len(gallery), devices, counter, bar)
             ranks.append(counter.greater.astype(np.int32))
             lost += int(np.count_nonzero(counter.greater + counter.equal == 0))
     ranks = np.sort(np.concatenate(ranks))
@@ -157,9 +159,10 @@ def rank1(probes, labels, gallery, contexts=None, probe_names=None, gallery_name
     thresholds, offsets = mate_scores(probes, labels)
     devices = runtime.contexts(contexts)
     load = UnitBlocks(gallery, devices, gallery_names, "distractor")
-    scores, indices = top_k(probes, load, len(gallery), 1, devices)
-    hits = thresholds >= np.repeat(scores[:, 0], np.diff(offsets))
-    return float(hits.mean()), scores[:, 0], indices[:, 0]
+    _, indices = top_k(probes, load, len(gallery), 1, devices)
+    best = exact_scores(probes, unit(gallery[indices[:, 0]], what="distractor"))
+    hits = thresholds >= np.repeat(best, np.diff(offsets))
+    return float(hits.mean()), best, indices[:, 0]
 
 
 def _with_mates(probes, labels, gallery, names):
@@ -188,17 +191,32 @@ def mate_scores(probes, labels):
     scores, sizes = [], []
     for person in np.split(probes, borders):
         count = len(person)
-        products = person @ person.T
+        products = exact_scores(person[:, None], person[None])
         others = products[~np.eye(count, dtype=bool)].reshape(count, count - 1)
         scores.append(np.sort(others, axis=1).ravel())
         sizes.append(np.full(count, count - 1))
     return np.concatenate(scores), np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
 
 
-def _search(chunk, load, columns, devices, counter, bar):
+class _Watched:
+    """`load` that looks for copies of mates. found: {start of a block: its copies}."""
+
+    def __init__(self, load, copies):
+        self._load, self.copies, self.found = load, copies, {}
+
+    def __call__(self, start, stop):
+        block = self._load(start, stop)
+        if start not in self.found:
+            self.found[start] = self.copies.find(block)
+        return block
+
+
+def _search(chunk, first, load, columns, devices, counter, bar):
+    """Feed the scores of the probes of `chunk`, which are those from number `first` on, to the counter."""
     edges = block_edges(columns, COLUMN_BLOCK, _FIRST_BLOCKS)
     done, raise_at = 0, 2
-    for row_start, _, scores in score_blocks(chunk, load, edges, devices, ROW_BLOCK):
+    for row_start, column_start, scores in score_blocks(chunk, load, edges, devices, ROW_BLOCK):
+        load.copies.settle(scores, first + row_start, load.found[column_start])
         if done:
             counter.add(row_start, scores)
         else:

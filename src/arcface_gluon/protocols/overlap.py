@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tqdm import tqdm
 
-from .. import runtime
-from .blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
+from .blocks import COLUMN_BLOCK, unit
+from .search import top_k
 
 
 def identity_centres(features, labels, names=None):
@@ -46,22 +46,9 @@ def nearest(vectors, others, contexts=None):
         (cosine, index): (n,) float32 and (n,) int64, the first of equals.
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
-    best = np.full(len(vectors), -np.inf, np.float32)
-    index = np.zeros(len(vectors), np.int64)
-    devices = runtime.contexts(contexts)
-    with tqdm(total=len(vectors) * len(others), desc="comparing", unit=" pairs", unit_scale=True, disable=None) as bar:
-        blocks = score_blocks(
-            vectors,
-            lambda start, stop: np.ascontiguousarray(others[start:stop], np.float32),
-            block_edges(len(others)),
-            devices,
-        )
-        for row, column, scores in blocks:
-            place = slice(row, row + len(scores))
-            column_best = scores.argmax(axis=1)
-            values = scores[np.arange(len(scores)), column_best]
-            better = values > best[place]
-            best[place][better] = values[better]
-            index[place][better] = column + column_best[better]
-            bar.update(scores.size)
-    return best, index
+
+    def load(start, stop):
+        return np.ascontiguousarray(others[start:stop], np.float32)
+
+    scores, indices = top_k(vectors, load, len(others), 1, contexts)
+    return scores[:, 0], indices[:, 0]

@@ -7,10 +7,13 @@ from tqdm import tqdm
 
 from .. import runtime
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks
+from .copies import row_keys
 
 
 def top_k(rows, load, columns, k=1, contexts=None):
     """The k highest inner products of each row, best first; of equal ones the earlier column comes first.
+
+    Of equal columns only the first is scored, so that they tie exactly.
 
     Args:
         rows: (n, d) float32. load: function (start, stop) → (stop - start, d) float32 columns. columns: their number.
@@ -21,9 +24,11 @@ def top_k(rows, load, columns, k=1, contexts=None):
     k = min(k, columns)
     best = [_Best(k) for _ in range(len(rows))] if k > 1 else None
     scores, indices = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.int64)
-    blocks = score_blocks(rows, load, block_edges(columns, COLUMN_BLOCK), runtime.contexts(contexts), ROW_BLOCK)
+    distinct = _Distinct(load)
+    blocks = score_blocks(rows, distinct, block_edges(columns, COLUMN_BLOCK), runtime.contexts(contexts), ROW_BLOCK)
     with tqdm(total=len(rows) * columns, disable=None, unit="score", unit_scale=True, desc="search") as bar:
-        for row_start, column, block in blocks:
+        for row_start, start, block in blocks:
+            column = distinct.before[start]
             if k == 1:
                 # Few rows find anything better after the first blocks; only they are asked where.
                 best_here = block.max(axis=1)
@@ -34,10 +39,47 @@ def top_k(rows, load, columns, k=1, contexts=None):
                 for i, row in enumerate(block, row_start):
                     best[i].add(row, column)
             bar.update(block.size)
-    if k > 1:
-        for i, one in enumerate(best):
-            scores[i], indices[i] = one.finish()
-    return scores, indices
+    distinct.end()
+    for i, one in enumerate(best or ()):
+        scores[i], indices[i] = distinct.expand(*one.finish(), k)
+    return (scores, indices) if best else (scores, distinct.first[indices])
+
+
+class _Distinct:
+    """`load` without the columns that were there before. Distinct columns are numbered in the order of their places.
+
+    before: {start: number of distinct columns before it}. first: the place of each one, once all are loaded.
+    """
+
+    def __init__(self, load):
+        self._load, self._numbers, self._parts = load, {}, []
+        self.before, self.first = {}, None
+
+    def __call__(self, start, stop):
+        block = self._load(start, stop)
+        known = self.before[start] = len(self._numbers)
+        numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in row_keys(block).tolist()]
+        self._parts.append(np.array(numbers, np.int64))
+        if len(self._numbers) == known + len(block):
+            return block
+        values, places = np.unique(self._parts[-1], return_index=True)
+        return block[places[values >= known]]
+
+    def end(self):
+        numbers = np.concatenate(self._parts) if self._parts else np.empty(0, np.int64)
+        self._places = np.argsort(numbers, kind="stable")
+        self._counts = np.bincount(numbers)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self.first = self._places[self._starts]
+
+    def expand(self, scores, numbers, k):
+        """The k best of all columns, by the best distinct ones."""
+        if len(self.first) == len(self._places):
+            return scores, self.first[numbers]
+        places = np.concatenate([self._places[self._starts[i] : self._starts[i] + self._counts[i]] for i in numbers])
+        scores = np.repeat(scores, self._counts[numbers])
+        order = np.lexsort((places, -scores))[:k]
+        return scores[order], places[order]
 
 
 class _Best:

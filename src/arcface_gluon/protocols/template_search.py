@@ -10,6 +10,7 @@ from tqdm import tqdm
 from .. import runtime
 from ..errors import UserError
 from .blocks import ROW_BLOCK, score_blocks
+from .copies import first_copies
 from .templates import Templates
 
 RANKS = (1, 5, 10)
@@ -101,6 +102,10 @@ def _located(templates, listed, what):
 
 
 def _search(vectors, queries, gallery, contexts):
+    """Search of the queries (vectors, subjects) in a gallery (rows of `vectors`, subjects).
+
+    Of equal vectors only one is scored, so that they tie exactly.
+    """
     rows, enrolled = gallery
     order = np.argsort(enrolled, kind="stable")
     columns, enrolled = vectors[rows[order]], enrolled[order]
@@ -108,15 +113,26 @@ def _search(vectors, queries, gallery, contexts):
     # The templates of a probe's subject are columns first[i] … last[i] - 1; there are none where these are equal.
     first, last = np.searchsorted(enrolled, subjects), np.searchsorted(enrolled, subjects, side="right")
     best, better = np.full(len(probes), -np.inf, np.float32), np.zeros(len(probes), np.int64)
+    columns, column_of = _distinct(columns)
+    rows, row_of = _distinct(probes)
+    asking = np.split(np.argsort(row_of, kind="stable"), np.cumsum(np.bincount(row_of))[:-1])
     row_block = max(1, min(ROW_BLOCK, _BLOCK // len(columns)))
-    blocks = score_blocks(probes, lambda a, b: columns, [0, len(columns)], runtime.contexts(contexts), row_block)
+    blocks = score_blocks(rows, lambda a, b: columns, [0, len(columns)], runtime.contexts(contexts), row_block)
     for row_start, _, scores in tqdm(blocks, disable=None, unit="block", desc="search"):
-        for i, row in enumerate(scores, row_start):
-            if first[i] == last[i]:
-                best[i] = row.max()
-            else:
-                best[i] = row[first[i] : last[i]].max()
-                # None of the subject's own templates is better than the best of them.
-                better[i] = np.count_nonzero(row > best[i])
+        for row, probes_of_row in zip(scores, asking[row_start:]):
+            row = row[column_of]
+            for i in probes_of_row:
+                if first[i] == last[i]:
+                    best[i] = row.max()
+                else:
+                    best[i] = row[first[i] : last[i]].max()
+                    # None of the subject's own templates is better than the best of them.
+                    better[i] = np.count_nonzero(row > best[i])
     mated = first < last
     return GallerySearch(best[mated], better[mated], best[~mated])
+
+
+def _distinct(vectors):
+    """(the distinct rows of `vectors`, in the order of their first places; which of them each row is)."""
+    places, which = np.unique(first_copies(vectors), return_inverse=True)
+    return np.ascontiguousarray(vectors[places]), which

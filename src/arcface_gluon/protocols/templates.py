@@ -15,6 +15,7 @@ from tqdm import tqdm
 from .. import runtime
 from ..errors import UserError
 from .blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
+from .copies import first_copies
 from .curves import HighestScores, VerificationCurve, nearest_tar
 
 # Rows in a block of products, and pairs whose scores are gathered at a time.
@@ -133,7 +134,8 @@ def _one_each(count, **columns):
 def pair_scores(vectors, first, second, contexts=None):
     """Cosines of many pairs: products of blocks on all devices, of which the pairs' values are gathered.
 
-    Rows and columns that occur in no pair are left out of the products.
+    Rows and columns that occur in no pair are left out of the products. A pair of copies of two vectors has the score
+    of these, in either order.
 
     Args:
         vectors: (t, d) float32 of length 1. first, second: (p,) positions in it.
@@ -141,7 +143,7 @@ def pair_scores(vectors, first, second, contexts=None):
     Returns:
         (p,) float32.
     """
-    first, second = np.asarray(first, np.int64), np.asarray(second, np.int64)
+    first, second = _without_copies(vectors, np.asarray(first, np.int64), np.asarray(second, np.int64))
     used_rows, row_places = _places(first, len(vectors))
     used_columns, column_places = _places(second, len(vectors))
     left, right = vectors[used_rows], vectors[used_columns]
@@ -168,6 +170,17 @@ def pair_scores(vectors, first, second, contexts=None):
     if order is not None:
         scores[order] = scores.copy()
     return scores
+
+
+def _without_copies(vectors, first, second):
+    """The pairs, with the first copy of a vector for all its copies, and pairs that have such one way round."""
+    same = first_copies(vectors)
+    copied = np.bincount(same, minlength=len(same)) > 1
+    if not copied.any():
+        return first, second
+    first, second = same[first], same[second]
+    turned = (copied[first] | copied[second]) & (first > second)
+    return np.where(turned, second, first), np.where(turned, first, second)
 
 
 def _gather(block, starts, places, first, second, out):

@@ -28,6 +28,7 @@ from .. import runtime
 from ..errors import UserError
 from ..files import atomic_write
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .copies import MateCopies, exact_scores
 from .curves import HighestScores, allowed_accepts
 
 VERIFICATION_FPRS = (1e-9, 1e-8, 1e-7, 1e-6)
@@ -137,7 +138,7 @@ class _Run:
         self.total = len(probes) * len(distractors)
         self.highest = HighestScores(max(_MIN_KEPT, int(self.total * _EXACT_FPR) + 1))
         self.top = np.full(len(distractors), -np.inf, np.float32)
-        self.mate = np.full(len(probes), -np.inf, np.float32)
+        self.copies = MateCopies(probes, persons)
         self.other = np.full(len(probes), -np.inf, np.float32)
         self.done = np.zeros(2, np.int64)
         self.fingerprint = _fingerprint(probes, persons, distractors)
@@ -146,7 +147,7 @@ class _Run:
         if path is not None and Path(path).exists():
             self._load()
 
-    _FIELDS = ("top", "mate", "other", "done")
+    _FIELDS = ("top", "other", "done")
 
     def save(self):
         self._saved = time.monotonic()
@@ -195,8 +196,9 @@ class _Run:
         for start, stop in self._chunks(0, len(self.distractors), "distractors"):
             called = names[start:stop] if names is not None else range(start, stop)
             rows = unit(self.distractors[start:stop], called, "distractor")
-            top = self.top[start:stop]
-            for row_start, _, scores in self._blocks(rows):
+            top, copies = self.top[start:stop], self.copies.find(rows)
+            for row_start, column, scores in self._blocks(rows):
+                self.copies.settle(scores.T, column, copies, row_start)
                 best = scores.max(axis=1)
                 here = slice(row_start, row_start + len(best))
                 np.maximum(top[here], best, out=top[here])
@@ -204,18 +206,20 @@ class _Run:
                     self.highest.add(scores[i])
 
     def stream_probes(self):
-        """Each probe's best score among the others of its person, and among all other persons."""
+        """Each probe's best score among all other persons."""
         first = np.searchsorted(self.persons, self.persons)
         last = np.searchsorted(self.persons, self.persons, side="right")
+        copies = self.copies.find(self.probes)
+        foreign = self.persons[copies[0]] != self.persons[copies[1]]
+        copies = copies[0][foreign], copies[1][foreign]
         for start, stop in self._chunks(1, len(self.probes), "probes"):
             for row_start, column, scores in self._blocks(self.probes[start:stop]):
                 width = scores.shape[1]
+                self.copies.settle(scores, start + row_start, copies, column)
                 rows = np.arange(start + row_start, start + row_start + len(scores))
                 best = scores.max(axis=1)
                 for i in np.flatnonzero((first[rows] < column + width) & (last[rows] > column)):
-                    row, a, b = rows[i], max(first[rows[i]] - column, 0), min(last[rows[i]] - column, width)
-                    mates = scores[i, a:b][np.arange(a, b) + column != row]
-                    self.mate[row] = max(self.mate[row], mates.max(initial=-np.inf))
+                    a, b = max(first[rows[i]] - column, 0), min(last[rows[i]] - column, width)
                     best[i] = max(scores[i, :a].max(initial=-np.inf), scores[i, b:].max(initial=-np.inf))
                 np.maximum(self.other[rows], best, out=best)
                 self.other[rows] = best
@@ -235,11 +239,11 @@ class _Run:
         tpr = dict(zip(thresholds.tolist(), (above / pairs).tolist()))
         passed = len(highest) - np.searchsorted(highest, thresholds, side="right")
         points = sorted({(count / self.total, tpr[t]) for count, t in zip(passed.tolist(), thresholds.tolist())})
-        tops, mated = np.sort(self.top), np.bincount(self.persons)[self.persons] > 1
+        tops, mate = np.sort(self.top), best_mates(self.probes, self.persons)
         identification = {}
         for fpr in IDENTIFICATION_FPRS:
             limit = tops[len(tops) - allowed_accepts(fpr, len(tops)) - 1]
-            identification[fpr] = float(np.mean(((self.mate >= self.other) & (self.mate > limit))[mated]))
+            identification[fpr] = float(np.mean(((mate >= self.other) & (mate > limit))[mate > -np.inf]))
         return TrillionPairs(
             verification={fpr: tpr[float(refused[fpr])] for fpr in VERIFICATION_FPRS},
             identification=identification,
@@ -260,13 +264,28 @@ def genuine_above(probes, persons, thresholds):
         (counts, pairs)
     """
     counts, pairs = np.zeros(len(thresholds) + 1, np.int64), 0
-    for mine in np.split(probes, np.flatnonzero(np.diff(persons)) + 1):
-        for start in range(0, len(mine), _CHUNK):
-            products = mine[start : start + _CHUNK] @ mine.T
-            scores = products[np.arange(len(mine)) > np.arange(start, start + len(products))[:, None]]
-            counts += np.bincount(np.searchsorted(thresholds, scores), minlength=len(counts))
-            pairs += scores.size
+    for rows, mates, products in _person_scores(probes, persons):
+        scores = products[mates > rows[:, None]]
+        counts += np.bincount(np.searchsorted(thresholds, scores), minlength=len(counts))
+        pairs += scores.size
     return np.cumsum(counts[::-1])[::-1][1:], pairs
+
+
+def best_mates(probes, persons):
+    """Best score (n,) of each of the unit `probes`, sorted by person, with another of its person; -inf without one."""
+    best = np.full(len(probes), -np.inf, np.float32)
+    for rows, mates, products in _person_scores(probes, persons):
+        products[mates == rows[:, None]] = -np.inf
+        best[rows] = products.max(axis=1)
+    return best
+
+
+def _person_scores(probes, persons):
+    """Yields (rows, mates, scores): all probes of a person, and their scores with some of them."""
+    for mates in np.split(np.arange(len(probes)), np.flatnonzero(np.diff(persons)) + 1):
+        for start in range(0, len(mates), _CHUNK):
+            rows = mates[start : start + _CHUNK]
+            yield rows, mates, exact_scores(probes[rows][:, None], probes[mates][None])
 
 
 def _fingerprint(probes, persons, distractors):
