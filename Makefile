@@ -27,7 +27,7 @@ EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MO
 SET_OR_DEMO = --data "$${DATA:-demo}" $(if $(SKIP),--skip-missing) $$ARGS
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles figures tables test test-slow lint bench bench-million clean
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles figures tables test test-slow test-faults lint bench bench-million clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,10 +94,13 @@ figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='
 	@$(SPLIT) $(RUN) figures $${MODEL:+--run "$$MODEL"} $${BIN:+--bin "$$BIN"} --docs docs/figures $$ARGS
 
 test: $(READY) ## run the tests (under 6 minutes on two cores)
-	@$(PYTHON) -m pytest -q -m "not slow"
+	@$(PYTHON) -m pytest -q -m "not slow and not faults"
 
 test-slow: $(READY) ## run the slow tests too
 	@$(PYTHON) -m pytest -q -m slow
+
+test-faults: $(READY) ## kill, flip, fill and fuzz: what docs/reliability.md counts (DOCS=1 writes it there)
+	@$(if $(DOCS),FAULTS_DOCS=docs/reliability.md )$(PYTHON) -m pytest -q -m faults tests/faults
 
 lint: $(READY) ## check the code with ruff, format included
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q ./

@@ -101,7 +101,7 @@ def write_without(records, folder, dropped, skip_missing=False, stop=lambda: Non
         UserError: a record is damaged, nobody is left, the folder is taken or cannot be written.
     """
     folder = Path(folder)
-    if (folder / "train.rec").exists():
+    if (folder / "train.rec").exists() and (folder / "property").exists():  # without it, what a kill left
         raise UserError(f"{folder / 'train.rec'} is there already; name another folder, or delete it")
     labels, skipped = records.labels(), []
     kept = np.setdiff1d(labels[labels >= 0], np.asarray(list(dropped), labels.dtype))
@@ -123,11 +123,12 @@ def write_without(records, folder, dropped, skip_missing=False, stop=lambda: Non
                 skipped.append(int(records.keys[index]))
                 continue
             yield image, int(new[label])
+        # Before the set gets its names: once it is there, nothing is missing, whenever this is killed.
+        with atomic_write(folder / "labels.tsv", "w") as file:
+            file.writelines(f"{position}\t{label}\n" for position, label in enumerate(kept))
+        if skipped:
+            with atomic_write(folder / "skipped.txt", "w") as file:
+                file.writelines(f"{key}\n" for key in skipped)
 
     count, identities = write_training_set(folder, images(), records.image_size)
-    with atomic_write(folder / "labels.tsv", "w") as file:
-        file.writelines(f"{position}\t{label}\n" for position, label in enumerate(kept))
-    if skipped:
-        with atomic_write(folder / "skipped.txt", "w") as file:
-            file.writelines(f"{key}\n" for key in skipped)
     return {"images": count, "identities": identities, "skipped": len(skipped)}

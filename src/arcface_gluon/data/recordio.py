@@ -250,6 +250,12 @@ class RecordWriter:
             os.unlink(self._index_path)
         return self._stack.__exit__(*error)
 
+    def flush(self):
+        """Bring all that was written to disk, so that nothing but renaming is left to do."""
+        for file in (self._data, self._index):
+            file.flush()
+            os.fsync(file.fileno())
+
     def write(self, key: int, payload: bytes):
         """Append a record under `key`."""
         parts = _split(payload)

@@ -232,6 +232,9 @@ def write_training_set(folder, images, size=(112, 112)):
         for number, (start, stop) in enumerate(zip(starts, [*starts[1:], key])):
             writer.write(key + number, pack(Header(2, 0, key + number, 0), labels=(start, stop)))
         properties.write(f"{largest + 1},{size[0]},{size[1]}\n")
+        # An earlier set's numbers never stand beside these records: whenever this is killed, property comes last.
+        writer.flush()
+        (folder / "property").unlink(missing_ok=True)
     return key - 1, largest + 1
 
 
