@@ -75,13 +75,14 @@ def evaluate(args, command):
         noise_list(args.noise_probes, data / "facescrub_noises.txt"),
         noise_list(args.noise_distractors, data / "megaface_noises.txt"),
     )
-    noise = megaface.read_noise(*noisy, probes.paths, galleries, folder, args.skip_missing)
+    noise = megaface.read_noise(*noisy, probes.paths, galleries, folder)
     source = open_source(args)
     found = find_all(source, args, data, probes, galleries)
     out = source.subject.folder / "megaface"
     if args.write_features:
         write_features(args.write_features, ending(source), found)
-    for line in list_missing(out / "missing.txt", [*found.missing, *noise.unknown]):
+    listed = list_missing(out / "noise-ignored.txt", noise.unknown, "names of noise lists are ignored")
+    for line in (*list_missing(out / "missing.txt", found.missing), *noise.counted, *listed):
         print(line)
     results = measure(found, galleries, noise, args.refine, source.devices, out, ending(source))
     report(results, found, noise, source, args, command)
@@ -222,6 +223,7 @@ def report(results, found, noise, source, args, command):
         "data": args.data,
         "refine": args.refine if noise.lists and found.marked is None else None,
         "missing": len(found.missing),
+        "noise_names_ignored": len(noise.unknown),
         "results": [
             {"protocol": PROTOCOLS[protocol], "size": size, "set": number, **exact(result)}
             for protocol, measured in results.items()

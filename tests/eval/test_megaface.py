@@ -147,11 +147,35 @@ def listed(data, size, number):
 def test_missing_images_are_counted_and_listed(evaluate, data, capsys):
     gone = listed(data, 10, 1)[0]
     (data / "megaface_images" / gone).unlink()
-    (data / "megaface_noises.txt").write_text("nobody\n")
     evaluate("--skip-missing")
-    assert "2 left out as missing: runs/tiny/megaface/missing.txt" in capsys.readouterr().out
-    assert Path("runs/tiny/megaface/missing.txt").read_text() == f"{gone}\ndata/megaface_noises.txt: nobody\n"
+    assert "1 left out as missing: runs/tiny/megaface/missing.txt" in capsys.readouterr().out
+    assert Path("runs/tiny/megaface/missing.txt").read_text() == f"{gone}\n"
     assert json.loads((RUN / "megaface" / "results.json").read_text())["results"][0]["distractors"] == 9
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_noise_lists_may_name_other_images(evaluate, data, capsys):
+    evaluate("--sizes", 40)
+    results = Path("runs/tiny/megaface/results.json")
+    alone = json.loads(results.read_text())
+    assert not Path("runs/tiny/megaface/noise-ignored.txt").exists() and alone["noise_names_ignored"] == 0
+    for what, strange in (("facescrub", ["Nobody_1.png", "Nobody_2.png"]), ("megaface", ["1/2@N00/none.jpg"])):
+        with open(data / f"{what}_noises.txt", "a") as file:
+            file.write("".join(f"{name}\n" for name in strange))
+    capsys.readouterr()
+    evaluate("--sizes", 40)
+    said = capsys.readouterr().out
+    names = [len(lists.read_noise_list(data / f"{what}_noises.txt")) for what in ("facescrub", "megaface")]
+    assert f"data/facescrub_noises.txt: 2 of {names[0]} names are in no list of probes, and are ignored" in said
+    assert f"data/megaface_noises.txt: 1 of {names[1]} names are in no list of distractors, and are ignored" in said
+    assert "3 names of noise lists are ignored: runs/tiny/megaface/noise-ignored.txt" in said
+    assert Path("runs/tiny/megaface/noise-ignored.txt").read_text().splitlines() == [
+        "data/facescrub_noises.txt: Nobody_1.png",
+        "data/facescrub_noises.txt: Nobody_2.png",
+        "data/megaface_noises.txt: 1/2@N00/none.jpg",
+    ]
+    wide = json.loads(results.read_text())
+    assert wide["results"] == alone["results"] and wide["noise_names_ignored"] == 3 and wide["missing"] == 0
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -230,8 +254,11 @@ def test_bad_input(megaface, model, data, features, bad_input):
     (data / "facescrub_images" / probe).unlink()
     images = ["--model", model, "--data", "data", "--quiet"]
     bad_input(megaface.main, images, f"1 of 54 images are missing, the first is data/facescrub_images/{probe}")
-    (data / "megaface_noises.txt").write_text("nobody\n")
-    bad_input(megaface.main, features, "names 1 images that are in no list of distractors, the first is nobody")
+    (data / "megaface_noises.txt").write_text("nobody\nstranger.jpg\n")
+    for skip in ([], ["--skip-missing"]):
+        bad_input(
+            megaface.main, [*features, *skip], "none of its 2 names is in a list of distractors, the first is nobody"
+        )
     path = lists.distractor_list_path(data / "templatelists", 40, 2)
     path.write_text(json.dumps({"path": ["a.jpg", "b.jpg", "a.jpg"]}))
     bad_input(megaface.main, features, "names a.jpg twice")

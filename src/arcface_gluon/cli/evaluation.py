@@ -109,7 +109,7 @@ def open_sources(args) -> list:
     return [open_source(Namespace(**{**vars(args), which: one})) for one in getattr(args, which)]
 
 
-def list_missing(path, names) -> list:
+def list_missing(path, names, what="left out as missing") -> list:
     """Write what was left out, a line each, and give the line that says so; nothing where nothing is missing."""
     path = Path(path)
     if not names:
@@ -117,4 +117,4 @@ def list_missing(path, names) -> list:
         return []
     with atomic_write(path, "w") as file:
         file.writelines(f"{name}\n" for name in names)
-    return [f"{len(names):,} left out as missing: {path}"]
+    return [f"{len(names):,} {what}: {path}"]

@@ -139,37 +139,48 @@ def find_noisy(paths, noise):
 
 @dataclass
 class Noise:
-    """Masks of the probes and distractors in noise lists. lists: the lists read. unknown: `list: name` of no image."""
+    """Masks of the probes and distractors in noise lists.
+
+    lists: the lists read. unknown: `list: name` of no image. counted: a line for each list with such names.
+    """
 
     probes: np.ndarray
     distractors: np.ndarray
     lists: list
     unknown: list
+    counted: list
 
 
-def read_noise(probe_list, distractor_list, probes, galleries, folder, skip_unknown=False):
+def read_noise(probe_list, distractor_list, probes, galleries, folder):
     """The noise lists (paths, or None) for the `probes` (paths) and the distractors of `galleries`.
+
+    Names that are in no list of images are counted, as the authors' own list has most of them: it names images of 265
+    people, the devkit's probes are of 80.
 
     Args:
         folder: of the devkit's lists: a noisy distractor may be in one that `galleries` is without.
-        skip_unknown: report names of images that are in no list, instead of refusing them.
 
     Raises:
-        UserError: a noise list cannot be read, or names an unknown image.
+        UserError: a noise list cannot be read, or all its names are unknown.
     """
-    masks, unknown = [], []
+    masks, unknown, counted = [], [], []
     for path, what, paths in ((probe_list, "probes", probes), (distractor_list, "distractors", galleries.paths)):
-        mask, strange = find_noisy(paths, read_noise_list(path) if path else [])
+        named = read_noise_list(path) if path else []
+        mask, strange = find_noisy(paths, named)
         if what == "distractors":
             strange = unknown_elsewhere(folder, strange, galleries)
-        if strange and not skip_unknown:
+        if strange and len(strange) == len(named):
             raise UserError(
-                f"{path} names {len(strange):,} images that are in no list of {what}, the first is {strange[0]}; "
-                "check that it belongs to them, or leave these names out with --skip-missing"
+                f"{path}: none of its {len(named):,} names is in a list of {what}, the first is {strange[0]}; "
+                "check that it belongs to them"
+            )
+        if strange:
+            counted.append(
+                f"{path}: {len(strange):,} of {len(named):,} names are in no list of {what}, and are ignored"
             )
         masks.append(mask)
         unknown += [f"{path}: {name}" for name in strange]
-    return Noise(*masks, [path for path in (probe_list, distractor_list) if path], unknown)
+    return Noise(*masks, [path for path in (probe_list, distractor_list) if path], unknown, counted)
 
 
 def split_noise_mark(features):
