@@ -25,6 +25,7 @@ setup(
         "threadpoolctl",
         "scipy",
         "matplotlib",
+        "pillow",
         "simplejpeg",
         "tqdm",
         'setuptools<81; python_version >= "3.12"',  # MXNet imports distutils, which Python 3.12 dropped

@@ -13,6 +13,9 @@ from pathlib import Path
 from .blas import mend_mxnet_kernels
 from .errors import UserError
 
+# A header can announce 65,535 x 65,535 pixels in a few bytes; photographs have less than this.
+MAX_PIXELS = 1 << 27
+
 # Names that NumPy 1.24 removed and MXNet 1.9.1 reads at import.
 _NUMPY_NAMES = {"bool": bool, "int": int, "float": float, "object": object, "str": str, "complex": complex}
 
@@ -33,13 +36,15 @@ CUDA_LIBRARIES = (
 
 
 def prepare():
-    """Set OpenMP threads, NumPy names, CUDA libraries and the kernels of MXNet's OpenBLAS (`blas`).
+    """Set OpenMP threads, OpenCV's limit, NumPy names, CUDA libraries and the kernels of MXNet's OpenBLAS (`blas`).
 
-    Must run before `import mxnet`; again, it changes nothing.
+    Must run before `import mxnet` and `import cv2`; again, it changes nothing.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         # MXNet alone would take half of the cores.
         os.environ["OMP_NUM_THREADS"] = str(physical_cores())
+    # Read when OpenCV is imported; data.decode looks at the headers itself too.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     restore_numpy_names()
     load_cuda_libraries()
     mend_mxnet_kernels()

@@ -1,11 +1,18 @@
-"""Decoding agrees with OpenCV and MXNet to the last bit; damage is told."""
+"""Decoding agrees with OpenCV and MXNet to the last bit; damage is told, and no header makes memory be taken."""
+
+import io
+import struct
+import zlib
 
 import cv2
 import mxnet as mx
 import numpy as np
 import pytest
 
-from arcface_gluon.data.decode import decode_image
+from PIL import Image
+
+from arcface_gluon.data import decode
+from arcface_gluon.data.decode import decode_image, image_size, is_image
 
 
 def picture(height=112, width=112, seed=0):
@@ -92,3 +99,78 @@ def test_png_with_a_part_longer_than_the_file_is_refused_before_memory_is_asked_
     with pytest.raises(ValueError, match="longer than the file"):
         decode_image(longer)
     assert decode_image(data).shape == (112, 112, 3)
+
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
+
+
+def encode_as(kind, height=24, width=40):
+    buffer = io.BytesIO()
+    Image.fromarray(picture(height, width)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_header_of_every_format_tells_its_size(kind):
+    data = encode_as(kind)
+    assert is_image(data[:16]) and image_size(data) == decode_image(data).shape[:2] == (24, 40)
+
+
+def announcing(kind, width, height):
+    """A small image whose header speaks of width x height pixels."""
+    data = bytearray(encode_as(kind))
+    if kind == "JPEG":
+        struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, height, width)
+    elif kind == "PNG":
+        struct.pack_into(">II", data, 16, width, height)
+        struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    elif kind == "BMP":
+        struct.pack_into("<ii", data, 18, width, height)
+    elif kind == "TIFF":
+        directory = struct.unpack_from("<I", data, 4)[0]
+        for entry in range(directory + 2, directory + 2 + 12 * data[directory], 12):
+            if data[entry : entry + 2] in (b"\0\1", b"\1\1"):
+                struct.pack_into("<HII", data, entry + 2, 4, 1, width if data[entry] == 0 else height)
+    elif kind == "WEBP":
+        struct.pack_into("<HH", data, data.index(b"\x9d\x01\x2a") + 3, width, height)
+    elif kind == "PPM":
+        data = data.replace(b"40 24", b"%d %d" % (width, height))
+    else:  # the codestream alone: the box around it still says 40 x 24
+        struct.pack_into(">II", data, data.index(b"\xff\x4f\xff\x51") + 8, width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_image_of_too_many_pixels_is_refused_before_a_decoder_sees_it(kind, monkeypatch):
+    monkeypatch.setattr(decode.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(decode.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
+    with pytest.raises(ValueError, match="pixels are too many|header is damaged"):
+        decode_image(announcing(kind, 16383, 16383))
+
+
+def test_a_tiff_of_a_giant_tile_is_refused():
+    tags = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 277: 1, 322: 30000, 323: 30000, 324: 0, 325: 16}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(20)
+    with pytest.raises(ValueError, match="30000 x 30000"):
+        decode_image(data)
+
+
+def test_opencv_itself_has_the_limit():
+    # For what its parsers read differently from ours.
+    with pytest.raises(cv2.error):
+        cv2.imdecode(np.frombuffer(announcing("PPM", 16383, 16383), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_a_jpeg_of_endless_scans_is_refused():
+    data = encode(picture())
+    scan = data[data.index(b"\xff\xda") : -2]
+    with pytest.raises(ValueError, match="scans"):
+        decode_image(data[:-2] + 200 * scan + b"\xff\xd9")
+
+
+def test_only_known_formats_reach_a_decoder():
+    for data in (b"#?RADIANCE\n", b"\x59\xa6\x6a\x95", b"GIF89a", b"v/1\x01", b"RIFF....WAVE", b"<svg"):
+        assert not is_image(data)
+        with pytest.raises(ValueError, match="known format"):
+            decode_image(data + bytes(100))
