@@ -36,6 +36,33 @@ def test_overrides_keep_types():
     assert values.network.options.se is True
 
 
+@pytest.mark.parametrize(
+    "override, key, value",
+    [
+        ("run.name=1.10", "run.name", "1.10"),
+        ("run.name=2024_11_24", "run.name", "2024_11_24"),
+        ("run.name=1e3", "run.name", "1e3"),
+        ("run.name=True", "run.name", "True"),
+        ("run.name='my run'", "run.name", "my run"),
+        ("data.path=007", "data.path", "007"),
+        ("data.path=None", "data.path", None),
+        ("data.validation=1.10", "data.validation", ["1.10"]),
+        ("data.validation=[lfw, cfp_fp]", "data.validation", ["lfw", "cfp_fp"]),
+        ("data.validation=[]", "data.validation", []),
+        ("network.name=50", "network.name", "50"),
+        ("train.iterations=32_000", "train.iterations", 32_000),
+        ("network.options={'width':0.25}", "network.options", {"width": 0.25}),
+        ("network.options.width=1", "network.options", {"width": 1, "stem_stride": 2}),
+        ("train.lr_multipliers..*gamma=2", "train.lr_multipliers", {".*gamma": 2}),
+        ("data.augment={'flip': 0, 'erase': 1}", "data.augment.flip", 0.0),
+        ("train.contexts=cpu(0),cpu(1)", "train.contexts", "cpu(0),cpu(1)"),
+    ],
+)
+def test_a_value_is_of_its_options_type(override, key, value):
+    found = recipe.flatten(recipe.resolve("orl", [override]))[key]
+    assert found == value and isinstance(found, type(value))
+
+
 def test_explicit_margin_wins_over_the_loss_whatever_the_order():
     values = recipe.resolve("casia_r50", ["head.margin=(1,0.3,0)", "loss=cosface"])
     assert values.loss == "cosface"
@@ -79,6 +106,26 @@ def test_saved_recipe_resolves_to_itself(tmp_path):
         ("train.wd_multipliers={'gamma': 'x'}", "must be a number"),
         ("loss=cosfase", "did you mean 'cosface'"),
         ("seed", "not an override"),
+        ("run.name=", "must be the name of one folder"),
+        ("run.name=a\nb", "must be the name of one folder"),
+        ("data.augment={}", "group of options, set one of them: data.augment.flip"),
+        ("network={}", "group of options"),
+        ("data.augment={'flop': 1}", "unknown option 'data.augment.flop'; did you mean 'data.augment.flip'"),
+        ("train.lr_steps=[1,'a']", "'a' must be int"),
+        ("train.lr_steps=1,2.5", "2.5 must be int"),
+        ("data.validation=[1]", "1 must be text"),
+        ("train.batch_size=10**21", "must be int"),
+        ("train.batch_size=1000000000000000000000", "number from"),
+        ("train.batch_size=" + "9" * 9000, "train.batch_size"),
+        ("train.lr=1e999", "finite"),
+        ("train.lr=nan", "must be float"),
+        ("network.options=" + "[" * 5000, "must be a dictionary"),
+        ("network.options={1: 2}", "cannot be the name"),
+        ("train.lr_multipliers={'items': 2}", "cannot be the name"),
+        ("network.options={'a': b'x'}", "bytes is no value"),
+        ("seed=" + "x" * 20_000, "at most 10,000"),
+        ("loss=nsoftmax", "here it is called 'norm-softmax'"),
+        ("learning_rate=1", "here it is called 'train.lr'"),
     ],
 )
 def test_bad_overrides_are_refused_by_name(override, words):
@@ -96,6 +143,21 @@ def test_broken_recipe_file_is_named(tmp_path):
     (tmp_path / "mine.py").write_text("recipe = nothing\n")
     with pytest.raises(UserError, match="mine.py cannot be read: NameError"):
         recipe.resolve(str(tmp_path / "mine.py"))
+
+
+@pytest.mark.parametrize(
+    "source, words",
+    [
+        ("recipe.train.lr = 'fast'", "train.lr='fast' must be float"),
+        ("recipe.train.learning = 1", "unknown option 'train.learning'"),
+        ("recipe.train.momentum = float('nan')", "finite"),
+    ],
+)
+def test_a_recipe_file_is_held_to_the_same_types(tmp_path, source, words):
+    path = tmp_path / "mine.py"
+    path.write_text(f"from arcface_gluon.recipe import inherit\nrecipe = inherit('base')\n{source}\n")
+    with pytest.raises(UserError, match=words):
+        recipe.resolve(str(path))
 
 
 def test_changes_between_recipes():

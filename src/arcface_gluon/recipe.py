@@ -13,13 +13,8 @@ from easydict import EasyDict
 
 from .errors import UserError, did_you_mean
 from .files import read_json
+from .recipe_values import coerce, parse
 
-# Keys whose default is None or empty say here what else they may hold.
-_EXTRA_TYPES = {
-    "run.name": (str,),
-    "data.path": (str,),
-    "train.contexts": (int, str, list, tuple),
-}
 # Dictionaries whose keys are the user's own (options of a network, multipliers by pattern, the paper's row).
 _OPEN = ("network.options", "head.options", "train.lr_multipliers", "train.wd_multipliers", "paper")
 _CHOICES = {
@@ -117,15 +112,15 @@ def resolve(name: str, overrides=()) -> EasyDict:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"{text!r} is not an override; write name=value, such as train.batch_size=256")
-        pairs.append((key.strip(), _parse(value.strip())))
-    for key, value in pairs:
+        pairs.append((key.strip(), value.strip()))
+    for key, text in pairs:
         if key == "loss":
-            set_loss(recipe, str(value))
-    for key, value in pairs:
+            set_loss(recipe, parse(key, text, recipe.loss))
+    for key, text in pairs:
         if key != "loss":
-            set_value(recipe, key, value)
+            _set(recipe, key, lambda default, key=key, text=text: parse(key, text, default))
     if recipe.run.name is None:
-        chosen_loss = next((str(value) for key, value in pairs if key == "loss"), None)
+        chosen_loss = recipe.loss if any(key == "loss" for key, _ in pairs) else None
         recipe.run.name = Path(name).stem + (f"-{chosen_loss}" if chosen_loss else "")
     check(recipe)
     return recipe
@@ -159,18 +154,30 @@ def set_value(recipe: EasyDict, key: str, value):
     Raises:
         UserError: unknown name (the nearest known one is given) or wrong type.
     """
-    node, path = recipe, key.split(".")
-    for depth, part in enumerate(path):
-        prefix = ".".join(path[:depth])
-        if prefix in _OPEN:
-            break
-        if not isinstance(node, dict) or part not in node:
-            raise UserError(f"unknown option {key!r}{did_you_mean(key, flatten(recipe))}")
-        if depth < len(path) - 1:
-            node = node[part]
-    if isinstance(node.get(path[-1]), dict) and not isinstance(value, dict):
-        raise UserError(f"{key} is a group of options, set one of them{did_you_mean(key, flatten(recipe))}")
-    node[path[-1]] = _coerce(key, value, node.get(path[-1]))
+    _set(recipe, key, lambda default: coerce(key, value, default))
+
+
+def _set(recipe, key, value_for):
+    """Set the option `key` to what `value_for` gives for its default; None in a dictionary of the user's own names."""
+    opened = next((name for name in _OPEN if key.startswith(f"{name}.")), None)
+    if opened:
+        node, name = flatten(recipe)[opened], key[len(opened) + 1 :]
+        node.update(coerce(opened, {name: value_for(None)}, node))
+        return
+    *groups, last = key.split(".")
+    node = recipe
+    for group in groups:
+        node = node.get(group) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or last not in node:
+        raise UserError(f"unknown option {key!r}{did_you_mean(key, flatten(recipe))}")
+    if not isinstance(node[last], dict) or key in _OPEN:
+        node[last] = value_for(node[last])
+        return
+    values = value_for(None)
+    if not isinstance(values, dict) or not values:
+        raise UserError(f"{key} is a group of options, set one of them: {', '.join(flatten(node[last], key + '.'))}")
+    for name, value in values.items():
+        set_value(recipe, f"{key}.{name}", value)
 
 
 def check(recipe: EasyDict):
@@ -199,13 +206,13 @@ def check(recipe: EasyDict):
             raise UserError(f"{key}={values[key]!r} must be a probability, from 0 to 1")
     if len(recipe.head.margin) != 3 or not all(map(_is_number, recipe.head.margin)):
         raise UserError(f"head.margin={recipe.head.margin!r} must be three numbers (m1, m2, m3) of eq. 4")
-    if recipe.run.name in (".", "..") or os.sep in recipe.run.name:
+    if recipe.run.name.strip() in ("", ".", "..") or os.sep in recipe.run.name or not recipe.run.name.isprintable():
         raise UserError(f"run.name={recipe.run.name!r} must be the name of one folder; run.folder is where it lies")
     for key in ("train.lr_multipliers", "train.wd_multipliers"):
         _check_multipliers(key, values[key])
     _check_triplet(recipe)
     steps = list(recipe.train.lr_steps)
-    if steps != sorted(set(steps)) or any(not isinstance(step, int) for step in steps):
+    if steps != sorted(set(steps)):
         raise UserError(f"train.lr_steps={steps!r} must be iteration numbers in rising order")
 
 
@@ -254,10 +261,7 @@ def flatten(recipe, prefix="") -> dict:
 def _load(name) -> EasyDict:
     path = Path(name)
     if path.suffix == ".json":
-        recipe = copy.deepcopy(_execute(find_recipe("base")).recipe)
-        for key, value in flatten(read_json(path)).items():
-            set_value(recipe, key, value)
-        return recipe
+        return _checked_types(path, read_json(path))
     if path.suffix != ".py":
         path = find_recipe(name)
         if path is None:
@@ -269,7 +273,20 @@ def _load(name) -> EasyDict:
     recipe = getattr(_execute(path), "recipe", None)
     if not isinstance(recipe, EasyDict):
         raise UserError(f'{path} defines no `recipe`; begin it with: recipe = inherit("base")')
-    return copy.deepcopy(recipe)
+    return _checked_types(path, recipe)
+
+
+def _checked_types(path, values) -> EasyDict:
+    """The base recipe with the `values` of a file, each of its option's type."""
+    recipe = copy.deepcopy(_execute(find_recipe("base")).recipe)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no recipe; give a recipe of recipes/, or the recipe.json of a run")
+    try:
+        for key, value in flatten(copy.deepcopy(values)).items():
+            set_value(recipe, key, value)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return recipe
 
 
 def _execute(path: Path):
@@ -282,35 +299,3 @@ def _execute(path: Path):
     except Exception as error:
         raise UserError(f"recipe {os.path.relpath(path)} cannot be read: {type(error).__name__}: {error}") from error
     return module
-
-
-def _parse(text: str):
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
-
-
-def _coerce(key, value, default):
-    if key in _EXTRA_TYPES:
-        allowed = _EXTRA_TYPES[key]
-        if value is None or (isinstance(value, allowed) and not isinstance(value, bool)):
-            return value
-        if allowed == (str,) and isinstance(value, (int, float)):
-            return str(value)
-    elif default is None or type(value) is type(default):
-        return value
-    elif isinstance(default, dict) and isinstance(value, dict):
-        return EasyDict(value)
-    elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(default, (list, tuple)) and not isinstance(value, dict):
-        return list(value) if isinstance(value, (list, tuple)) else _split(value)
-    elif isinstance(default, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    wanted = "/".join(t.__name__ for t in _EXTRA_TYPES[key]) if key in _EXTRA_TYPES else type(default).__name__
-    raise UserError(f"{key}={value!r} must be {wanted}, such as {default!r}")
-
-
-def _split(value) -> list:
-    return [_parse(part.strip()) for part in str(value).split(",") if part.strip()]

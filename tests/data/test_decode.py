@@ -8,7 +8,6 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
-
 from PIL import Image
 
 from arcface_gluon.data import decode
