@@ -128,7 +128,25 @@ REDUCE_ARRAY = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n
 U1 = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1K\x00K\x01\x87R"
 HUGE = b"\x8a\x06\x00\x00\x00\x00\x00\x40"
 
+FROMBUFFER = b"cnumpy.core.numeric\n_frombuffer\n(C\x00" + U1
+LAUGHS = b")" + b"2\x86" * 400  # a tuple of the tuple before, twice, and so on: 2^400 parts
+BIG = b"\x8a\xff" + b"\xff" * 254 + b"\x7f"
+MEGABYTE = b"X\x40\x42\x0f\0" + b"a" * 1_000_000
+
 MALICIOUS = {
+    "a type of 2^400 parts": b"cnumpy\ndtype\n" + LAUGHS + b"\x85R.",
+    "a shape of 2^400 parts": FROMBUFFER + LAUGHS + b"U\x01CtR.",
+    "a codec of 2^400 parts": b"c_codecs\nencode\nU\x01a" + LAUGHS + b"\x86R.",
+    "2^400 parts as images and truth": b"(" + LAUGHS + LAUGHS + b"t.",
+    "2^400 parts as truth value": b"(](C\x01aC\x01ae](" + LAUGHS + b"et.",
+    "a shape of many large numbers": FROMBUFFER + b"(" + BIG + b"q\0" + b"h\0" * 100_000 + b"tU\x01CtR.",
+    "a shape of many ones": FROMBUFFER + b"(" + b"K\1" * 100_000 + b"tU\x01CtR.",
+    "a megabyte encoded 10,000 times": b"(" + MEGABYTE + b"q\0" + b"c_codecs\nencode\nh\0\x85R" * 10_000 + b"t.",
+    "a number of a million digits": b"(I" + b"9" * 1_000_000 + b"\n.",
+    "a memo of a million digits": b"Np" + b"9" * 1_000_000 + b"\n.",
+    "a million marks": b"(" * 1_000_000 + b".",
+    "a global of a megabyte": b"c" + b"a" * 1_000_000 + b"\nb\n.",
+    "a call of a million arguments": b"c_codecs\nencode\n(" + b"N" * 1_000_000 + b"tR.",
     "huge shape in the state": REDUCE_ARRAY + b"(K\x01" + HUGE + b"\x85" + U1 + b"\x89C\x01atb\x85.",
     "negative shape": REDUCE_ARRAY + b"(K\x01J\xff\xff\xff\xff\x85" + U1 + b"\x89C\x01atb\x85.",
     "object array": REDUCE_ARRAY + b"(K\x01K\x01\x85" + U1.replace(b"u1", b"O8") + b"\x89]K\x01atb.",
@@ -161,7 +179,13 @@ MALICIOUS = {
 def test_anything_else_is_one_line_with_the_file(tmp_path, name):
     with pytest.raises(UserError, match=r"set\.bin") as caught:
         load(tmp_path, MALICIOUS[name])
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_endless_steps_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("arcface_gluon.data.bin_pickle._MAX_OPCODES", 1000)
+    with pytest.raises(UserError, match="more than 1,000 steps"):
+        load(tmp_path, b"N0" * 1000 + b".")
 
 
 def test_truncated_anywhere(tmp_path):
