@@ -19,7 +19,8 @@ from arcface_gluon.datasets import demo_pairs
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.options import add_model_options, model_path, open_model
 from arcface_gluon.cli.verify import check_row, describe
-from arcface_gluon.data.images import ENDINGS, ImageFiles
+from arcface_gluon.data.image_folder import find_images
+from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.data.pair_lists import differences, read_ytf
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
@@ -82,8 +83,8 @@ def find_frames(pairs, root):
     """The frames of all videos of the pairs, labelled with their video."""
     names, labels = [], []
     for video in dict.fromkeys(video for pair in pairs for video in pair[:2]):
-        found = sorted(path for path in (root / video).glob("*") if path.suffix.lower() in ENDINGS)
-        names += [str(path.relative_to(root)) for path in found]
+        found = find_images(root / video)[0] if (root / video).is_dir() else []
+        names += [f"{video}/{name}" for name in found]
         labels += [video] * len(found)
     return ImageFiles(root, root, names, labels)
 

@@ -143,7 +143,7 @@ def _checksum(value):
 
 
 def read_lines(path, hint="check the path"):
-    """Yield (number, line) of a text list: numbers from 1, no white space around a line, blank lines left out.
+    """Yield (number, line) of a text list: numbers from 1, no ASCII white space around a line, blank lines left out.
 
     A byte order mark, as editors on Windows write, is not part of the first line.
 
@@ -153,8 +153,9 @@ def read_lines(path, hint="check the path"):
     try:
         with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.strip()
+                line = line.strip(" \t\r\n\f\v")  # a wide space may be part of a name
+                if line:
+                    yield number, line
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; {hint}") from error
     except UnicodeDecodeError as error:

@@ -142,3 +142,38 @@ def test_fingerprint_follows_names_labels_and_sizes():
     }
     assert len(prints) == 4
     assert EncodedImages("y", list(data)).fingerprint() == EncodedImages("x", data).fingerprint()
+
+
+def test_im2rec_list(folder, tmp_path):
+    path = folder / "set.lst"
+    path.write_text("0\t7.000000\ta/1.png\n1\t8.000000\tb/2.png\n")
+    images = open_images(path)
+    assert (images.names, images.labels) == (["a/1.png", "b/2.png"], ["7", "8"])
+    path.write_text("4\t7\t0.5\t1\ta/1.png\n")  # several labels
+    images = open_images(path)
+    assert (images.names, images.labels) == (["a/1.png"], ["7"])
+
+
+@pytest.mark.parametrize("line", ["a/1.png 7", "a/1.png,7", "1 a/1.png 7"])
+def test_list_without_tabs_is_told_from_missing_images(folder, line):
+    path = folder / "list.txt"
+    path.write_text(f"path label\n{line}\n")
+    with pytest.raises(UserError, match="write a tab between the columns"):
+        open_images(path)
+
+
+def test_other_sizes_are_told_once(folder):
+    (folder / "b" / "3.png").write_bytes(encoded(0, side=250))
+    images = open_images(folder)
+    note = images.size_note((16, 16))
+    assert "1 of 4 images are 250x250, not 16x16 pixels" in note and "aligned" in note
+    assert "4 of 4 images are 16x16, 250x250, not 112x112" in images.size_note((112, 112))
+    many = EncodedImages("set", [encoded(0)] * 1000)
+    assert "sample" in many.size_note((112, 112)) and many.size_note((16, 16)) is None
+
+
+def test_an_image_under_another_ending_is_read(folder):
+    path = folder / "list.txt"
+    path.write_text("a/deep/3.jpg\nb/2.jpg\n")
+    images = open_images(path)
+    assert images.missing() == [] and [grey(images, i) for i in range(2)] == [30, 20]

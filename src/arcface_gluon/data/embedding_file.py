@@ -266,7 +266,7 @@ def read_embeddings(path) -> Embeddings:
         raise UserError(f"{changed}; embed the images again")
     index = Path(path).with_suffix(".txt")
     try:
-        lines = index.read_text(encoding="utf-8").splitlines()
+        lines = index.read_text(encoding="utf-8").rstrip("\n").split("\n")  # names may have other line separators
     except OSError as error:
         raise UserError(f"cannot read {index}: {error.strerror}; it names the image of each row of {path}") from error
     except UnicodeDecodeError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import read_json, read_lines
 from .align import align
-from .decode import decode_image
+from .decode import decode_image, image_size
 from .ijb import read_landmarks
+from .image_folder import find_image, find_images, left_out_line
 from .pairs import read_bin
 from .records import FaceRecords
+from .sizes import size_line
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+_LOOKED_AT = 256  # images of a set whose size is looked at beforehand
 
 
 class ImageError(UserError):
@@ -31,7 +35,10 @@ class Images:
         source: what they are, for messages.
         names: one a image: its path in the list, its key in the record, …
         labels: identity (or another tag) of each image, or None.
+        notes: lines to tell once about them, such as files that were left out.
     """
+
+    notes = ()
 
     def __init__(self, source, names, labels=None):
         self.source, self.names, self.labels = str(source), names, labels
@@ -67,6 +74,21 @@ class Images:
     def describe(self, index) -> str:
         """Image `index` in a message."""
         return f"{self.source}: image {self.names[index]}"
+
+    def size_note(self, size) -> str | None:
+        """One line where images have another size than (height, width): they may be whole photographs.
+
+        Reads the headers of all images, or of a sample of a large set.
+        """
+        step = -(-len(self) // _LOOKED_AT)
+        sizes = Counter()
+        for index in range(0, len(self), step):
+            try:
+                sizes[image_size(self.read(index))] += 1
+            except (ImageError, ValueError):
+                continue  # told when it is its turn
+        source = self.source if step == 1 else f"{self.source}, of whose {len(self):,} images a sample was looked at"
+        return size_line(source, sizes, size)
 
     def missing(self) -> list:
         """Indices of images that are known to be missing without reading any."""
@@ -109,6 +131,11 @@ class ImageFiles(Images):
         try:
             with open(path, "rb") as file:
                 return file.read()
+        except FileNotFoundError as error:
+            other = find_image(path)
+            if other is None:
+                raise ImageError(f"cannot read {path}: {error.strerror}") from error
+            return other.read_bytes()
         except OSError as error:
             raise ImageError(f"cannot read {path}: {error.strerror}") from error
 
@@ -117,7 +144,8 @@ class ImageFiles(Images):
 
     def missing(self):
         names = tqdm(self.names, desc="looking for files", unit=" images", disable=None, delay=2)
-        return [index for index, name in enumerate(names) if not os.path.isfile(os.path.join(self.root, name))]
+        absent = [index for index, name in enumerate(names) if not os.path.isfile(os.path.join(self.root, name))]
+        return [index for index in absent if find_image(self.root / self.names[index]) is None]
 
 
 class UnalignedFiles(ImageFiles):
@@ -131,6 +159,9 @@ class UnalignedFiles(ImageFiles):
         if size[0] != size[1]:
             raise UserError(f"{self.source}: faces are aligned to squares only, not to {size[0]} x {size[1]} pixels")
         return align(decode_image(data), self._points[index], size[0])
+
+    def size_note(self, size):
+        return None  # they are aligned here
 
     def _sizes(self):
         return (np.asarray(points).tolist() for points in self._points)
@@ -164,6 +195,7 @@ def open_images(path, root=None) -> Images:
     - .bin: the 2n images of a verification set, named 0a, 0b, 1a … by pair
     - a JSON list of the MegaFace devkit (`path`, and `id` as labels where it has one)
     - IJB-B's and IJB-C's `*_5pts_score.txt`: crops of loose_crop/ beside the list's folder, aligned by the points
+    - im2rec's .lst: `key <tab> label <tab> path`, of several labels the first
     - train.lst: `aligned <tab> path <tab> label`; rows that are not aligned need the five points (columns 8 to 17)
     - any other text list: one path a line, a label may follow after a tab
 
@@ -193,14 +225,14 @@ def open_images(path, root=None) -> Images:
 
 
 def _of_folder(folder):
-    names = sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()
-    )
-    for name in names:
-        if not name.isprintable():  # a tab, a line break, or bytes that are no UTF-8: not to be written in an index
-            raise UserError(f"{folder}: the file name {name!a} cannot stand in a list; rename the file")
+    names, left_out = find_images(folder)
+    note = left_out_line(folder, len(names), left_out)
+    if not names:
+        raise UserError(note or f"{folder}: there are no images")
     parents = [os.path.dirname(name) for name in names]
-    return ImageFiles(folder, folder, names, parents if all(parents) else None)
+    images = ImageFiles(folder, folder, names, parents if all(parents) else None)
+    images.notes = [note] if note else []
+    return images
 
 
 def _of_devkit(path, root):
@@ -214,16 +246,21 @@ def _of_devkit(path, root):
 
 def _of_list(path, root):
     names, labels, points, numbers = [], [], [], []
-    for number, line in read_lines(path, "name a .rec, .bin or list"):
-        fields = line.split("\t")
+    rows = [(number, line.split("\t")) for number, line in read_lines(path, "name a .rec, .bin or list")]
+    if rows and all(map(_is_im2rec, (fields for _, fields in rows))):
+        return ImageFiles(path, root, [row[-1] for _, row in rows], [f"{float(row[1]):g}" for _, row in rows])
+    for number, fields in rows:
         if len(fields) > 2 and fields[0] in ("0", "1"):  # train.lst
             points.append(None if fields[0] == "1" else _points(fields[7:], f"{path} line {number}"))
             fields = fields[1:3]
         if len(fields) > 2:
-            raise UserError(f"{path} line {number}: a path, and a label after a tab, are expected, not {line!r}")
+            raise UserError(
+                f"{path} line {number}: a path, and a label after a tab, are expected, not {len(fields)} columns"
+            )
         names.append(fields[0])
         labels.append(fields[1] if len(fields) == 2 else None)
         numbers.append(number)
+    _refuse_other_separators(path, root, names, labels)
     for column in (labels, points):
         given = [value is not None for value in column]
         if any(given) and not all(given):
@@ -233,6 +270,24 @@ def _of_list(path, root):
     if any(row is not None for row in points):
         return UnalignedFiles(path, root, names, points, labels)
     return ImageFiles(path, root, names, labels)
+
+
+def _is_im2rec(fields) -> bool:
+    """Whether a row is `key, label, …, path` as MXNet's im2rec has it; train.lst has its path in the middle."""
+    return len(fields) > 2 and fields[0].isdecimal() and all(map(_NUMBER, fields[1:-1])) and not _NUMBER(fields[-1])
+
+
+_NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*").fullmatch
+
+
+def _refuse_other_separators(path, root, names, labels):
+    """Tell a list with spaces or commas between its columns from one whose images are missing."""
+    for line in names[:2]:  # the first may be a heading
+        if labels[0] is not None or find_image(Path(root) / line):
+            continue
+        parts = re.split(r"[ ,;]", line)
+        if any(first and find_image(Path(root) / first) for first in (" ".join(parts[i:-1]) for i in (0, 1))):
+            raise UserError(f"{path}: {line!r} is no file; write a tab between the columns, path <tab> label")
 
 
 def _points(fields, where):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import read_lines
+from .image_folder import find_images
 
 
 @dataclass
@@ -33,7 +34,7 @@ def read_video_list(path):
     persons = {}
     for number, line in read_lines(path):
         try:
-            name, person = line.split()
+            name, person = line.rsplit(maxsplit=1)
             person = int(person)
         except ValueError:
             raise UserError(f"{path} line {number}: expected `video person`, found {line!r}") from None
@@ -77,7 +78,7 @@ def frames(root, videos, skip_missing=False):
     paths, positions, missing = [], [], []
     for position, name in enumerate(videos.names):
         folder = Path(root) / "frames" / name
-        found = sorted(item for item in folder.iterdir() if item.is_file()) if folder.is_dir() else []
+        found = [folder / item for item in find_images(folder)[0]] if folder.is_dir() else []
         if not found:
             if not skip_missing:
                 raise UserError(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import atomic_write, cannot_write
 from .decode import decode_image
-from .images import ENDINGS
+from .image_folder import find_image
 from .pair_lists import FOLDS, folds_of
 from .pairs import read_bin, write_bin
 
@@ -75,15 +75,16 @@ def pack(pairs, images, path, skip_missing=False) -> Packed:
 
 def _read(folder, name):
     """(bytes, shape) of an image."""
-    path = folder / name
-    for candidate in (path, *(path.with_suffix(ending) for ending in ENDINGS)):
-        if candidate.is_file():
-            data = candidate.read_bytes()
-            try:
-                return data, decode_image(data).shape
-            except ValueError as error:
-                raise UserError(f"{candidate} is damaged ({error})") from error
-    raise UserError(f"no {path}")
+    path = find_image(folder / name)
+    if path is None:
+        raise UserError(f"no {folder / name}")
+    try:
+        data = path.read_bytes()
+        return data, decode_image(data).shape
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error})") from error
 
 
 def unpack(path, folder) -> int:
