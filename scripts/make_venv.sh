@@ -34,6 +34,12 @@ $pip uninstall -q -y "$other" 2>/dev/null || true
 $pip install -q -c constraints.txt setuptools wheel
 $pip install -q -c constraints.txt --no-build-isolation -e ".[$(echo "$extras" | sed 's/,horovod//')]"
 
+case ",$extras," in *,interop,*)
+    # Without what it asks for: opencv-python would put its files over those of opencv-python-headless.
+    $pip install -q -c constraints.txt --no-deps insightface
+    ;;
+esac
+
 case ",$extras," in *,horovod,*)
     command -v g++ >/dev/null || { echo "make: Horovod is built from source: install g++ (Debian and Ubuntu: apt-get install g++)" >&2; exit 2; }
     echo "building Horovod (a few minutes)"

@@ -1,12 +1,14 @@
 """What several test files use; on the import path through pyproject.toml."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,3 +52,10 @@ def write_lines(path, lines):
 def load_script(path):
     """A module of a top-level folder, by its path below the repository, such as eval/ytf.py."""
     return importlib.import_module("arcface_gluon." + path[: -len(".py")].replace("/", "."))
+
+
+def optional(name):
+    """A package of the extra `interop`; without it the test is skipped, unless REQUIRE_INTEROP is set, as in CI."""
+    if os.environ.get("REQUIRE_INTEROP"):
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"needs {name}: make setup INTEROP=1")

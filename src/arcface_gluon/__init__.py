@@ -12,6 +12,7 @@ runtime.prepare()
 
 # Resolved on first use, so that commands which need no MXNet start at once.
 _EXPORTS = {
+    "export": "models.formats",
     "get_model": "models",
     "load_model": "models",
     "Margin": "losses",

@@ -22,6 +22,7 @@ from .data.embedding_file import EmbeddingWriter, holds_others, is_complete
 from .data.images import EncodedImages, ImageError, Images
 from .errors import UserError
 from .files import read_json
+from .models.backbone import input_size
 from .parallel.shards import shard_ranges
 from .protocols.verification import evaluate_pairs
 from .runtime import physical_cores
@@ -145,12 +146,6 @@ def verify_set(net, images, issame, contexts=None, batch_size=None, folds=10, qu
     distinct = EncodedImages(what, list(index), [f"{i % 2 + 1} of pair {i // 2}" for i in first])
     embeddings = embed_images(net, distinct, contexts, batch_size, True, quiet, what)
     return evaluate_pairs(embeddings[[index[image] for image in images]], issame, folds)
-
-
-def input_size(net) -> tuple:
-    """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
-    side = ((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112)
-    return side, side
 
 
 def fingerprint(net, images, flip, size) -> str:

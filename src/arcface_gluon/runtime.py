@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import importlib
 import importlib.util
 import os
 import re
@@ -132,6 +133,18 @@ def import_mxnet():
         }.get(library, "install the GPU packages with `make setup GPU=1`, or use the CPU build (make setup GPU=0)")
         raise UserError(f"MXNet cannot load {error}; {cure}") from error
     return mxnet
+
+
+def import_optional(name):
+    """A package that only some commands need.
+
+    Raises:
+        UserError: it is not installed; says how to get it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"this needs the package {name} ({error}); run: pip install {name}") from None
 
 
 def contexts(spec=None):

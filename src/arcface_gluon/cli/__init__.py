@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a recipe, evaluate it and write its report",
     "embed": "embeddings of a folder, a list, a .rec or a .bin of images",
     "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
+    "export": "a model for other tools: ONNX, MXNet, PyTorch, NumPy; compared on real faces",
     "overlap": "training identities that are in a test set too, and the training set without them",
     "eval": "the evaluations of the paper's tables: verification, megaface, ijb, ytf …",
     "data": "prepare data sets: orl, synthetic, and the .bin of lfw, cfp, agedb, calfw, cplfw",

@@ -12,7 +12,7 @@ from .layers import PReLU, reference_init
 
 # In-network normalisation of RGB 0..255: (x - 127.5) * 0.0078125, exact in float16 as well.
 PIXEL_MEAN = 127.5
-PIXEL_SCALE = 0.0078125
+INPUT_SCALE = 0.0078125
 
 
 class Backbone(HybridBlock):
@@ -28,15 +28,16 @@ class Backbone(HybridBlock):
         spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec)` rebuilds it.
     """
 
-    def __init__(self, spec):
+    def __init__(self, spec, input_scale=INPUT_SCALE):
         super().__init__(prefix="")
+        self._input_scale = input_scale
         self.spec = json.loads(json.dumps(spec))
         self._dtype = "float32"
         self._native = True
 
     def hybrid_forward(self, F, x):
         x = F.cast(x, dtype=self._dtype, name="id")
-        return self.features(F, (x - PIXEL_MEAN) * PIXEL_SCALE)
+        return self.features(F, (x - PIXEL_MEAN) * self._input_scale)
 
     def features(self, F, x):
         raise NotImplementedError
@@ -69,3 +70,9 @@ class Backbone(HybridBlock):
     def cast(self, dtype):
         super().cast(dtype)
         self._dtype = np.dtype(dtype).name
+
+
+def input_size(net) -> tuple:
+    """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
+    side = ((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112)
+    return side, side

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
-from .backbone import Backbone
-from .layers import PReLU, SqueezeExcitation, batch_norm, conv
+from .backbone import INPUT_SCALE, Backbone
+from .layers import BN_EPSILON, PReLU, SqueezeExcitation, batch_norm, conv
 
 UNITS = {
     18: (2, 2, 2, 2),
@@ -39,19 +39,19 @@ class ResidualUnit(HybridBlock):
     Shape: (B, in_channels, H, W) -> (B, channels, ceil(H/stride), ceil(W/stride)).
     """
 
-    def __init__(self, in_channels, channels, stride, *, project, se, prefix):
+    def __init__(self, in_channels, channels, stride, *, project, se, epsilon=BN_EPSILON, prefix):
         super().__init__(prefix=prefix)
-        self.bn1 = batch_norm(in_channels, prefix=prefix + "bn1_")
+        self.bn1 = batch_norm(in_channels, epsilon=epsilon, prefix=prefix + "bn1_")
         self.conv1 = conv(channels, 3, in_channels=in_channels, prefix=prefix + "conv1_")
-        self.bn2 = batch_norm(channels, prefix=prefix + "bn2_")
+        self.bn2 = batch_norm(channels, epsilon=epsilon, prefix=prefix + "bn2_")
         self.relu1 = PReLU(channels, prefix=prefix + "relu1_")
         self.conv2 = conv(channels, 3, stride, in_channels=channels, prefix=prefix + "conv2_")
-        self.bn3 = batch_norm(channels, prefix=prefix + "bn3_")
+        self.bn3 = batch_norm(channels, epsilon=epsilon, prefix=prefix + "bn3_")
         self.se = SqueezeExcitation(channels, prefix=prefix + "se_") if se else None
         self.conv1sc = self.sc = None
         if project:
             self.conv1sc = conv(channels, 1, stride, in_channels=in_channels, prefix=prefix + "conv1sc_")
-            self.sc = batch_norm(channels, prefix=prefix + "sc_")
+            self.sc = batch_norm(channels, epsilon=epsilon, prefix=prefix + "sc_")
 
     def hybrid_forward(self, F, x):
         y = self.relu1(self.bn2(self.conv1(self.bn1(x))))
@@ -61,14 +61,14 @@ class ResidualUnit(HybridBlock):
         return y + (x if self.sc is None else self.sc(self.conv1sc(x)))
 
 
-def stage(index, units, in_channels, channels, se):
+def stage(index, units, in_channels, channels, se, epsilon):
     """Units of one stage: the first halves the map and projects its shortcut, the others keep everything."""
     block = nn.HybridSequential(prefix=f"stage{index}_")
     for u in range(1, units + 1):
         first = u == 1
         unit = ResidualUnit(
             in_channels if first else channels, channels, 2 if first else 1,
-            project=first, se=se, prefix=f"stage{index}_unit{u}_",
+            project=first, se=se, epsilon=epsilon, prefix=f"stage{index}_unit{u}_",
         )  # fmt: skip
         block.register_child(unit, f"unit{u}")
     return block
@@ -87,6 +87,8 @@ class IResNet(Backbone):
         dropout: probability of dropping, in heads E and F.
         input_size: side of the input images in pixels.
         stem_stride: stride of the first convolution: 1 in the paper; 2 quarters the work, for small sets on a CPU.
+        epsilon: of every BatchNorm; arcface_torch's is 1e-5.
+        input_scale: what (x - 127.5) is multiplied by; arcface_torch's is 1 / 127.5.
     """
 
     def __init__(
@@ -100,23 +102,25 @@ class IResNet(Backbone):
         dropout=0.4,
         input_size=112,
         stem_stride=1,
+        epsilon=BN_EPSILON,
+        input_scale=INPUT_SCALE,
     ):
-        super().__init__(spec)
+        super().__init__(spec, input_scale)
         channels = [max(8, int(c * width / 8 + 0.5) * 8) for c in CHANNELS]
         self.conv0 = conv(channels[0], 3, stem_stride, in_channels=3, prefix="conv0_")
-        self.bn0 = batch_norm(channels[0], prefix="bn0_")
+        self.bn0 = batch_norm(channels[0], epsilon=epsilon, prefix="bn0_")
         self.relu0 = PReLU(channels[0], prefix="relu0_")
         side = (input_size - 1) // stem_stride + 1
         for s, count in enumerate(units, start=1):
-            setattr(self, f"stage{s}", stage(s, count, channels[s - 1], channels[s], se))
+            setattr(self, f"stage{s}", stage(s, count, channels[s - 1], channels[s], se, epsilon))
             side = (side + 1) // 2
         before, drop, after = OUTPUTS[output]
-        self.bn1 = batch_norm(channels[-1], prefix="bn1_") if before else None
+        self.bn1 = batch_norm(channels[-1], epsilon=epsilon, prefix="bn1_") if before else None
         self.dropout = nn.Dropout(dropout, prefix="dropout_") if drop and dropout else None
         in_units = channels[-1] * side * side
         fc = nn.Dense(embedding_size, in_units=in_units, prefix="pre_fc1_" if after else "fc1_")
         if after:
-            self.pre_fc1, self.fc1 = fc, batch_norm(embedding_size, scale=False, prefix="fc1_")
+            self.pre_fc1, self.fc1 = fc, batch_norm(embedding_size, epsilon=epsilon, scale=False, prefix="fc1_")
         else:
             self.pre_fc1, self.fc1 = None, fc
 

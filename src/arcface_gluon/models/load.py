@@ -21,6 +21,7 @@ from .registry import get_model
 NETWORK_FILE = "network.json"
 PARAMETERS_FILE = "backbone.params"
 STATE_FILE = "state.json"
+OTHER_FORMATS = (".npz", ".pth", ".pt")  # files of other tools, see `_reader`
 OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 
 
@@ -31,7 +32,8 @@ def load_model(path, contexts=None):
         path: a run folder (its last checkpoint: the best would be chosen on the verification sets), a checkpoint
             folder, or an exported model: the prefix, either of its files `prefix-symbol.json` and
             `prefix-0000.params`, or the folder of a single one. With several epochs the last is taken unless the
-            .params file is named.
+            .params file is named. Or a file that `formats` reads: an .npz of
+            `export`, a .pth of arcface_torch's iresnet.
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
 
     Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
@@ -41,15 +43,33 @@ def load_model(path, contexts=None):
         UserError: nothing to load at `path`, a file is missing or damaged, or it does not fit the network.
     """
     path, devices = Path(path), runtime.contexts(contexts)
-    if path.is_dir():
-        checkpoint = checkpoint_of(path)
-        if checkpoint is not None:
-            net = _load_checkpoint(checkpoint, devices)
-            net.hybridize()
-            return net
-    net = _load_exported(*_exported_files(path), devices)
+    checkpoint = checkpoint_of(path) if path.is_dir() else None
+    if checkpoint is not None:
+        net = _load_checkpoint(checkpoint, devices)
+    elif path.suffix == ".onnx":
+        raise UserError(f"{path}: ONNX files are written here, not read; give the run or the model it was made of")
+    elif path.suffix in OTHER_FORMATS:
+        net = _reader(path)(path, devices)
+    else:
+        net = _load_exported(*_exported_files(path), devices)
     net.hybridize()
     return net
+
+
+def _reader(path):
+    """What reads a file of another tool: (path, devices) -> network. Imported here, for some need optional packages."""
+    from .formats import npz_file, torch_file
+
+    return {".npz": npz_file.read_npz, ".pth": torch_file.read_torch, ".pt": torch_file.read_torch}[path.suffix]
+
+
+def weights_file(path) -> Path:
+    """The file that holds the parameters of a model which `load_model` takes."""
+    path = Path(path)
+    checkpoint = checkpoint_of(path) if path.is_dir() else None
+    if checkpoint is not None:
+        return checkpoint / PARAMETERS_FILE
+    return path if path.suffix in OTHER_FORMATS else _exported_files(path)[1]
 
 
 def export_model(net: Backbone, prefix):
@@ -65,7 +85,7 @@ def export_model(net: Backbone, prefix):
     symbol = export_symbol(net)
     auxiliary = set(symbol.list_auxiliary_states())
     arrays = {}
-    for name, value in _parameter_values(net).items():
+    for name, value in parameter_values(net).items():
         name = reference_name(name)
         arrays[("aux:" if name in auxiliary else "arg:") + name] = value
     write_params(f"{prefix}-0000.params", arrays)
@@ -73,7 +93,7 @@ def export_model(net: Backbone, prefix):
         file.write(symbol.tojson())
 
 
-def _parameter_values(net):
+def parameter_values(net):
     """Structural name -> float32 array, the mean over the devices (whose BatchNorm statistics differ)."""
     values = {}
     for name, parameter in net._collect_params_with_prefix().items():

@@ -22,7 +22,7 @@ SPEC_ATTRIBUTE = "__arcface_gluon__"  # on the data node of our exports; other t
 _TO_REFERENCE = {"alpha": "gamma", "running_mean": "moving_mean", "running_var": "moving_var"}
 
 # Operators that pass their input on at inference.
-_TRANSPARENT = {"_copy", "Cast", "Dropout"}
+TRANSPARENT = {"_copy", "Cast", "Dropout"}
 
 # Attributes that decide what an operator computes, with their defaults.
 _ATTRIBUTES = {
@@ -140,7 +140,7 @@ def _signature(symbol):
     digests = []
     for node in graph["nodes"]:
         inputs = [(digests[source], output) for source, output, *_ in node["inputs"]]
-        if node["op"] in _TRANSPARENT:
+        if node["op"] in TRANSPARENT:
             digests.append(inputs[0][0])
             continue
         name = node["name"] if node["op"] == "null" else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ..errors import UserError, did_you_mean
+from .backbone import INPUT_SCALE
 from .iresnet import OUTPUTS, UNITS, IResNet
+from .layers import BN_EPSILON
 from .mobilefacenet import MobileFaceNet
 
 _IRESNET_OPTIONS = {
@@ -14,6 +16,8 @@ _IRESNET_OPTIONS = {
     "dropout": 0.4,
     "input_size": 112,
     "stem_stride": 1,
+    "epsilon": BN_EPSILON,
+    "input_scale": INPUT_SCALE,
 }
 
 # name -> (class, its options with their defaults)
@@ -29,6 +33,10 @@ def _four_counts(value):
     return isinstance(value, (list, tuple)) and len(value) == 4 and all(_positive(n) and n <= 100 for n in value)
 
 
+def _between(low, high):
+    return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high
+
+
 # option -> (test, what it must be)
 _CHECKS = {
     "units": (_four_counts, "four counts, 1 to 100"),
@@ -37,6 +45,8 @@ _CHECKS = {
     "se": (lambda v: isinstance(v, bool), "True or False"),
     "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),
     "dropout": (lambda v: isinstance(v, (int, float)) and 0 <= v < 1, "in [0, 1)"),
+    "epsilon": (_between(1e-7, 0.1), "between 1e-7 and 0.1"),
+    "input_scale": (_between(1e-4, 1), "between 1e-4 and 1"),
     "stem_stride": (lambda v: v in (1, 2), "1 or 2"),
     "input_size": (lambda v: _positive(v) and v >= 16, "a side of at least 16 pixels"),
 }
@@ -69,7 +79,7 @@ def get_model(name, embedding_size=512, options=None, **more):
         embedding_size: d.
         options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
             `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `input_size`,
-            `stem_stride`. MobileFaceNet: `blocks` (counts of its four stages).
+            `stem_stride`, `epsilon`, `input_scale`. MobileFaceNet: `blocks` (counts of its four stages).
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.

@@ -1,0 +1,120 @@
+"""The way out: a network into a file of another tool, which is read again and compared before it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+
+from ...errors import UserError
+from ...files import atomic_write
+from ..backbone import input_size
+from ..load import export_model, load_model
+from .metadata import metadata_of
+from .npz_file import write_npz
+from .onnx_file import onnx_model, run_onnx
+from .torch_file import write_torch
+
+# name → how its files end: prefix-symbol.json and prefix-0000.params for mxnet.
+FORMATS = {"onnx": ".onnx", "mxnet": "", "torch": ".pth", "npz": ".npz"}
+# Below this cosine between an image's embeddings before and after, a file is refused.
+_LEAST_COSINE = 0.999
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote.
+
+    Attributes:
+        path: the file, or the prefix of the two files of mxnet.
+        size: bytes of all its files.
+        difference: largest difference of an embedding's value, relative to the largest value; None: not compared.
+        cosine: least cosine between the embeddings of an image before and after; None: not compared.
+        by: what computed the embeddings after, such as "ONNX Runtime 1.20".
+    """
+
+    path: Path
+    size: int
+    difference: float | None
+    cosine: float | None
+    by: str
+
+
+def export(
+    model, path, to="onnx", *, images=None, raw=False, normalise=False, float16=False, opset=13, metadata=None
+) -> Exported:
+    """Write a network for ONNX Runtime, OpenCV and insightface (onnx), MXNet's Module (mxnet), arcface_torch or NumPy.
+
+    Args:
+        model: a network of `get_model` or `load_model`, or the path of one, which then also describes it in the file.
+        path: the file, or for mxnet the prefix of prefix-symbol.json and prefix-0000.params.
+        to: a key of `FORMATS`.
+        images: RGB (B, 3, H, W), 0..255: the written file is run on them and compared; None: it is not.
+        raw, normalise, float16, opset: of ONNX alone, see `onnx_model`.
+        metadata: {name: text} to put into the file instead of what `metadata_of` finds.
+
+    Raises:
+        UserError: unknown format, a package is missing, options of another format, the network cannot be exported, the
+            file cannot be written, or gives other embeddings (an ONNX file is then not written).
+    """
+    if to not in FORMATS:
+        raise UserError(f"--to {to}: choose one of {', '.join(FORMATS)}")
+    if to != "onnx" and (raw or normalise or float16 or opset != 13):
+        raise UserError(f"--raw, --normalise, --float16 and --opset are for --to onnx, not {to}")
+    if isinstance(model, (str, Path)):
+        metadata = metadata_of(model) if metadata is None else metadata
+        model = load_model(model, [mx.cpu()])
+    path = Path(path)
+    if to == "onnx":
+        content = onnx_model(
+            model, input_size(model), raw=raw, normalise=normalise, float16=float16, opset=opset, metadata=metadata
+        ).SerializeToString()
+        after, by = _by_onnx(content, images, raw)
+        agreement = _agreement(model, images, after, path, normalise)
+        with atomic_write(path) as file:
+            file.write(content)
+        return Exported(path, len(content), *agreement, by)
+    if to == "mxnet":
+        export_model(model, path)
+        files = [Path(f"{path}-symbol.json"), Path(f"{path}-0000.params")]
+    else:
+        write_torch(model, path) if to == "torch" else write_npz(model, path, metadata)
+        files = [path]
+    after = None if images is None else _embeddings(load_model(files[0], [mx.cpu()]), images)
+    size = sum(file.stat().st_size for file in files)
+    return Exported(path, size, *_agreement(model, images, after, path), "reading it again")
+
+
+def _by_onnx(content, images, raw):
+    if images is None:
+        return None, ""
+    import onnxruntime
+
+    return run_onnx(content, images, raw), f"ONNX Runtime {onnxruntime.__version__}"
+
+
+def _embeddings(net, images):
+    context = next(iter(net.collect_params().values())).list_ctx()[0]
+    with autograd.predict_mode():
+        return net(mx.nd.array(images, ctx=context, dtype="float32")).asnumpy()
+
+
+def _agreement(net, images, after, path, normalise=False):
+    """(difference, cosine) of the embeddings before and after.
+
+    Raises:
+        UserError: they are not the same.
+    """
+    if after is None:
+        return None, None
+    before, after = _embeddings(net, images).astype(np.float64), after.astype(np.float64)
+    lengths = np.linalg.norm(before, axis=1)
+    cosines = np.sum(before * after, axis=1) / (lengths * np.linalg.norm(after, axis=1))
+    before = before / lengths[:, None] if normalise else before
+    difference, cosine = float(np.abs(before - after).max() / np.abs(before).max()), float(cosines.min())
+    if not cosine >= _LEAST_COSINE:
+        raise UserError(f"{path} gives other embeddings than the network (cosine {cosine:.4f}); do not use it")
+    return difference, cosine

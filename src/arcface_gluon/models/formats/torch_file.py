@@ -1,0 +1,173 @@
+"""PyTorch files of insightface's arcface_torch: the `backbone.pth` of an iresnet, read and written.
+
+Their iresnet is this project's IResNet with head E under other names, with another epsilon and another scale of the
+input: read networks keep both, as options; written ones have them worked into the weights.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ...errors import UserError
+from ...files import atomic_write
+from ...runtime import import_optional
+from ..iresnet import CHANNELS, UNITS
+from ..load import load_parameters, parameter_values
+from ..registry import get_model, model_options
+
+EPSILON = 1e-5
+INPUT_SCALE = 1 / 127.5
+_R200 = (6, 26, 60, 6)  # their iresnet200, other than the paper's code's
+
+# Their name of a layer outside the units → ours.
+_LAYERS = {
+    "conv1": "conv0", "bn1": "bn0", "prelu": "relu0", "bn2": "bn1", "fc": "pre_fc1", "features": "fc1",
+}  # fmt: skip
+# Their name of a layer of unit U of stage S, after `layerS.U.` → ours, after `stageS.unit(U+1).`
+_UNIT_LAYERS = {
+    "bn1": "bn1", "conv1": "conv1", "bn2": "bn2", "prelu": "relu1", "conv2": "conv2", "bn3": "bn3",
+    "downsample.0": "conv1sc", "downsample.1": "sc",
+}  # fmt: skip
+_NORMS = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
+_COUNTER = "num_batches_tracked"
+_WRAPPERS = ("state_dict_backbone", "state_dict")  # of training checkpoints
+
+
+def our_name(name):
+    """Structural name here of a parameter there: layer1.0.prelu.weight → stage1.unit1.relu1.alpha; None if unknown."""
+    unit = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)\.(\w+)", name)
+    if unit:
+        stage, number, layer, kind = unit.groups()
+        prefix, layer = f"stage{stage}.unit{int(number) + 1}.", _UNIT_LAYERS.get(layer)
+    else:
+        prefix, (layer, _, kind) = "", name.rpartition(".")
+        layer = _LAYERS.get(layer)
+    if layer is None:
+        return None
+    if layer.startswith("relu"):
+        return f"{prefix}{layer}.alpha" if kind == "weight" else None
+    if layer.startswith("conv") or layer == "pre_fc1":
+        return f"{prefix}{layer}.{kind}" if kind in ("weight", "bias") else None
+    return f"{prefix}{layer}.{_NORMS[kind]}" if kind in _NORMS else None
+
+
+def their_name(name):
+    """The inverse of `our_name`."""
+    *path, layer, kind = name.split(".")
+    if path:
+        stage, unit = path[0][len("stage") :], int(path[1][len("unit") :]) - 1
+        layer = f"layer{stage}.{unit}." + {ours: theirs for theirs, ours in _UNIT_LAYERS.items()}[layer]
+    else:
+        layer = {ours: theirs for theirs, ours in _LAYERS.items()}[layer]
+    kinds = {"alpha": "weight", **{ours: theirs for theirs, ours in _NORMS.items()}}
+    return f"{layer}.{kinds.get(kind, kind)}"
+
+
+def read_torch(path, contexts):
+    """The network of a backbone.pth, iresnet18 to 200, on devices. Nothing in the file is executed.
+
+    Raises:
+        UserError: torch is not installed; the file cannot be read, is damaged, holds more than weights, or another
+            network.
+    """
+    state = _state(path)
+    values = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
+    unknown = [name for name in values if our_name(name) is None]
+    if unknown or "fc.weight" not in values:
+        raise UserError(f"{path} holds {_kind(values)}; of arcface_torch, iresnet18 to iresnet200 are read")
+    values = {our_name(name): value for name, value in values.items()}
+    net = get_model(**_spec(path, values))
+    load_parameters(net, values, path, contexts)
+    return net
+
+
+def _state(path):
+    """{name: float32 array} of a file's state dict."""
+    torch = import_optional("torch")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # zip, pickle and tensor errors of many kinds
+        if "weights_only" in str(error):
+            reason = "it holds Python objects, which are not run; save net.state_dict() alone"
+        else:
+            reason = "it is damaged or no PyTorch file; copy or download it again"
+        raise UserError(f"{path} cannot be read: {reason}") from None
+    for key in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    tensors = isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
+    if not tensors or not state:
+        raise UserError(f"{path} is not a state dict of tensors; save net.state_dict() alone")
+    return {re.sub(r"^module\.", "", str(name)): value.detach().float().numpy() for name, value in state.items()}
+
+
+def _kind(names):
+    if any(name.startswith(("conv_sep.", "layers.0.layers.")) for name in names):
+        return "arcface_torch's MobileFaceNet, whose first layers are wider than the paper's code's"
+    if any(name.startswith(("patch_embed.", "blocks.")) for name in names):
+        return "a vision transformer"
+    return f"another network (it has {next(iter(names))})"
+
+
+def _spec(path, values):
+    units, stage = [], {}
+    for name in values:
+        match = re.match(r"stage(\d+)\.unit(\d+)\.", name)
+        if match:
+            stage[int(match.group(1))] = max(int(match.group(2)), stage.get(int(match.group(1)), 0))
+    units = tuple(stage[number] for number in sorted(stage))
+    fc, last = values["pre_fc1.weight"], values.get("bn1.gamma")
+    if sorted(stage) != [1, 2, 3, 4] or fc.ndim != 2 or last is None or last.ndim != 1:
+        raise UserError(f"{path} holds {_kind(values)}; of arcface_torch, iresnet18 to iresnet200 are read")
+    names = {tuple(known): f"r{depth}" for depth, known in UNITS.items()}
+    options = {
+        "units": units,
+        "width": len(last) / CHANNELS[-1],
+        "dropout": 0.0,
+        "input_size": 16 * round((fc.shape[1] / max(1, len(last))) ** 0.5),
+        "epsilon": EPSILON,
+        "input_scale": INPUT_SCALE,
+    }
+    name = "r200" if units == _R200 else names.get(units, "r50")
+    return {"name": name, "embedding_size": len(fc), "options": options}
+
+
+def write_torch(net, path):
+    """Write a network as the backbone.pth that arcface_torch's iresnet loads, float32.
+
+    What differs goes into the weights: the epsilon into the running variances, the scale of the input into the first
+    convolution. Networks read from such files, which differ in nothing, are written bit for bit.
+
+    Raises:
+        UserError: torch is not installed, or arcface_torch has no such network.
+    """
+    torch = import_optional("torch")
+    options = net.spec["options"]
+    wanted = {"output": "E", "se": False, "stem_stride": 1}
+    other = [key for key, value in wanted.items() if options.get(key) != value]
+    if other or "epsilon" not in model_options(net.spec["name"]):
+        what = f"with {other[0]}={options.get(other[0])!r}" if net.spec["name"] != "mobilefacenet" else "as here"
+        raise UserError(f"arcface_torch has no {net.spec['name']} {what}; export it to onnx instead")
+    values = parameter_values(net)
+    values["fc1.gamma"] = np.ones_like(values["fc1.gamma"])
+    if options["epsilon"] != EPSILON:
+        for name in values:
+            if name.endswith("running_var"):
+                variance = values[name].astype(np.float64) + (options["epsilon"] - EPSILON)
+                values[name] = variance.astype(np.float32)
+    if options["input_scale"] != INPUT_SCALE:
+        weight = values["conv0.weight"].astype(np.float64) * (options["input_scale"] / INPUT_SCALE)
+        values["conv0.weight"] = weight.astype(np.float32)
+    state = {}
+    for name, value in values.items():
+        state[their_name(name)] = torch.from_numpy(np.ascontiguousarray(value))
+        if name.endswith("running_var"):
+            state[f"{their_name(name).rpartition('.')[0]}.{_COUNTER}"] = torch.tensor(0)
+    with atomic_write(path) as file:
+        torch.save(state, file)
