@@ -109,7 +109,7 @@ def write_json(path, value, sealed=False):
         sealed: `value` is a dict; add a checksum of it, which `read_json` compares, to tell what was changed later.
     """
     if sealed:
-        value = {**value, _SEAL: _checksum(value)}
+        value = seal(value)
     with atomic_write(path, "w") as file:
         json.dump(value, file, indent=2)
         file.write("\n")
@@ -128,12 +128,27 @@ def read_json(path):
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); it may be damaged, write it again") from error
-    if isinstance(value, dict) and _SEAL in value and value.pop(_SEAL) != _checksum(value):
+    return unseal(value, path) if isinstance(value, dict) else value
+
+
+def seal(value: dict) -> dict:
+    """`value` with a checksum of itself, which `unseal` compares."""
+    return {**value, _SEAL: _checksum(value)}
+
+
+def unseal(value: dict, where) -> dict:
+    """`value` without its checksum, if it has one.
+
+    Raises:
+        UserError: it was changed since it was sealed; `where` names it.
+    """
+    rest = {name: item for name, item in value.items() if name != _SEAL}
+    if _SEAL in value and value[_SEAL] != _checksum(rest):
         raise UserError(
-            f"{path} was changed since it was written: it has not its checksum; write it again, "
-            f'or delete its entry "{_SEAL}" if you changed it'
+            f"{where} was changed since it was written: it has not its checksum; write it again, "
+            f'or delete the entry "{_SEAL}" if you changed it'
         )
-    return value
+    return rest
 
 
 def _checksum(value):

@@ -54,7 +54,7 @@ def run(args):
             say(f"changed since: {line}")
     if processes.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "recipe.json", values)
+        write_json(folder / "recipe.json", values, sealed=True)
     records = trainer.batches.records
     devices = (
         f"{processes.size} processes with {len(trainer.contexts)} devices each"
@@ -69,9 +69,9 @@ def run(args):
     trainer.train()
     if processes.rank == 0:
         summary = summarise(values, data_folder, trainer)
-        write_json(folder / "summary.json", summary)
+        write_json(folder / "summary.json", summary, sealed=True)
         if args.json:
-            write_json(args.json, summary)
+            write_json(args.json, summary, sealed=True)
         report = write_report(folder)
         for name, result in trainer.verification.items():
             say(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")

@@ -15,6 +15,7 @@ Every other protocol writes runs/<name>/results/<any name>.json, a list of measu
     command         what was run
     paper_data      true only where training and test data are the paper's own: only then is a difference printed, and
                     only then does the measurement fill the paper's cell; false where left out (demo and small sets)
+    checksum        of the entry, so that a later change is told; may be left out
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, unseal
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables
 
 
@@ -105,6 +106,7 @@ def _checked(entry, where):
     names = {field.name: field for field in fields(Measurement)}
     if not isinstance(entry, dict):
         raise UserError(f"{where} is not a measurement but {type(entry).__name__}")
+    entry = unseal(entry, where)
     missing = [name for name in names if name not in entry and name != "paper_data"]
     if missing or set(entry) - set(names):
         wrong = (

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..data.pair_lists import EXPECTED
-from ..files import read_json, write_json
+from ..files import read_json, seal, write_json
 from ..models.load import checkpoint_of
 from .measurements import Measurement
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
@@ -97,7 +97,7 @@ def keep_verification(subject, set_name, result, images=None, row=None, command=
     measures = result.to_json()
     save_verification(subject.folder, set_name, result, images)
     facts = {"set": set_name, **measures, "model": subject.name, "date": time.strftime("%Y-%m-%d"), "command": command}
-    write_json(subject.folder / "verification" / f"{set_name}.json", facts)
+    write_json(subject.folder / "verification" / f"{set_name}.json", facts, sealed=True)
     measurements = _measurements(subject, set_name, measures, row, command)
     if measurements and not _in_summary(subject, set_name, measures):
         save_results(subject.folder, f"verification-{set_name}", measurements)
@@ -108,7 +108,7 @@ def keep_verification(subject, set_name, result, images=None, row=None, command=
 def save_results(folder, name, measurements) -> Path:
     """Write <folder>/results/<name>.json, from which `make tables` takes them (see `report.measurements`)."""
     path = Path(folder) / "results" / f"{name}.json"
-    write_json(path, [asdict(one) for one in measurements])
+    write_json(path, [seal(asdict(one)) for one in measurements])
     return path
 
 
