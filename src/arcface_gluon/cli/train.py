@@ -217,7 +217,8 @@ def _check_size(net, records):
     if records.image_size != size:
         raise UserError(
             f"{records.path.with_name('property')} says images of {records.image_size[0]}x{records.image_size[1]}, but "
-            f"the network takes {size[0]}x{size[1]}; prepare them at that size, or set network.options.input_size"
+            f"the network takes {size[0]}x{size[1]}; prepare them at that size, "
+            f"or set network.options.input_size={records.image_size[0]},{records.image_size[1]}"
         )
 
 
