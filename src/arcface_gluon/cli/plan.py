@@ -9,6 +9,8 @@ from ..files import read_json, write_json
 from ..parallel.cost import CENTRE_BYTES, LOGIT_BYTES, MIB, Machine, Setting, advise, cost, largest
 from .options import image_size
 
+EXAMPLE = "arcface-gluon plan --identities 10e6 --gpus 8 --memory 24 --bandwidth 12"
+
 GIB = 1024 * MIB
 
 

@@ -18,6 +18,8 @@ from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 from .options import add_overrides, overrides
 
+EXAMPLE = "arcface-gluon train casia_r50 data.path=/data/faces_webface loss=cosface train.batch_size=256"
+
 
 def add_arguments(parser):
     parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")

@@ -11,6 +11,8 @@ from ..errors import UserError, did_you_mean
 from ..files import write_json
 from .options import Several, add_model_options, model_path, open_model
 
+EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
+
 
 def add_arguments(parser):
     add_model_options(parser)
