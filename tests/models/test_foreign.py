@@ -9,7 +9,6 @@ from arcface_gluon.models.foreign import refuse_foreign
 @pytest.mark.parametrize(
     "name, kind",
     [
-        ("backbone.pth", "PyTorch"),
         ("model.ONNX", "ONNX"),
         ("model.h5", "Keras"),
         ("frozen.pb", "TensorFlow graph"),
@@ -29,7 +28,7 @@ def test_a_file_of_another_tool_is_named(tmp_path, name, kind):
 
 def test_models_and_missing_files_are_not(tmp_path):
     (tmp_path / "m-0000.params").write_bytes(b"x")
-    for path in (tmp_path, tmp_path / "m-0000.params", tmp_path / "none.pth"):
+    for path in (tmp_path, tmp_path / "m-0000.params", tmp_path / "none.onnx"):
         refuse_foreign(path)
     (tmp_path / "saved_model.pb").write_bytes(b"x")
     with pytest.raises(UserError, match="SavedModel"):

@@ -183,7 +183,9 @@ def open_validation(names, data_folder) -> dict:
 
     sets = {}
     for name in names:
-        path = Path(name) if str(name).endswith(".bin") else data_folder / f"{name}.bin"
+        path = data_folder / f"{name}.bin"
+        if str(name).endswith(".bin") or (not path.is_file() and Path(name).is_file()):
+            path = Path(name)
         if not path.is_file():
             cure = (
                 "name one that is there"

@@ -34,8 +34,8 @@ def load_model(path, contexts=None):
         path: a run folder (its last checkpoint: the best would be chosen on the verification sets), a checkpoint
             folder, or an exported model: the prefix, either of its files `prefix-symbol.json` and
             `prefix-0000.params`, or the folder of a single one. With several epochs the last is taken unless the
-            .params file is named. Or a file that `formats` reads: an .npz of
-            `export`, a .pth of arcface_torch's iresnet.
+            .params file is named. Or a file that `formats` reads: an .npz of `export`, a .pth of
+            arcface_torch's iresnet. What other tools' files are is told (`foreign`).
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
 
     Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
@@ -48,8 +48,6 @@ def load_model(path, contexts=None):
     checkpoint = checkpoint_of(path) if path.is_dir() else None
     if checkpoint is not None:
         net = _load_checkpoint(checkpoint, devices)
-    elif path.suffix == ".onnx":
-        raise UserError(f"{path}: ONNX files are written here, not read; give the run or the model it was made of")
     elif path.suffix in OTHER_FORMATS:
         net = _reader(path)(path, devices)
     else:
