@@ -7,8 +7,6 @@ import importlib
 
 from .modules import modules
 
-EXAMPLE = "arcface-gluon bench head verification"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
