@@ -10,8 +10,16 @@ from head_reference import numeric_gradient, step
 from arcface_gluon import Margin, ShardedMarginHead
 from arcface_gluon.losses import AdaFace, CurricularHead, MagFace, SubCentreHead
 from arcface_gluon.losses import shard as shard_module
+from arcface_gluon.losses.device_kernels import DeviceKernels
+from arcface_gluon.losses.host_kernels import HostKernels
 
 CLASSES, SIZE, BATCH, SCALE = 9, 6, 8, 12.0
+
+
+@pytest.fixture(autouse=True, params=[HostKernels, DeviceKernels])
+def kernels(request, monkeypatch):
+    """Every test runs with the kernels of CPUs and with those of GPUs."""
+    monkeypatch.setitem(shard_module.KERNELS, "cpu", request.param)
 
 
 def problem(seed, rows=CLASSES):

@@ -78,7 +78,7 @@ def test_rate_1_is_the_full_softmax():
 
 
 def test_each_negative_is_as_likely_and_the_number_is_fixed():
-    shard = SampledShard(0, 50, 2, mx.cpu(), 0, 0.2)
+    shard = SampledShard(0, 50, 2, mx.cpu(), rate=0.2)
     counts, draws = np.zeros(50), 2000
     for iteration in range(draws):
         shard.sample(np.array([7, 7, 30]), np.random.default_rng(iteration))

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from arcface_gluon import Margin, ShardedMarginHead
 from arcface_gluon.errors import UserError
+from arcface_gluon.losses import host_kernels
 from arcface_gluon.losses import shard as shard_module
+from arcface_gluon.losses.device_kernels import DeviceKernels
+from arcface_gluon.losses.host_kernels import HostKernels
 
 BATCH, CLASSES, SIZE = 10, 23, 16
 MARGINS = [(1, 0, 0), (1, 0.5, 0), (1.35, 0, 0), (1, 0, 0.35), (1, 0.3, 0.2), (0.9, 0.4, 0.15)]
@@ -39,6 +42,15 @@ def step(head, x, labels):
     loss, gradients = head.forward_backward(xs, ys)
     assert [g.context for g in gradients] == head.contexts
     return loss, np.concatenate([g.asnumpy() for g in gradients])
+
+
+def in_small_blocks(monkeypatch, classes):
+    """Blocks of a few classes, each in parts of a few rows, on several threads."""
+    monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", classes)
+    monkeypatch.setattr(host_kernels, "CENTRE_ROWS", 2)
+    monkeypatch.setattr(host_kernels, "LOGIT_BYTES", 24)
+    monkeypatch.setattr(host_kernels, "WORTH_A_THREAD", 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
 
 
 def difference(value, expected):
@@ -71,10 +83,18 @@ def test_loss_and_gradients_equal_the_reference_for_any_margin(seed, margin, bou
 @pytest.mark.parametrize("shards", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("block", [3, 4096])
 def test_every_sharding_and_blocking_equals_the_reference(monkeypatch, shards, block):
-    monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", block)
-    monkeypatch.setitem(shard_module.PIECE_ROWS, "cpu", 2)
+    in_small_blocks(monkeypatch, block)
     x, w, labels = problem(1, batch=14)
     assert_matches(build(w, shards), x, w, labels)
+
+
+@pytest.mark.parametrize("kernels", [HostKernels, DeviceKernels])
+def test_the_kernels_of_gpus_agree(monkeypatch, kernels):
+    monkeypatch.setitem(shard_module.KERNELS, "cpu", kernels)
+    monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", 5)
+    x, w, labels = problem(15)
+    assert_matches(build(w, 2), x, w, labels)
+    assert_matches(build(w, 1, block_rows=4), x, w, labels)
 
 
 @pytest.mark.parametrize("block", [1, 4, 23, 100])
@@ -158,10 +178,11 @@ def test_equals_autograd_of_the_plain_formula(margin):
     assert difference(head.centre_gradients(), weight.grad.asnumpy()) < 1e-5
 
 
+@pytest.mark.parametrize("kernels", [HostKernels, DeviceKernels])
 @pytest.mark.parametrize("shards", [1, 3, 7])
-def test_updates_follow_the_reference(monkeypatch, shards):
-    monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", 4)
-    monkeypatch.setitem(shard_module.PIECE_ROWS, "cpu", 3)
+def test_updates_follow_the_reference(monkeypatch, shards, kernels):
+    monkeypatch.setitem(shard_module.KERNELS, "cpu", kernels)
+    in_small_blocks(monkeypatch, 4)
     _, w, _ = problem(6)
     head, expected, momenta = build(w, shards), w.astype(np.float64), np.zeros(w.shape)
     for iteration in range(6):
@@ -241,6 +262,18 @@ def test_a_label_no_shard_owns_is_named(label, kind):
     labels[3] = label
     with pytest.raises(kind, match=f"label no shard owns: {label:g}"):
         step(build(w, 2), x, labels)
+
+
+def test_a_step_that_a_later_one_overwrote_is_refused():
+    x, w, labels = problem(11)
+    head = build(w)
+    step(head, x, labels)
+    stale = head._gradients[0]
+    step(head, x, labels)
+    with pytest.raises(RuntimeError, match="overwrote"):
+        stale.apply(0.1, 0.9, 0)
+    with pytest.raises(RuntimeError, match="overwrote"):
+        next(stale.blocks())
 
 
 def test_misuse_is_refused():

@@ -9,8 +9,16 @@ from head_reference import numeric_gradient, step
 
 from arcface_gluon.losses import SoftmaxHead
 from arcface_gluon.losses import shard as shard_module
+from arcface_gluon.losses.device_kernels import DeviceKernels
+from arcface_gluon.losses.host_kernels import HostKernels
 
 CLASSES, SIZE, BATCH = 11, 6, 9
+
+
+@pytest.fixture(autouse=True, params=[HostKernels, DeviceKernels])
+def kernels(request, monkeypatch):
+    """Every test runs with the kernels of CPUs and with those of GPUs."""
+    monkeypatch.setitem(shard_module.KERNELS, "cpu", request.param)
 
 
 def problem(seed, classes=CLASSES, batch=BATCH):

@@ -10,12 +10,11 @@ import math
 import mxnet as mx
 import numpy as np
 
-from ..parallel.products import dot
+from ..parallel.operators import set_rows
+from ..parallel.products import dot, inner
+from .interfaces import SMALLEST_SINE
 
 nd = mx.nd
-
-# Smallest sin(theta) that a gradient is divided by: between two centres that coincide no direction leads apart.
-SMALLEST_SINE = 4.5e-4
 
 
 class Intra:
@@ -49,8 +48,8 @@ class Inter:
     def __init__(self, weight: float = 1.0):
         self.weight = float(weight)
 
-    def __call__(self, shards, group, labels, num_classes) -> float:
-        """The term's value for a batch; leaves each shard's part of the gradient in `shard.extra`.
+    def __call__(self, shards, group, labels, num_classes) -> tuple[float, list]:
+        """The term's value for a batch, and each shard's part of the gradient: a `BlockwiseAngles`, or None.
 
         Args:
             shards: the head's shards, each with its centres up to date.
@@ -59,23 +58,23 @@ class Inter:
             num_classes: n. With one class there is no other and the term is 0.
         """
         if num_classes < 2:
-            for shard in shards:
-                shard.extra = None
-            return 0.0
+            return 0.0, [None] * len(shards)
         classes, counts = np.unique(labels, return_counts=True)
         factors = self.weight / (math.pi * len(labels) * (num_classes - 1)) * counts
-        parts = [_BlockwiseAngles(shard, classes, factors) for shard in shards]
+        parts = [BlockwiseAngles(shard, classes, factors) for shard in shards]
         targets = group.all_reduce([part.own_targets() for part in parts])
         sums, pulls = zip(*[part.forward(target) for part, target in zip(parts, targets)])
-        for shard, part, pull in zip(shards, parts, group.all_reduce(pulls)):
+        for part, pull in zip(parts, group.all_reduce(pulls)):
             part.receive(pull)
-            shard.extra = part
         total = group.all_reduce(sums)[0].asnumpy()[:, 0].astype(np.float64)
-        return -float(total @ factors)
+        return -float(total @ factors), parts
 
 
-class _BlockwiseAngles:
-    """One shard's angles to the centres of the batch, and what they add to its gradient, block by block."""
+class BlockwiseAngles:
+    """One shard's angles to the centres of the batch, and what they add to its gradient, block by block.
+
+    The shard's centres must not change until the gradient is made.
+    """
 
     def __init__(self, shard, classes, factors):
         self._shard, self._factors = shard, nd.array(factors.reshape(-1, 1), shard.context, dtype="float32")
@@ -90,17 +89,16 @@ class _BlockwiseAngles:
         if len(self._rows):
             rows = self._index(self._rows)
             units = nd.take(shard.weight, rows) * nd.take(shard.inverse_norms, rows)
-            places = self._index(self._places).reshape((1, -1))
-            nd._internal._scatter_set_nd(placed, units, places, shape=placed.shape, out=placed)
+            set_rows(placed, self._index(self._places), units)
         return placed
 
     def forward(self, targets):
         """(T, 1) sum of the angles to this shard's other classes; (T, d) their pull on the batch's unit centres."""
         shard, self._targets, self._coefficients = self._shard, targets, []
         total, pull = nd.zeros((self._size, 1), shard.context), nd.zeros_like(targets)
-        for a, b in shard.blocks:
+        for a, b in shard.ranges:
             inverse = shard.inverse_norms[a:b].reshape((1, b - a))
-            cosine = nd.clip(nd.broadcast_mul(dot(targets, shard.weight[a:b], transpose_b=True), inverse), -1, 1)
+            cosine = nd.clip(nd.broadcast_mul(inner(targets, shard.weight[a:b]), inverse), -1, 1)
             others = self._others(a, b)
             angles = nd.arccos(cosine)
             total = total + nd.sum(angles * others, axis=1, keepdims=True)
@@ -119,13 +117,12 @@ class _BlockwiseAngles:
 
     def add_to(self, k, gradient):
         """Add this term's part to dL/dW of block k, (c, d), from which the shard then takes the radial part off."""
-        a, b = self._shard.blocks[k]
+        a, b = self._shard.ranges[k]
         gradient += dot(self._coefficients[k], self._targets, transpose_a=True)
         first, last = np.searchsorted(self._rows, [a, b])
         if last > first:
             rows = self._index(self._rows[first:last] - a)
-            summed = nd.take(gradient, rows) + self._own[first:last]
-            nd._internal._scatter_set_nd(gradient, summed, rows.reshape((1, -1)), shape=gradient.shape, out=gradient)
+            set_rows(gradient, rows, nd.take(gradient, rows) + self._own[first:last])
 
     def _others(self, a, b):
         # (T, c): 0 where the class is the target itself, else 1.

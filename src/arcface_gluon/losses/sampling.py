@@ -7,6 +7,7 @@ import math
 import mxnet as mx
 import numpy as np
 
+from ..parallel.operators import set_rows
 from .shard import Shard, class_array
 
 nd = mx.nd
@@ -25,29 +26,37 @@ class SampledShard:
         rate: share of the centres, in (0, 1).
 
     Attributes:
-        half: as there.
         sampled: (m,) classes of the last step, ascending, counted from the shard's first.
     """
 
-    def __init__(self, start, stop, embedding_size, context, block_rows, rate):
+    def __init__(
+        self,
+        start: int,
+        stop: int,
+        embedding_size: int,
+        context: mx.Context,
+        rate: float,
+        block_rows: int = 0,
+        half: bool = False,
+    ):
         self.start, self.stop, self.context = start, stop, context
         self.weight = class_array(stop - start, embedding_size, context)
         self.momentum = class_array(stop - start, embedding_size, context)
-        self._block_rows = block_rows
+        self.sampled = np.arange(0)
+        self._options = {"block_rows": block_rows, "half": half}
         self._count = math.ceil(rate * (stop - start))
-        self.half = False
-        self._step = None
+        self._part: Shard | None = None
+        self._index: mx.nd.NDArray | None = None
 
-    def load(self, name, first, rows):
+    def load(self, name: str, first: int, rows) -> None:
         """Write rows of the array `name`, from the shard's row `first` on."""
         getattr(self, name)[first : first + rows.shape[0]] = rows
 
-    def sample(self, classes, random):
+    def sample(self, classes: np.ndarray, random: np.random.Generator) -> None:
         """Choose the centres of the next step.
 
         Args:
             classes: those of the batch in this shard, counted from its first.
-            random: numpy.random.Generator.
         """
         positives = np.unique(classes)
         order = random.random(self.stop - self.start, dtype=np.float32)
@@ -59,31 +68,62 @@ class SampledShard:
         else:
             self.sampled = np.arange(len(order))
 
-    def forward(self, features, scale, samples, classes):
+    def pick(self, features, samples, classes):
+        """See `Shard.pick`; of the centres that `sample` chose."""
         count = len(self.sampled)
-        if self._step is None or self._step.stop != count:
-            self._step = None  # freed before the next is made
-            self._step = Shard(0, count, self.weight.shape[1], self.context, block_rows=self._block_rows)
-            self._step.half = self.half
+        if self._part is None or self._part.stop != count:
+            self._part = None  # freed before the next is made
+            self._part = Shard(0, count, self.weight.shape[1], self.context, **self._options)
         self._index = nd.array(self.sampled, self.context, dtype="int32")
-        nd.take(self.weight, self._index, out=self._step.weight)
-        self._step.changed()
-        self._step.forward(features, scale, samples, np.searchsorted(self.sampled, classes))
+        nd.take(self.weight, self._index, out=self._part.weight)
+        self._part.changed()
+        return self._part.pick(features, samples, np.searchsorted(self.sampled, classes))
 
-    def sums(self):
-        return self._step.sums()
+    def forward(self, features, scale, own, modulate=None):
+        """See `Shard.forward`."""
+        return _SampledForward(self, self._part.forward(features, scale, own, modulate))
 
-    def backward(self, log_total, step, cosines, coefficients):
-        return self._step.backward(log_total, step, cosines, coefficients)
-
-    def update(self, lr, momentum, wd):
-        nd.take(self.momentum, self._index, out=self._step.momentum)
-        self._step.update(lr, momentum, wd)
-        index, shape = self._index.reshape((1, -1)), self.weight.shape
-        for whole, part in ((self.weight, self._step.weight), (self.momentum, self._step.momentum)):
-            nd._internal._scatter_set_nd(whole, part, index, shape=shape, out=whole)
-
-    def gradients(self):
+    def gradient_of(self, gradient):
+        """(n, d) NumPy: the gradient of the sampled rows in their places, zeros in the others."""
         whole = np.zeros(self.weight.shape, dtype=np.float32)
-        whole[self.sampled] = np.concatenate([part.asnumpy() for part in self._step.gradients()])
-        yield nd.array(whole, self.context)
+        whole[self.sampled] = np.concatenate([part.asnumpy() for part in gradient.blocks()])
+        return whole
+
+    def update_by(self, gradient, lr, momentum, wd):
+        """SGD on the sampled rows."""
+        nd.take(self.momentum, self._index, out=self._part.momentum)
+        gradient.apply(lr, momentum, wd)
+        for whole, part in ((self.weight, self._part.weight), (self.momentum, self._part.momentum)):
+            set_rows(whole, self._index, part)
+
+
+class _SampledForward:
+    """`shard_step.Forward` of the sampled rows, whose gradient goes to the rows they are copies of."""
+
+    def __init__(self, shard, forward):
+        self._shard, self._forward, self.own = shard, forward, forward.own
+
+    @property
+    def log_sums(self):
+        return self._forward.log_sums
+
+    @property
+    def largest(self):
+        return self._forward.largest
+
+    def backward(self, *args, **options):
+        pull, gradient = self._forward.backward(*args, **options)
+        return pull, _SampledGradient(self._shard, gradient)
+
+
+class _SampledGradient:
+    """`shard_step.CentreGradient` by all rows."""
+
+    def __init__(self, shard, gradient):
+        self._shard, self._gradient = shard, gradient
+
+    def blocks(self):
+        yield nd.array(self._shard.gradient_of(self._gradient), self._shard.context)
+
+    def apply(self, lr, momentum, wd):
+        self._shard.update_by(self._gradient, lr, momentum, wd)

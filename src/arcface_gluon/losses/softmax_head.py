@@ -23,16 +23,17 @@ class SoftmaxHead(ShardedMarginHead):
         num_classes, embedding_size, contexts, seed, block_rows, group: as there. Biases begin at 0.
     """
 
-    _arrays = ("weight", "momentum", "bias", "bias_momentum")
+    can_sample = False
+    arrays = ("weight", "momentum", "bias", "bias_momentum")
 
     def __init__(self, num_classes, embedding_size, contexts, **others):
         super().__init__(num_classes, embedding_size, contexts, scale=1.0, **others)
 
-    def centres(self):
+    def centres(self) -> np.ndarray:
         """W without the biases, (num_classes, d) float32 NumPy."""
         return np.concatenate([arrays["weight"].asnumpy() for _, _, arrays in self.shards()])
 
-    def biases(self):
+    def biases(self) -> np.ndarray:
         """b, (num_classes,) float32 NumPy."""
         return np.concatenate([arrays["bias"].asnumpy()[:, 0] for _, _, arrays in self.shards()])
 
@@ -44,8 +45,8 @@ class SoftmaxHead(ShardedMarginHead):
             parts = {"weight": weight[:, :size], "momentum": momentum[:, :size]}
             yield start, stop, {**parts, "bias": weight[:, size:], "bias_momentum": momentum[:, size:]}
 
-    def _make_shard(self, start, stop, context):
-        return _PlainShard(start, stop, self.embedding_size + 1, context, block_rows=self._block_rows)
+    def _make_shard(self, start, stop, context, **options):
+        return _PlainShard(start, stop, self.embedding_size + 1, context, **options)
 
     def _width(self, name):
         return 1 if name.startswith("bias") else self.embedding_size
@@ -54,33 +55,25 @@ class SoftmaxHead(ShardedMarginHead):
         ones = nd.ones((embedding.shape[0], 1), embedding.context)
         return nd.concat(embedding.astype("float32", copy=False), ones, dim=1), None
 
-    def _target(self, logits, _):
-        return Target(logits, logits, np.zeros_like(logits), np.full_like(logits, -1))
+    def _target(self, values, inverses):
+        # The shards tell the logits of the own classes.
+        return Target(values, values, np.zeros_like(values), np.full_like(values, -1))
 
     def _through(self, pull, feature, inverse, dtype, by_length):
         return pull[:, : self.embedding_size].astype(dtype)
 
 
 class _PlainShard(Shard):
-    """Centres and biases of one device; the last of the columns is the bias."""
+    """Centres and biases of one device; the last of the columns is the bias. The length of a centre counts."""
+
+    unit = False
 
     def load(self, name, first, rows):
         size = self.weight.shape[1] - 1
         columns = slice(size, size + 1) if name.startswith("bias") else slice(0, size)
         array = self.momentum if name.endswith("momentum") else self.weight
         array[first : first + rows.shape[0], columns] = rows
-        self.changed()
 
-    def _pick_targets(self):
-        super()._pick_targets()
-        self._target_logits = nd.sum(self._target_features * self._unit_targets, axis=1)
-
-    def _target_angles(self):
-        # The logits of the own classes take the angles' place.
-        return self._target_logits.asnumpy().astype(np.float64) if len(self._classes) else np.zeros(0)
-
-    def _remove_radial_part(self, block):
-        pass  # the length of a centre counts
-
-    def _measure_norms(self, block):
-        block.inverse_norms[:] = 1
+    def own_values(self, own):
+        """(t,) logits of the own classes."""
+        return own.products()

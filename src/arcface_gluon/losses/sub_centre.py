@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import mxnet as mx
 import numpy as np
 
-from .shard import MASKED, Shard
+from .shard import Shard
+from .shard_step import MASKED
 from .sharded_head import ShardedMarginHead
-
-nd = mx.nd
 
 
 class SubCentreHead(ShardedMarginHead):
@@ -23,45 +21,42 @@ class SubCentreHead(ShardedMarginHead):
             one after the other.
     """
 
-    def __init__(self, num_classes, embedding_size, contexts, sub_centres=3, **others):
+    can_sample = False
+
+    def __init__(self, num_classes, embedding_size, contexts, sub_centres: int = 3, **others):
         self.rows_per_class = int(sub_centres)
         super().__init__(num_classes, embedding_size, contexts, **others)
 
-    def _make_shard(self, start, stop, context):
-        return _SubCentreShard(start, stop, self.embedding_size, context, self.rows_per_class, self._block_rows)
+    def _make_shard(self, start, stop, context, **options):
+        return _SubCentreShard(start, stop, self.embedding_size, context, self.rows_per_class, **options)
+
+    def _modulations(self, owns):
+        return [self._nearest_only] * len(owns)
+
+    def _nearest_only(self, logits, _):
+        """Of each class, only the nearest sub-centre stays."""
+        grouped = logits.reshape((logits.shape[0], -1, self.rows_per_class))
+        farther = grouped < grouped.max(axis=2, keepdims=True)
+        # MASKED takes the place of what is added to it: float32 has no digits left for a logit.
+        grouped += farther * np.float32(MASKED)
 
 
 class _SubCentreShard(Shard):
-    """What `Shard` calls classes are rows here: K a class."""
-
-    def forward(self, features, scale, samples, classes):
-        self._measure_stale_norms()
-        super().forward(features, scale, samples, self._nearest(features, samples, classes))
-
-    def _nearest(self, features, samples, classes):
-        """(t,) rows: of each sample's own sub-centres, the one with the largest cosine."""
+    def _rows(self, features, samples, classes):
+        """Of each sample's own sub-centres, the one with the largest cosine."""
         if not len(classes):
             return classes
-        count = self.rows_per_class
+        kernels, count = self.kernels, self.rows_per_class
         rows = classes[:, None] * count + np.arange(count)
-        index = nd.array(rows.reshape(-1), self.context, dtype="int32")
-        units = (nd.take(self.weight, index) * nd.take(self.inverse_norms, index)).reshape((len(classes), count, -1))
-        own = nd.take(features, nd.array(samples, self.context, dtype="int32")).expand_dims(1)
-        cosines = nd.sum(nd.broadcast_mul(units, own), axis=2).asnumpy()
+        index = kernels.index(rows.reshape(-1))
+        units = kernels.take(kernels.wrap(self.weight).get(), index)
+        units = units * kernels.take(kernels.wrap(self.inverse_norms).get(), index)
+        own = kernels.take(kernels.wrap(features).get(), kernels.index(np.repeat(samples, count)))
+        cosines = kernels.to_host(kernels.row_dots(units, own)).reshape(rows.shape)
         return rows[np.arange(len(classes)), cosines.argmax(axis=1)]
 
-    def _place_masks(self):
+    def masked(self, own):
         # All sub-centres of the target's class are out of the softmax of the others.
-        rows, samples, count = self._classes, self._samples, self.rows_per_class
-        self._classes = (rows[:, None] // count * count + np.arange(count)).reshape(-1)
-        self._samples = np.repeat(samples, count)
-        super()._place_masks()
-        self._classes, self._samples = rows, samples
-
-    def _modulate(self, logits):
-        # Of each class, only the nearest sub-centre stays.
-        batch, width = logits.shape
-        grouped = logits.reshape((batch, width // self.rows_per_class, self.rows_per_class))
-        farther = nd.broadcast_lesser(grouped, nd.max(grouped, axis=2, keepdims=True))
-        # MASKED takes the place of what is added to it: float32 has no digits left for a logit.
-        nd.elemwise_add(grouped, farther * MASKED, out=grouped)
+        count = self.rows_per_class
+        rows = own.rows[:, None] // count * count + np.arange(count)
+        return np.repeat(own.samples, count), rows.reshape(-1)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# sin(theta) below which the direction of the margin's gradient is rounding noise; 1 - cos(theta) is then 1e-7.
-SMALLEST_SINE = 4.5e-4
+from .interfaces import SMALLEST_SINE
 
 
 class Target(NamedTuple):

@@ -6,9 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ..parallel.collectives import ContextGroup
-
-# Below this sin(theta) two embeddings are one, and the direction between them undefined.
-SMALLEST_SINE = 1e-9
+from .interfaces import SMALLEST_SINE
 
 
 def triplet_terms(units, labels, margin):

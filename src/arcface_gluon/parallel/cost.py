@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 
 FLOAT = 4  # bytes
 MIB = 2**20
-# Bytes that a step moves between a device and its memory, counted operation by operation (losses/shard.py): for each
-# element of the centres three products, the projection of their gradient, SGD and the norms; for each logit a product's
-# result, the scaling by the norms, the softmax, its scaling, and two products; for each parameter of the backbone SGD.
+# Bytes that a step moves between a device and its memory, counted operation by operation (losses/device_kernels.py):
+# for each element of the centres three products, the projection of their gradient, SGD and the norms; for each logit a
+# product's result, the scaling by the norms, the softmax, its scaling, and two products; for each parameter of the
+# backbone SGD.
 CENTRE_BYTES, LOGIT_BYTES, PARAMETER_BYTES = 76, 36, 20
 # Floating-point operations in the time that a byte takes, where the memory bandwidth is not told. Measured on two CPU
 # cores (docs/scale.md); GPUs have 10 to 20.

@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
-from ..parallel.products import dot
+from ..parallel.products import inner
 from ..parallel.shards import shard_ranges
 
 # Up to 1024 x 32000 scores, 125 MiB: rows long enough for NumPy's calls (the scores of one and a dozen comparisons of
@@ -138,7 +138,7 @@ def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
     if not len(rows) or not widest:
         return
     if contexts[0].device_type == "cpu":
-        contexts = contexts[:1]  # they would take turns (see parallel.products)
+        contexts = contexts[:1]  # one takes all the cores already
     ranges = shard_ranges(len(rows), -(-len(rows) // row_block))
     slots = [_Slot(context, (ranges[0][1] - ranges[0][0]) * widest) for _ in range(2) for context in contexts]
     resident = {c: [_to(c, rows[i:j]) for i, j in ranges] for c in contexts}
@@ -183,7 +183,7 @@ class _Slot:
         """Start the product; returns a function that waits for it and gives the scores."""
         shape = (rows.shape[0], columns.shape[0])
         size = shape[0] * shape[1]
-        dot(rows, columns, transpose_b=True, out=self.device[:size].reshape(shape))
+        inner(rows, columns, out=self.device[:size].reshape(shape))
         if self.device is not self.host:
             self.device[:size].copyto(self.host[:size])
 

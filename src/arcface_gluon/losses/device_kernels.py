@@ -1,0 +1,90 @@
+"""The head's elementwise work by MXNet's operators: for GPUs. They are only issued; nothing here waits.
+
+CPUs have `host_kernels`; both meet the contract `interfaces.Kernels`, and this one runs on CPUs too, for tests.
+"""
+
+from __future__ import annotations
+
+import mxnet as mx
+import numpy as np
+
+from ..parallel.operators import set_rows
+from .interfaces import SMALLEST_SQUARE
+from .normalise import row_sums
+
+nd = mx.nd
+
+
+class Handle:
+    """An NDArray: products and kernels take the same."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def get(self):
+        """The array; MXNet's engine keeps the order of what is done to it."""
+        return self.array
+
+
+class DeviceKernels:
+    """See `interfaces.Kernels`."""
+
+    xp, normalised = nd, True
+
+    def __init__(self, context):
+        self.context = context
+
+    def wrap(self, array):
+        return Handle(array)
+
+    def column(self, values):
+        return nd.array(np.reshape(values, (-1, 1)), self.context, dtype="float32")
+
+    def index(self, values):
+        return nd.array(values, self.context, dtype="int32")
+
+    def to_host(self, array):
+        return array.asnumpy().astype(np.float64)
+
+    def to_ndarray(self, array):
+        return array
+
+    def take(self, array, index):
+        return nd.take(array, index)
+
+    def add_rows(self, array, index, rows):
+        set_rows(array, index, nd.take(array, index) + rows)
+
+    def row_dots(self, a, b):
+        return row_sums(a * b)
+
+    def mask(self, logits, places, value):
+        flat = logits.reshape((-1,))
+        set_rows(flat, places, nd.full((places.shape[0],), value, self.context))
+
+    def softmax(self, logits, inverse, modulate):
+        inverse = inverse.reshape((1, -1))
+        nd.broadcast_mul(logits, inverse, out=logits)
+        derivative = None if modulate is None else modulate(logits, slice(0, logits.shape[0]))
+        top = nd.max(logits, axis=1, keepdims=True)
+        nd.softmax(logits, out=logits)
+        # The largest probability is exp(top - top) / total.
+        total = 1 / nd.max(logits, axis=1, keepdims=True)
+        if derivative is not None:
+            nd.elemwise_mul(logits, derivative, out=logits)
+        nd.broadcast_mul(logits, inverse, out=logits)
+        return top, total
+
+    def measure(self, weight, inverse):
+        nd.rsqrt(self.row_dots(weight, weight) + SMALLEST_SQUARE, out=inverse)
+
+    def remove_radial_part(self, weight, gradient, inverse):
+        radial = self.row_dots(weight, gradient) * nd.square(inverse)
+        nd.elemwise_sub(gradient, nd.broadcast_mul(weight, radial), out=gradient)
+
+    def sgd(self, weight, gradient, momentum, inverse, lr, keep, wd, unit):
+        if unit:
+            self.remove_radial_part(weight, gradient, inverse)
+        nd.sgd_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=wd, out=weight)
+        if unit:
+            self.measure(weight, inverse)

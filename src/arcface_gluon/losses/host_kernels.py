@@ -1,0 +1,154 @@
+"""The head's elementwise work on CPUs: NumPy on the NDArrays' own memory, over all threads, a few rows at a time.
+
+A few rows stay in a core's second cache from one pass to the next. MXNet's operators for the same take several times as
+long, and read and write the main memory each time. `device_kernels` does the same on GPUs; both meet the contract
+`interfaces.Kernels`.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import mxnet as mx
+import numpy as np
+
+from ..parallel.operators import host_view
+from ..parallel.threads import in_parts
+from .interfaces import SMALLEST_SQUARE
+
+# Bytes of logits, and rows of centres (with gradient, momentum and scratch), that are worked through together.
+LOGIT_BYTES = 1 << 18
+CENTRE_ROWS = 128
+# Elements that are worth a thread.
+WORTH_A_THREAD = 1 << 14
+
+_scratch = threading.local()
+
+
+class Handle:
+    """An NDArray, as the products take it, and its memory, as the kernels do."""
+
+    def __init__(self, array):
+        self.array, self._view = array, host_view(array)
+
+    def get(self) -> np.ndarray:
+        """The memory, once what writes it is done."""
+        self.array.wait_to_read()
+        return self._view
+
+
+class HostKernels:
+    """See `interfaces.Kernels`."""
+
+    xp, normalised = np, False
+
+    def __init__(self, context):
+        self.context = context
+
+    def wrap(self, array):
+        return Handle(array)
+
+    def column(self, values):
+        return np.asarray(values, np.float32).reshape(-1, 1)
+
+    def index(self, values):
+        return np.asarray(values, np.int64)
+
+    def to_host(self, array):
+        return np.asarray(array, np.float64)
+
+    def to_ndarray(self, array):
+        return mx.nd.array(array, self.context, dtype="float32")
+
+    def take(self, array, index):
+        return array[index]
+
+    def add_rows(self, array, index, rows):
+        array[index] += rows
+
+    def row_dots(self, a, b):
+        return np.einsum("ij,ij->i", a, b)[:, None]
+
+    def mask(self, logits, places, value):
+        logits.reshape(-1)[places] = value
+
+    def softmax(self, logits, inverse, modulate):
+        width = logits.shape[1]
+        top, total = (np.empty((len(logits), 1), np.float32) for _ in range(2))
+        inverse, step = inverse.reshape(-1), max(1, LOGIT_BYTES // (4 * width))
+
+        def work(first, last):
+            for a in range(first, last, step):
+                here = slice(a, min(a + step, last))
+                part = logits[here]
+                np.multiply(part, inverse, out=part)
+                derivative = None if modulate is None else modulate(part, here)
+                np.max(part, axis=1, keepdims=True, out=top[here])
+                np.subtract(part, top[here], out=part)
+                np.exp(part, out=part)
+                np.sum(part, axis=1, keepdims=True, out=total[here])
+                if derivative is not None:
+                    np.multiply(part, derivative, out=part)
+                np.multiply(part, inverse, out=part)
+
+        in_parts(work, len(logits), max(1, WORTH_A_THREAD // width))
+        return top, total
+
+    def measure(self, weight, inverse):
+        def work(first, last):
+            for a in range(first, last, CENTRE_ROWS):
+                here = slice(a, min(a + CENTRE_ROWS, last))
+                _measure(weight[here], inverse[here, 0])
+
+        in_parts(work, len(weight), _rows_worth_a_thread(weight))
+
+    def remove_radial_part(self, weight, gradient, inverse):
+        def work(first, last):
+            for a in range(first, last, CENTRE_ROWS):
+                here = slice(a, min(a + CENTRE_ROWS, last))
+                w, g, own = weight[here], gradient[here], _scratch_like(weight[here])
+                np.multiply(w, _radial(w, g, inverse[here, 0])[:, None], out=own)
+                np.subtract(g, own, out=g)
+
+        in_parts(work, len(weight), _rows_worth_a_thread(weight))
+
+    def sgd(self, weight, gradient, momentum, inverse, lr, keep, wd, unit):
+        lr, keep, wd = np.float32(lr), np.float32(keep), np.float32(wd)
+
+        def work(first, last):
+            for a in range(first, last, CENTRE_ROWS):
+                here = slice(a, min(a + CENTRE_ROWS, last))
+                w, g, m, own = weight[here], gradient[here], momentum[here], _scratch_like(weight[here])
+                # One pass for the radial part and the decay: both are multiples of w.
+                factor = lr * (_radial(w, g, inverse[here, 0]) - wd)[:, None] if unit else -lr * wd
+                np.multiply(w, factor, out=own)
+                np.multiply(m, keep, out=m)
+                np.add(m, own, out=m)
+                np.multiply(g, lr, out=g)
+                np.subtract(m, g, out=m)
+                np.add(w, m, out=w)
+                if unit:
+                    _measure(w, inverse[here, 0])
+
+        in_parts(work, len(weight), _rows_worth_a_thread(weight))
+
+
+def _radial(w, g, inverse):
+    """(rows,) w.g / w.w: multiples of w that are the gradient's radial part."""
+    return np.einsum("ij,ij->i", w, g) * np.square(inverse)
+
+
+def _measure(w, inverse):
+    np.divide(1, np.sqrt(np.einsum("ij,ij->i", w, w) + np.float32(SMALLEST_SQUARE)), out=inverse)
+
+
+def _rows_worth_a_thread(array):
+    return max(1, WORTH_A_THREAD // array.shape[1])
+
+
+def _scratch_like(rows):
+    """This thread's scratch of the shape of some rows."""
+    memory = getattr(_scratch, "memory", None)
+    if memory is None or memory.size < rows.size:
+        memory = _scratch.memory = np.empty(rows.size, np.float32)
+    return memory[: rows.size].reshape(rows.shape)
