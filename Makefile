@@ -27,7 +27,8 @@ EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MO
 SET_OR_DEMO = --data "$${DATA:-demo}" $(if $(SKIP),--skip-missing) $$ARGS
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
-.PHONY: help setup doctor recipes losses data train orl-run eval-lfw eval-orl eval-ytf eval-megaface eval-ijb eval-trillion eval-iqiyi ablation eval-angles export figures tables test test-slow test-faults lint bench bench-million clean
+# Every target that `make help` lists, and those in between.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile) orl-run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +106,10 @@ test-slow: $(READY) ## run the slow tests too
 test-faults: $(READY) ## kill, flip, fill and fuzz: what docs/reliability.md counts (DOCS=1 writes it there)
 	@$(if $(DOCS),FAULTS_DOCS=docs/reliability.md )$(PYTHON) -m pytest -q -m faults tests/faults
 
+docs: $(READY) ## build the documentation with its API reference into site/
+	@test -x $(VENV)/bin/zensical || $(PYTHON) -m pip install -q -c constraints.txt zensical mkdocstrings-python
+	@NO_COLOR=1 $(VENV)/bin/zensical build --clean --strict
+
 lint: $(READY) ## check the code with ruff, format included
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q ./
 
@@ -115,4 +120,4 @@ bench-million: $(READY) ## train the class centres of a million identities over 
 	@$(RUN) bench million
 
 clean: ## remove the environment and caches; runs/ and datasets/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache build
+	rm -rf $(VENV) .pytest_cache .ruff_cache .cache build site

@@ -28,6 +28,7 @@ setup(
         "pillow",
         "simplejpeg",
         "tqdm",
+        "shtab",  # completion for shells
         'setuptools<81; python_version >= "3.12"',  # MXNet imports distutils, which Python 3.12 dropped
     ],
     # MXNet itself is an extra, since its CPU and GPU builds are different packages with the same files.

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from arcface_gluon import load_model, recipe
+from arcface_gluon.arrays import load_npy
 from arcface_gluon.cli.options import Several
 from arcface_gluon.cli.train import find_data, open_validation, run_folder
 from arcface_gluon.data.images import EncodedImages, open_images
@@ -93,7 +94,7 @@ def measure(run, values, args) -> dict:
     path = run / "embeddings" / f"training-{checkpoints[-1].name}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     embed_to_file(net, training, path, devices, flip=False)
-    found = angle_statistics(np.load(path, mmap_mode="r"), training.labels, read_centres(checkpoints[-1]), devices)
+    found = angle_statistics(load_npy(path), training.labels, read_centres(checkpoints[-1]), devices)
 
     kept, labels = identities_of_pairs(images, issame)
     features = embed_images(net, EncodedImages(set_name, kept), devices, flip=False, quiet=False, what=set_name)

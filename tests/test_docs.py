@@ -1,7 +1,11 @@
 """The Python in the docs runs as it stands, and the files that they name are there."""
 
+import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -70,3 +74,27 @@ def test_named_commands_exist(page):
         assert not set(named).difference(modules(folder))
     scripts = re.findall(r"(?:^|`)python ([\w/]+\.py)", text, re.MULTILINE)
     assert not [script for script in scripts if not (ROOT / script).is_file()]
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path):
+    text = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+    commands = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(np.load(tmp_path / "faces.npy")) > 0
+    assert (tmp_path / "runs/orl/report.html").is_file() and (tmp_path / "runs/tables/tables.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(tmp_path):
+    cells = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert not any(cell.get("outputs") for cell in cells)  # a figure that nobody measured would stay there
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, last = map(float, re.search(r"loss ([\d.]+) -> ([\d.]+)", done.stdout).groups())
+    assert last < first and "accuracy" in done.stdout

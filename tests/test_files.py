@@ -133,3 +133,17 @@ def test_lines_of_a_text_list(tmp_path):
 def test_sha256_of_a_published_vector(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 60 + "]" * 60, '{"a":' * 60 + "1" + "}" * 60, "9" * 5000])
+def test_json_that_costs_too_much_is_refused(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a\.json is not valid JSON"):
+        read_json(path)
+
+
+def test_ordinary_json_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [[[[1, 2.5, null, 123456789012345678]]]]}')
+    assert read_json(path) == {"a": [[[[1, 2.5, None, 123456789012345678]]]]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -12,12 +11,11 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
-
 from .errors import UserError
 
 _PATIENCE = 10  # seconds to wait for another writer of the same file
 _SEAL = "checksum"
+_MAX_DEPTH = 50  # of lists and dictionaries in JSON
 
 
 @contextmanager
@@ -118,15 +116,6 @@ def write_json(path, value, sealed=False):
         file.write("\n")
 
 
-def write_npz(path, /, **arrays):
-    """Write NumPy arrays as an .npz archive, atomically."""
-    # In memory first: on a full disk, NumPy's archive would go on writing to a file that is closed.
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    with atomic_write(path) as file:
-        file.write(content.getbuffer())
-
-
 def read_json(path):
     """Read a JSON file; the checksum of a sealed one is compared and left out.
 
@@ -135,7 +124,7 @@ def read_json(path):
     """
     try:
         with open(path, encoding="utf-8") as file:
-            value = json.load(file)
+            value = parse_json(file.read())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -161,6 +150,32 @@ def unseal(value: dict, where) -> dict:
             f'or delete the entry "{_SEAL}" if you changed it'
         )
     return rest
+
+
+def parse_json(text: str):
+    """The value of a JSON text, of ordinary depth and numbers.
+
+    Raises:
+        ValueError: it is not JSON, or is nested so deeply, or has numbers so long, that no file here has them.
+    """
+    try:
+        value = json.loads(text, parse_int=_short_integer)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        inside = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
+        level = [item for items in inside for item in items]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
+
+
+def _short_integer(digits):
+    # Python's time for one is the square of its length.
+    if len(digits) > 30:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
 
 
 def _checksum(value):

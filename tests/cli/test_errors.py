@@ -118,6 +118,22 @@ def test_images_of_another_size_than_the_network_takes(command, records):
     command(*train(records, "network.options.input_size=96"))
 
 
+@pytest.mark.parametrize("network", ["r18", "mobilefacenet"])
+def test_images_of_unequal_sides(command, tmp_path, network):
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 112, 96, 3), np.uint8)
+    images = [cv2.imencode(".jpg", image)[1] for image in pixels]
+    folder = tmp_path / "data"
+    write_training_set(folder, ((image, i // 2) for i, image in enumerate(images)), (112, 96))
+    write_bin(folder / "set.bin", [images[i % 8] for i in range(40)], [True, False] * 10)
+    more = [f"network.name={network}", *["network.options={}"] * (network != "r18")]
+    refused(command, train(folder, *more), "112x96", "112x112", "network.options.input_size=112,96")
+    error = command(*train(folder, *more, "network.options.input_size=112,96")).stderr
+    assert "warning" not in error
+    command("verify", "--model", "runs/orl", "--bin", folder / "set.bin")
+    command("embed", folder / "train.rec", "--model", "runs/orl", "--out", "faces.npy")
+    assert np.load("faces.npy").shape == (8, 32)
+
+
 def test_nothing_to_resume(command, records):
     refused(command, [*train(records), "--resume"], "runs/orl", "RESUME")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon import get_model
-from arcface_gluon.data import write_bin
+from arcface_gluon.data import read_bin, write_bin
 from arcface_gluon.models.load import export_model
 
 
@@ -115,11 +115,31 @@ def test_verify_keeps_what_it_finds(command, model, pairs, tmp_path):
     assert "mine" not in done.stdout
 
 
+@pytest.mark.parametrize("same, kind, other", [(True, "genuine", "impostor"), (False, "impostor", "genuine")])
+def test_pairs_of_one_kind(command, model, pairs, tmp_path, same, kind, other):
+    """insightface's small_lfw.bin has genuine pairs alone."""
+    write_bin(tmp_path / "lfw.bin", read_bin(pairs)[0], [same] * 20)
+    done = command("verify", "--model", model, "--bin", pairs, "--json", "out.json", "--row", "MS1MV2, R100, ArcFace")
+    assert f"20 pairs, all {kind}: AUC, EER and TAR are not defined without {other} pairs" in done.stdout
+    assert "paper 9" not in done.stdout, "nothing to compare"
+    kept = tmp_path / "runs" / model.parent.name
+    written = json.loads((tmp_path / "out.json").read_text())["verification"]["lfw"]
+    assert written["pairs"] == 20 and written["auc"] is written["eer"] is written["val"] is None
+    assert json.loads((kept / "verification" / "lfw.json").read_text())["genuine"] == 20 * same
+    assert not (kept / "results").exists(), "no accuracy enters the tables"
+    report = (kept / "report.html").read_text()
+    assert f"20, all {kind}" in report and "not defined" in report and "Not yet verified" in report
+    for name in ("6", "7"):
+        assert command("figures", name, "--run", kept, "--out", "figures").stdout.startswith(f"figures/figure-{name}")
+
+
 def test_verify_refuses(command, model, pairs, tmp_path):
     arguments = ["verify", "--model", model]
     assert "name at least one set" in command(*arguments, check=2).stderr
     error = command(*arguments, "--bin", pairs, "--row", "MS1MV2, R100, ArcFac", check=2).stderr
     assert "did you mean 'MS1MV2, R100, ArcFace'?" in error
+    write_bin(tmp_path / "few.bin", read_bin(pairs)[0][:14], [True, False] * 3 + [True])
+    assert "7 pairs are too few" in command(*arguments, "--bin", "few.bin", check=2).stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "lfw.bin").write_bytes(pairs.read_bytes())
     error = command(*arguments, "--bin", pairs, "--bin", "other/lfw.bin", check=2).stderr

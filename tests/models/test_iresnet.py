@@ -124,6 +124,15 @@ def test_width_rounds_channels_to_multiples_of_8(width, channels):
 
 
 @pytest.mark.parametrize("stem_stride", [1, 2])
+def test_input_of_unequal_sides(stem_stride):
+    net = randomise(get_model("r18", **{**TINY, "input_size": (112, 96)}, stem_stride=stem_stride))
+    assert net.spec["options"]["input_size"] == [112, 96]
+    assert net(mx.nd.zeros((2, 3, 112, 96), dtype="uint8")).shape == (2, 16)
+    places = {1: 7 * 6, 2: 4 * 3}[stem_stride]
+    assert net.pre_fc1.weight.shape == (16, 64 * places)
+
+
+@pytest.mark.parametrize("stem_stride", [1, 2])
 def test_odd_input_sizes(stem_stride):
     net = randomise(get_model("r18", **{**TINY, "input_size": 51}, stem_stride=stem_stride))
     assert net(mx.nd.zeros((1, 3, 51, 51), dtype="uint8")).shape == (1, 16)

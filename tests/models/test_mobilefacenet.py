@@ -51,3 +51,11 @@ def test_images_to_embeddings_with_residuals():
     x = mx.nd.random.normal(shape=(1, 64, 28, 28))
     without = block.conv_proj(block.conv_dw(block.conv_sep(x)))
     assert abs(block(x) - without - x).max().asscalar() < 1e-5
+
+
+@pytest.mark.parametrize("size, places", [((112, 96), (7, 6)), ((96, 112), (6, 7)), (120, (8, 8)), (64, (4, 4))])
+def test_other_input_sizes(size, places):
+    net = randomise(get_model("mobilefacenet", 24, blocks=(1, 1, 1, 1), input_size=size))
+    assert net.conv_6dw7_7.conv2d.weight.shape == (512, 1, *places)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    assert net(mx.nd.zeros((2, 3, height, width), dtype="uint8")).shape == (2, 24)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -86,3 +88,12 @@ def test_a_list_without_names_is_refused(tmp_path):
     mx.nd.save(str(tmp_path / "list.params"), [mx.nd.ones(2)])
     with pytest.raises(UserError, match="1 arrays, 0 names"):
         read_params(tmp_path / "list.params")
+
+
+@pytest.mark.parametrize("shape", [(0, 1 << 62, 1 << 62), (1 << 62, 1 << 62), (0, -1), (0, 1 << 40)])
+def test_impossible_shapes_are_damage(tmp_path, shape):
+    array = struct.pack(f"<IiI{len(shape)}qiii", 0xF993FAC9, 0, len(shape), *shape, 1, 0, 0)
+    name = struct.pack("<QQ", 1, 1) + b"a"
+    (tmp_path / "m.params").write_bytes(struct.pack("<QQQ", 0x112, 0, 1) + array + name)
+    with pytest.raises(UserError, match=r"m\.params is damaged"):
+        read_params(tmp_path / "m.params")

@@ -104,6 +104,24 @@ def test_exports_are_read_by_the_reference_s_loader(tmp_path, options):
     assert_same(module.get_outputs()[0].asnumpy(), expected)
 
 
+@pytest.mark.parametrize(
+    "name, small", [("r18", TINY), ("mobilefacenet", {"embedding_size": 16, "blocks": (1, 1, 1, 1)})]
+)
+@pytest.mark.parametrize("marked", [True, False])
+def test_models_of_unequal_sides_are_recognised(tmp_path, name, small, marked):
+    net = randomise(get_model(name, **{**small, "input_size": (112, 96)}))
+    export_model(net, tmp_path / "m")
+    if not marked:  # as other tools write them, without our options
+        graph = json.loads((tmp_path / "m-symbol.json").read_text())
+        for node in graph["nodes"]:
+            node.get("attrs", {}).pop("__arcface_gluon__", None)
+        (tmp_path / "m-symbol.json").write_text(json.dumps(graph))
+    again = load_model(tmp_path / "m", [mx.cpu(0)])
+    assert tuple(again.spec["options"]["input_size"]) == (112, 96)
+    batch = mx.nd.array(np.random.default_rng(0).integers(0, 256, (2, 3, 112, 96)), dtype="uint8")
+    assert_same(again(batch).asnumpy(), net(batch).asnumpy())
+
+
 def test_exported_graph_holds_no_name_of_ours(tiny):
     nodes = json.loads(export_symbol(tiny).tojson())["nodes"]
     names = [node["name"] for node in nodes if node["op"] != "null"]

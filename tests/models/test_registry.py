@@ -23,6 +23,9 @@ from arcface_gluon.models import model_names, model_options
         (("r50", 512, {"units": [1, 2, 3]}), "four counts"),
         (("r50", 512, {"dropout": 1.0}), "dropout=1.0"),
         (("r50", 512, {"input_size": 8}), "input_size=8"),
+        (("r50", 512, {"input_size": (112, 8)}), "input_size=(112, 8) must be a side in pixels, or height and width"),
+        (("r50", 512, {"input_size": "112x96"}), "(such as 112,96)"),
+        (("r50", 512, {"input_size": (112, 96, 3)}), "input_size=(112, 96, 3)"),
         (("r50", 0), "embedding_size=0"),
     ],
 )

@@ -159,7 +159,9 @@ def test_a_set_with_one_kind_of_pair_leaves_the_other_measures_blank(truth):
     embeddings, _ = some_pairs(20)
     measures = evaluate_pairs(embeddings, [truth] * 20).to_json()
     assert measures["auc"] is None and measures["eer"] is None and measures["tar_at_far"] == {}
-    assert (measures["val"] is None) == (not truth) and (measures["far"] is None) == truth
+    assert measures["val"] is measures["val_std"] is None and (measures["far"] is None) == truth
+    assert verification.one_kind(measures) == ("genuine" if truth else "impostor")
+    assert verification.one_kind(evaluate_pairs(embeddings, [truth] * 19 + [not truth]).to_json()) is None
     assert json.loads(json.dumps(measures, allow_nan=False)) == measures
 
 

@@ -46,3 +46,12 @@ def test_a_panel_a_set_with_the_means_in_its_title(count, tmp_path):
     assert all(axis.get_xlim() == (0, 120) for axis in shown)
     save_figure(figure, tmp_path / "seven")
     assert (tmp_path / "seven.png").stat().st_size > 1000 and (tmp_path / "seven.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "genuine, impostor, title",
+    [(3, 2, "means 40.0° and 80.0°"), (3, 0, "mean 40.0°, no impostor pairs"), (0, 2, "no genuine pairs, mean 80.0°")],
+)
+def test_a_panel_says_which_kind_of_pair_it_lacks(genuine, impostor, title):
+    figure = pair_angles_panels({"a set": (np.full(genuine, 40.0), np.full(impostor, 80.0))})
+    assert figure.axes[0].get_title() == f"a set\n{title}"

@@ -29,21 +29,15 @@ COMMANDS = {
     "bench": "measure speed and memory beside their floors",
     "recipes": "list the recipes",
     "losses": "list the losses with equation and source",
+    "completion": "completion of commands and options for bash, zsh or tcsh",
     "doctor": "say what is installed, which devices there are, and what is wrong",
 }
 
 
 def main(argv=None) -> int:
     """Run one command; gives the exit status: 0, 2 for bad input (one line on stderr), 130 or 143 when interrupted."""
-    parser = argparse.ArgumentParser(prog="arcface-gluon", description="ArcFace on MXNet/Gluon")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     argv = sys.argv[1:] if argv is None else list(argv)
-    for name, line in COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=line)
-        if argv[:1] == [name]:  # only the command in hand is imported: others may need MXNet
-            module = importlib.import_module(f".{name}", __name__)
-            module.add_arguments(command)
+    parser = build_parser(argv[:1])
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         parser.error(f"unknown command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)}")
     args, rest = parser.parse_known_args(argv)
@@ -51,13 +45,29 @@ def main(argv=None) -> int:
         args.arguments, rest = [*rest, *args.arguments], []
     unknown = [word for word in rest if word.startswith("-") or not hasattr(args, "overrides")]
     if unknown:
-        command, option = commands.choices[args.command], next((w for w in unknown if w.startswith("-")), None)
+        command, option = args.parser, next((w for w in unknown if w.startswith("-")), None)
         if option is None:
             command.error(f"unexpected argument {unknown[0]!r}")
         command.error(f"unknown option {option!r}{did_you_mean(option, command._option_string_actions)}")
     if rest:  # argparse takes overrides before the options only
         args.overrides = [*args.overrides, *rest]
-    return run_safely(lambda: module.run(args))
+    return run_safely(lambda: args.work(args))
+
+
+def build_parser(names) -> argparse.ArgumentParser:
+    """The parser of the command line, with the arguments of these commands only: others may need MXNet."""
+    parser = argparse.ArgumentParser(prog="arcface-gluon", description="ArcFace on MXNet/Gluon")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, line in COMMANDS.items():
+        layout = argparse.RawDescriptionHelpFormatter
+        command = commands.add_parser(name, help=line, description=line, formatter_class=layout)
+        if name in names:
+            module = importlib.import_module(f".{name}", __name__)
+            module.add_arguments(command)
+            command.epilog = f"{command.epilog or ''}\n\nexample:\n  {module.EXAMPLE}".lstrip()
+            command.set_defaults(work=module.run, parser=command)
+    return parser
 
 
 def run_safely(work) -> int:

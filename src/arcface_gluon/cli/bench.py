@@ -7,6 +7,8 @@ import importlib
 
 from .modules import modules
 
+EXAMPLE = "arcface-gluon bench head verification"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -6,6 +6,8 @@ from argparse import ArgumentParser, Namespace
 
 from . import modules
 
+EXAMPLE = "arcface-gluon data lfw --list pairs.txt --images lfw_aligned --out datasets/casia"
+
 FOLDER = "datasets"
 
 

@@ -16,6 +16,8 @@ from ..errors import UserError
 from ..files import write_json
 from ..runtime import import_mxnet
 
+EXAMPLE = "arcface-gluon doctor"
+
 _PACKAGES = ("mxnet", "mxnet-cu112", "numpy", "opencv-python-headless", "simplejpeg", "scikit-learn", "matplotlib")
 # CUDA 11 runs on drivers from 450.80.02 on (NVIDIA's table of minor version compatibility).
 _OLDEST_DRIVER = (450, 80)

@@ -9,6 +9,8 @@ from ..errors import UserError
 from ..files import write_json
 from .options import add_model_options, image_size, model_path, open_model
 
+EXAMPLE = "arcface-gluon embed /data/aligned --model runs/casia_r50 --out faces.npy"
+
 
 def add_arguments(parser):
     parser.add_argument(

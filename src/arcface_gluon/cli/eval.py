@@ -6,6 +6,8 @@ from argparse import ArgumentParser, Namespace
 
 from . import modules
 
+EXAMPLE = "arcface-gluon eval megaface --recipe ms1mv2_r100 --data /data/megaface"
+
 FOLDER = "eval"
 
 

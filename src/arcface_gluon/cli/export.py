@@ -10,6 +10,8 @@ from ..errors import UserError
 from ..runtime import import_mxnet
 from .options import model_path
 
+EXAMPLE = "arcface-gluon export runs/orl --to onnx --out face.onnx"
+
 _FACES = 30  # how many are compared, over the whole set
 
 

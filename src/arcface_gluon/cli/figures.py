@@ -11,6 +11,8 @@ from ..files import atomic_write
 from ..runtime import import_mxnet
 from .options import Several
 
+EXAMPLE = "arcface-gluon figures 6 --run runs/ms1mv2_r100 --bin lfw.bin"
+
 # Figure 3: identities, and how the small two-dimensional networks are trained.
 _IDENTITIES = 8
 _PLANE = [

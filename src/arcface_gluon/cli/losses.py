@@ -5,6 +5,8 @@ from __future__ import annotations
 from .. import recipe
 from ..errors import UserError, did_you_mean
 
+EXAMPLE = "arcface-gluon losses"
+
 
 def add_arguments(parser):
     parser.add_argument("name", nargs="?", help="show what this loss sets in a recipe instead")

@@ -18,7 +18,6 @@ from ..errors import UserError, did_you_mean
 def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     """The name of a module of `folder`, and whatever that module takes."""
     lines = "\n".join(f"  {name:14} {line}" for name, line in modules(folder).items())
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"{lines}\n\n`{parser.prog} NAME --help` tells the options of one."
     parser.add_argument("name", nargs="?", metavar="NAME", help="one of those below; without it they are listed")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what that one takes")

@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import UserError
 from ..files import atomic_write
 
+EXAMPLE = "arcface-gluon overlap /data/faces_webface --features casia.npy --test-features faces.npy --out /data/clean"
+
 
 def add_arguments(parser):
     parser.add_argument("data", help="folder of the training set (train.rec, train.idx, property)")

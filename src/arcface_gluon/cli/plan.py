@@ -7,6 +7,9 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import read_json, write_json
 from ..parallel.cost import CENTRE_BYTES, LOGIT_BYTES, MIB, Machine, Setting, advise, cost, largest
+from .options import image_size
+
+EXAMPLE = "arcface-gluon plan --identities 10e6 --gpus 8 --memory 24 --bandwidth 12"
 
 GIB = 1024 * MIB
 
@@ -24,6 +27,9 @@ def add_arguments(parser):
     )
     parser.add_argument("--batch-size", type=int, default=512, help="images a step, over all devices (default 512)")
     parser.add_argument("--network", default="r50", help="backbone (default r50)")
+    parser.add_argument(
+        "--input-size", type=image_size, default=(112, 112), help="112 (default), or 112x96: height first"
+    )
     parser.add_argument("--embedding-size", type=int, default=512, help="d (default 512)")
     parser.add_argument("--block-rows", type=int, default=0, help="head.block_rows")
     parser.add_argument("--sample-rate", type=float, default=1.0, help="head.sample_rate")
@@ -56,7 +62,7 @@ def run(args):
     if args.memory_bandwidth is not None:
         constants["balance"] = args.gflops / args.memory_bandwidth
     machine = Machine(args.memory * GIB, args.gflops, args.bandwidth * 1e9, **constants)
-    network = network_cost(args.network, args.embedding_size)
+    network = network_cost(args.network, args.embedding_size, args.input_size)
     estimate = cost(setting, network, machine)
     print(f"{setting.identities:,} identities on {setting.devices} devices, {args.network}, batch {setting.batch_size}")
     print(describe(estimate, setting, machine))

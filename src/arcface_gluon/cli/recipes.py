@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .. import recipe
 
+EXAMPLE = "arcface-gluon recipes casia_r50"
+
 
 def add_arguments(parser):
     parser.add_argument("name", nargs="?", help="show all values of this recipe instead")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+EXAMPLE = "arcface-gluon report runs/orl"
+
 
 def add_arguments(parser):
     parser.add_argument("run", type=Path, help="a run's folder, such as runs/orl")

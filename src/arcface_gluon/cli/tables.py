@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+EXAMPLE = "arcface-gluon tables --runs runs"
+
 
 def add_arguments(parser):
     parser.add_argument(

@@ -18,6 +18,8 @@ from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 from .options import add_overrides, overrides
 
+EXAMPLE = "arcface-gluon train casia_r50 data.path=/data/faces_webface loss=cosface train.batch_size=256"
+
 
 def add_arguments(parser):
     parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")
@@ -181,7 +183,9 @@ def open_validation(names, data_folder) -> dict:
 
     sets = {}
     for name in names:
-        path = Path(name) if str(name).endswith(".bin") else data_folder / f"{name}.bin"
+        path = data_folder / f"{name}.bin"
+        if str(name).endswith(".bin") or (not path.is_file() and Path(name).is_file()):
+            path = Path(name)
         if not path.is_file():
             cure = (
                 "name one that is there"
@@ -217,7 +221,8 @@ def _check_size(net, records):
     if records.image_size != size:
         raise UserError(
             f"{records.path.with_name('property')} says images of {records.image_size[0]}x{records.image_size[1]}, but "
-            f"the network takes {size[0]}x{size[1]}; prepare them at that size, or set network.options.input_size"
+            f"the network takes {size[0]}x{size[1]}; prepare them at that size, "
+            f"or set network.options.input_size={records.image_size[0]},{records.image_size[1]}"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+EXAMPLE = "arcface-gluon unpack lfw.bin lfw_images"
+
 
 def add_arguments(parser):
     parser.add_argument("bin", help="a verification set")

@@ -9,7 +9,10 @@ from pathlib import Path
 from .. import recipe
 from ..errors import UserError, did_you_mean
 from ..files import write_json
+from ..protocols.verification import one_kind
 from .options import Several, add_model_options, model_path, open_model
+
+EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
 
 
 def add_arguments(parser):
@@ -65,13 +68,22 @@ def check_row(row, key=None):
 
 
 def describe(name, result) -> str:
-    """One set's measures in two lines."""
-    tar = ", ".join(f"{rate:.2%} at FAR {far}" for far, rate in result["tar_at_far"].items() if rate is not None)
-    return (
+    """One set's measures in two lines; what pairs of one kind leave undefined is named instead."""
+    accuracy = (
         f"{name}: accuracy {result['accuracy']:.2%} ± {result['std']:.2%}, threshold {result['threshold']:.3f} "
-        f"({result['threshold_angle']:.1f}°), AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n"
-        f"{' ' * len(name)}  {result['pairs']} pairs; TAR {tar}"
+        f"({result['threshold_angle']:.1f}°)"
     )
+    pairs = f"{' ' * len(name)}  {result['pairs']} pairs"
+    kind = one_kind(result)
+    if kind:
+        other, accepted = ("impostor", "all") if kind == "genuine" else ("genuine", "none")
+        return (
+            f"{accuracy}\n{pairs}, all {kind}: AUC, EER and TAR are not defined without {other} pairs, and the "
+            f"accuracy says nothing: it is of a threshold that accepts {accepted} of the other folds"
+        )
+    tar = ", ".join(f"{rate:.2%} at FAR {far}" for far, rate in result["tar_at_far"].items() if rate is not None)
+    tar = f"TAR {tar}" if tar else "too few impostor pairs for a TAR"
+    return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}; {tar}"
 
 
 def _sets(args, subject):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from ..arrays import load_npy
 from ..errors import UserError
 from ..files import atomic_write
 
@@ -72,13 +73,8 @@ def read_npy(path, rows=None):
     Raises:
         UserError: the file is missing, damaged, no matrix of numbers, or has not `rows` rows.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is not a whole .npy array ({error}); extract the features again") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+    array = load_npy(path, "extract the features again")
+    if array.ndim != 2 or array.dtype.kind != "f":
         raise UserError(f"{path} must hold one matrix of floating-point features, one row an image")
     if rows is not None and len(array) != rows:
         raise UserError(f"{path} has {len(array)} rows, but the list names {rows} images; extract the features again")

@@ -15,6 +15,16 @@ PIXEL_MEAN = 127.5
 INPUT_SCALE = 0.0078125
 
 
+def sides(value) -> tuple[int, int]:
+    """(height, width) of the option `input_size`: one side of a square, or both."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+
+
+def input_size(net) -> tuple[int, int]:
+    """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
+    return sides(((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112))
+
+
 class Backbone(HybridBlock):
     """Base of the embedding networks. A subclass implements `features(F, x)`: normalised pixels -> embedding.
 
@@ -70,9 +80,3 @@ class Backbone(HybridBlock):
     def cast(self, dtype):
         super().cast(dtype)
         self._dtype = np.dtype(dtype).name
-
-
-def input_size(net) -> tuple:
-    """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
-    side = ((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112)
-    return side, side

@@ -6,16 +6,17 @@ import mxnet as mx
 import numpy as np
 
 from ..parallel.cost import Network
+from .backbone import input_size
 from .registry import get_model
 
 
-def network_cost(name, embedding_size=512) -> Network:
-    """Parameters, multiply-additions and outputs of a network's operators for one image.
+def network_cost(name, embedding_size=512, size=(112, 112)) -> Network:
+    """Parameters, multiply-additions and outputs of a network's operators for one image of `size` (height, width).
 
     Raises:
         UserError: unknown network.
     """
-    net = get_model(name, embedding_size)
+    net = get_model(name, embedding_size, input_size=size)
     parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != "null")
     shapes = _output_shapes(net)
     data = {p.name for p in net.collect_params().values()}
@@ -33,6 +34,6 @@ def multiply_additions(net) -> int:
     )
 
 
-def _output_shapes(net, size=112):
+def _output_shapes(net):
     internals = net(mx.sym.var("data")).get_internals()
-    return dict(zip(internals.list_outputs(), internals.infer_shape(data=(1, 3, size, size))[1]))
+    return dict(zip(internals.list_outputs(), internals.infer_shape(data=(1, 3, *input_size(net)))[1]))

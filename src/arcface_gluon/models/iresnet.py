@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
-from .backbone import INPUT_SCALE, Backbone
+from .backbone import INPUT_SCALE, Backbone, sides
 from .layers import BN_EPSILON, PReLU, SqueezeExcitation, batch_norm, conv
 
 UNITS = {
@@ -75,7 +75,7 @@ def stage(index, units, in_channels, channels, se, epsilon):
 
 
 class IResNet(Backbone):
-    """IResNet over (B, 3, input_size, input_size) images; see `Backbone` for input and output.
+    """IResNet over (B, 3, height, width) images; see `Backbone` for input and output.
 
     Args:
         spec: what `get_model` was asked for.
@@ -85,7 +85,7 @@ class IResNet(Backbone):
         se: squeeze-and-excitation after the third BatchNorm of every unit.
         output: letter of the head, a key of `OUTPUTS`; E is the paper's: BN-Dropout-FC-BN, last gamma fixed at 1.
         dropout: probability of dropping, in heads E and F.
-        input_size: side of the input images in pixels.
+        input_size: side of the input images in pixels, or (height, width).
         stem_stride: stride of the first convolution: 1 in the paper; 2 quarters the work, for small sets on a CPU.
         epsilon: of every BatchNorm; arcface_torch's is 1e-5.
         input_scale: what (x - 127.5) is multiplied by; arcface_torch's is 1 / 127.5.
@@ -110,14 +110,14 @@ class IResNet(Backbone):
         self.conv0 = conv(channels[0], 3, stem_stride, in_channels=3, prefix="conv0_")
         self.bn0 = batch_norm(channels[0], epsilon=epsilon, prefix="bn0_")
         self.relu0 = PReLU(channels[0], prefix="relu0_")
-        side = (input_size - 1) // stem_stride + 1
+        rows, columns = ((side - 1) // stem_stride + 1 for side in sides(input_size))
         for s, count in enumerate(units, start=1):
             setattr(self, f"stage{s}", stage(s, count, channels[s - 1], channels[s], se, epsilon))
-            side = (side + 1) // 2
+            rows, columns = (rows + 1) // 2, (columns + 1) // 2
         before, drop, after = OUTPUTS[output]
         self.bn1 = batch_norm(channels[-1], epsilon=epsilon, prefix="bn1_") if before else None
         self.dropout = nn.Dropout(dropout, prefix="dropout_") if drop and dropout else None
-        in_units = channels[-1] * side * side
+        in_units = channels[-1] * rows * columns
         fc = nn.Dense(embedding_size, in_units=in_units, prefix="pre_fc1_" if after else "fc1_")
         if after:
             self.pre_fc1, self.fc1 = fc, batch_norm(embedding_size, epsilon=epsilon, scale=False, prefix="fc1_")

@@ -45,7 +45,7 @@ class PReLU(HybridBlock):
 
 
 def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, padding=None, prefix):
-    """Square convolution, with the padding that keeps the size at stride 1 unless another is given."""
+    """Convolution. Unless a padding is given, the kernel is square, and padded so that stride 1 keeps the size."""
     return nn.Conv2D(
         channels, kernel, strides=stride, padding=kernel // 2 if padding is None else padding, groups=groups,
         use_bias=use_bias, in_channels=in_channels, prefix=prefix,

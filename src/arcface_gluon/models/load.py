@@ -14,9 +14,11 @@ from .. import runtime
 from ..errors import UserError
 from ..files import atomic_write, read_json, sha256
 from .backbone import Backbone
+from .foreign import refuse_foreign
 from .params_file import read_params, write_params
 from .reference import export_symbol, recognise, reference_name, units_of
 from .registry import get_model
+from .symbol_file import read_symbol
 
 NETWORK_FILE = "network.json"
 PARAMETERS_FILE = "backbone.params"
@@ -32,8 +34,8 @@ def load_model(path, contexts=None):
         path: a run folder (its last checkpoint: the best would be chosen on the verification sets), a checkpoint
             folder, or an exported model: the prefix, either of its files `prefix-symbol.json` and
             `prefix-0000.params`, or the folder of a single one. With several epochs the last is taken unless the
-            .params file is named. Or a file that `formats` reads: an .npz of
-            `export`, a .pth of arcface_torch's iresnet.
+            .params file is named. Or a file that `formats` reads: an .npz of `export`, a .pth of
+            arcface_torch's iresnet. What other tools' files are is told (`foreign`).
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
 
     Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
@@ -46,8 +48,6 @@ def load_model(path, contexts=None):
     checkpoint = checkpoint_of(path) if path.is_dir() else None
     if checkpoint is not None:
         net = _load_checkpoint(checkpoint, devices)
-    elif path.suffix == ".onnx":
-        raise UserError(f"{path}: ONNX files are written here, not read; give the run or the model it was made of")
     elif path.suffix in OTHER_FORMATS:
         net = _reader(path)(path, devices)
     else:
@@ -211,6 +211,7 @@ def _verify_checksums(folder):
 
 def _exported_files(path):
     """(symbol file, params file) of an exported model; a UserError names what is missing."""
+    refuse_foreign(path)
     if path.is_dir():
         symbols = sorted(path.glob("*-symbol.json"))
         if len(symbols) != 1:
@@ -247,14 +248,8 @@ def _load_exported(symbol_file, params_file, devices):
 
 def _read_symbol(path):
     """(symbol up to the embedding, names of parameters only needed after it)."""
-    read_json(path)  # MXNet's parser says less of what is wrong
-    try:
-        whole = mx.sym.load(str(path))
-    except mx.MXNetError as error:
-        raise UserError(f"MXNet cannot read {path} as a network: {str(error).strip().splitlines()[-1]}") from error
+    whole = read_symbol(path)
     outputs = whole.get_internals().list_outputs()
-    if "data" not in outputs:
-        raise UserError(f"{path}: the network has no input named data")
     if OUTPUT_NODE not in outputs:
         if len(whole.list_outputs()) != 1:
             raise UserError(f"{path}: the network has no output {OUTPUT_NODE} and several others; keep only one")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
-from .backbone import Backbone
+from .backbone import Backbone, sides
 from .layers import PReLU, batch_norm, conv
 
 # The reference leaves MXNet's default in all but the last BatchNorm.
@@ -61,16 +61,17 @@ def _residuals(name, channels, groups, count):
 
 
 class MobileFaceNet(Backbone):
-    """MobileFaceNet over (B, 3, 112, 112) images; see `Backbone` for input and output.
+    """MobileFaceNet over (B, 3, height, width) images; see `Backbone` for input and output.
 
     Args:
         spec: what `get_model` was asked for.
         embedding_size: d of the output (B, d).
         blocks: units at 56, 28, 14 and 7 pixels. (1, 4, 6, 2) is the original; a first count of 1 is one depthwise
             convolution. (2, 8, 16, 4) is the larger one of the reference's model zoo.
+        input_size: side of the input images in pixels, or (height, width).
     """
 
-    def __init__(self, spec, embedding_size=512, blocks=(1, 4, 6, 2)):
+    def __init__(self, spec, embedding_size=512, blocks=(1, 4, 6, 2), input_size=112):
         super().__init__(spec)
         self.conv_1 = ConvUnit(3, 64, 3, 2, prefix="conv_1_")
         if blocks[0] == 1:
@@ -84,8 +85,9 @@ class MobileFaceNet(Backbone):
             setattr(self, f"res_{index}", _residuals(f"res_{index}", out, following, count))
             channels = out
         self.conv_6sep = ConvUnit(channels, 512, 1, prefix="conv_6sep_")
-        # Global depthwise convolution: a learnt weight for each of the 7x7 places of each channel.
-        self.conv_6dw7_7 = ConvUnit(512, 512, 7, groups=512, linear=True, padding=0, prefix="conv_6dw7_7_")
+        # Global depthwise convolution: a learnt weight for each of the 7x7 places (of 112x112 images) of each channel.
+        places = tuple(-(-side // 16) for side in sides(input_size))
+        self.conv_6dw7_7 = ConvUnit(512, 512, places, groups=512, linear=True, padding=0, prefix="conv_6dw7_7_")
         self.pre_fc1 = nn.Dense(embedding_size, in_units=512, prefix="pre_fc1_")
         self.fc1 = batch_norm(embedding_size, scale=False, prefix="fc1_")
 

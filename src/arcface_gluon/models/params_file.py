@@ -7,6 +7,7 @@ i32 storage type (not in V1), u32 dimensions, i64 sizes, i32 device type and num
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -87,12 +88,11 @@ def _parse_array(reader):
     _, _, flag = reader.take("<iii")
     if flag not in _TYPES:
         raise _Damaged(f"an array has data type {flag}")
-    if min(shape) < 0:
-        raise _Damaged(f"an array has shape {shape}")
     dtype = np.dtype(_TYPES[flag])
-    size = dtype.itemsize
-    for side in shape:
-        size *= side
+    size = dtype.itemsize * math.prod(shape)
+    # Beside a side of 0, another one could be of any size.
+    if min(shape) < 0 or max(shape) > reader.left():
+        raise _Damaged("an array has a shape that its values do not fill")
     return np.frombuffer(reader.bytes(size), dtype=dtype).reshape(shape)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
 import re
 
 import mxnet as mx
@@ -94,7 +95,7 @@ def _spec_from_attribute(symbol):
 
 
 def _spec_from_names(shapes):
-    if "conv_6dw7_7_conv2d_weight" in shapes and "pre_fc1_bias" in shapes:
+    if len(shapes.get("conv_6dw7_7_conv2d_weight", ())) == 4 and len(shapes.get("pre_fc1_bias", ())) == 1:
         return _mobilefacenet_spec(shapes)
     units = units_of(shapes)
     head = "pre_fc1_weight" if "pre_fc1_weight" in shapes else "fc1_weight"
@@ -109,10 +110,21 @@ def _spec_from_names(shapes):
         "width": channels / CHANNELS[-1],
         "se": "stage1_unit1_se_conv1_weight" in shapes,
         "output": output,
-        "input_size": 16 * round((inputs / channels) ** 0.5),
+        "input_size": _input_size(*_squarest(inputs // channels)),
     }
     depth = next((depth for depth, known in UNITS.items() if list(known) == units), 50)
     return {"name": f"r{depth}", "embedding_size": embedding_size, "options": options}
+
+
+def _squarest(places):
+    """Height and width of a map of so many places, as near to a square as it goes; a face is higher than wide."""
+    width = next((side for side in range(math.isqrt(places), 0, -1) if places % side == 0), 1)
+    return places // width, width
+
+
+def _input_size(height, width):
+    """The option of that name, of images that leave a map of height x width places."""
+    return 16 * height if height == width else (16 * height, 16 * width)
 
 
 def _mobilefacenet_spec(shapes):
@@ -120,7 +132,8 @@ def _mobilefacenet_spec(shapes):
     for stage in (2, 3, 4, 5):
         numbers = [int(m.group(1)) for m in (re.match(rf"res_{stage}_block(\d+)_", name) for name in shapes) if m]
         counts.append(max(numbers, default=0) + 1)
-    return {"name": "mobilefacenet", "embedding_size": shapes["pre_fc1_bias"][0], "options": {"blocks": counts}}
+    options = {"blocks": counts, "input_size": _input_size(*shapes["conv_6dw7_7_conv2d_weight"][2:])}
+    return {"name": "mobilefacenet", "embedding_size": shapes["pre_fc1_bias"][0], "options": options}
 
 
 def units_of(names):

@@ -22,7 +22,7 @@ _IRESNET_OPTIONS = {
 
 # name -> (class, its options with their defaults)
 _NETWORKS = {f"r{depth}": (IResNet, {**_IRESNET_OPTIONS, "units": units}) for depth, units in UNITS.items()}
-_NETWORKS["mobilefacenet"] = (MobileFaceNet, {"blocks": (1, 4, 6, 2)})
+_NETWORKS["mobilefacenet"] = (MobileFaceNet, {"blocks": (1, 4, 6, 2), "input_size": 112})
 
 
 def _positive(value):
@@ -37,6 +37,11 @@ def _between(low, high):
     return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high
 
 
+def _sides(value):
+    pair = value if isinstance(value, (list, tuple)) else (value, value)
+    return len(pair) == 2 and all(_positive(side) and 16 <= side <= 4096 for side in pair)
+
+
 # option -> (test, what it must be)
 _CHECKS = {
     "units": (_four_counts, "four counts, 1 to 100"),
@@ -48,7 +53,7 @@ _CHECKS = {
     "epsilon": (_between(1e-7, 0.1), "between 1e-7 and 0.1"),
     "input_scale": (_between(1e-4, 1), "between 1e-4 and 1"),
     "stem_stride": (lambda v: v in (1, 2), "1 or 2"),
-    "input_size": (lambda v: _positive(v) and v >= 16, "a side of at least 16 pixels"),
+    "input_size": (_sides, "a side in pixels, or height and width (such as 112,96), of 16 to 4096"),
 }
 
 
@@ -71,15 +76,16 @@ def model_options(name):
 def get_model(name, embedding_size=512, options=None, **more):
     """Build an embedding network, not initialised: `net.initialize(ctx=contexts)` draws the reference's weights.
 
-    The network takes (B, 3, 112, 112) RGB 0..255, uint8 or floating, and gives (B, embedding_size) float32.
-    `get_model(**net.spec)` builds the same network again.
+    The network takes (B, 3, 112, 112), or what `input_size` says: RGB 0..255, uint8 or floating. It gives
+    (B, embedding_size) float32. `get_model(**net.spec)` builds the same network again.
 
     Args:
         name: r18, r34, r50, r100, r152, r200 (IResNet) or mobilefacenet.
         embedding_size: d.
         options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
-            `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `input_size`,
-            `stem_stride`, `epsilon`, `input_scale`. MobileFaceNet: `blocks` (counts of its four stages).
+            `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `stem_stride`,
+            `epsilon`, `input_scale`. MobileFaceNet: `blocks` (counts of its four stages). Both: `input_size`, a side or
+            (height, width).
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import runtime
+from ..arrays import load_npz
 from ..errors import UserError
-from ..files import write_npz
+from ..files import atomic_write
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 from .copies import MateCopies, exact_scores
 from .curves import HighestScores, allowed_accepts
@@ -152,14 +152,11 @@ class _Run:
     def save(self):
         self._saved = time.monotonic()
         values = {name: getattr(self, name) for name in self._FIELDS}
-        write_npz(self.path, fingerprint=self.fingerprint, highest=self.highest.raise_floor(), **values)
+        with atomic_write(self.path) as file:
+            np.savez(file, fingerprint=self.fingerprint, highest=self.highest.raise_floor(), **values)
 
     def _load(self):
-        try:
-            with np.load(self.path, allow_pickle=False) as saved:
-                values = {name: saved[name] for name in (*self._FIELDS, "highest", "fingerprint")}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self.path} is damaged ({error}); remove it to start again") from error
+        values = load_npz(self.path, (*self._FIELDS, "highest", "fingerprint"), "remove it to start again")
         if str(values.pop("fingerprint")) != self.fingerprint:
             raise UserError(f"{self.path} is the state of a run over other features; remove it or name another file")
         self.highest.add(values.pop("highest"))

@@ -76,6 +76,17 @@ class VerificationResult:
         }
 
 
+def one_kind(measures: dict) -> str | None:
+    """ "genuine" or "impostor" if all pairs of `VerificationResult.to_json` are of that kind, else None.
+
+    Accuracy then says nothing: the threshold that is best on the other folds accepts all pairs, or none.
+    """
+    genuine = measures.get("genuine")
+    if genuine is None or genuine not in (0, measures.get("pairs")):
+        return None
+    return "genuine" if genuine else "impostor"
+
+
 def evaluate_pairs(embeddings, issame, folds=10) -> VerificationResult:
     """Run the 10-fold verification protocol.
 
@@ -113,8 +124,8 @@ def evaluate_pairs(embeddings, issame, folds=10) -> VerificationResult:
         accuracy=float(accuracy.mean()),
         std=float(accuracy.std()),
         threshold=float(best.mean()),
-        val=float(np.nanmean(val)) if has_genuine else float("nan"),
-        val_std=float(np.nanstd(val)) if has_genuine else float("nan"),
+        val=float(np.nanmean(val)) if has_genuine and has_impostors else float("nan"),
+        val_std=float(np.nanstd(val)) if has_genuine and has_impostors else float("nan"),
         far=float(np.nanmean(far)) if has_impostors else float("nan"),
         auc=area_under(fpr, tpr),
         eer=equal_error_rate(fpr, tpr),

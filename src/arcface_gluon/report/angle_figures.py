@@ -68,7 +68,7 @@ def pair_angles_panels(panels) -> Figure:
     """Figures 6 and 7: histograms of the angles of genuine and impostor pairs, a panel for each loss or set.
 
     Args:
-        panels: {title: (genuine, impostor)}, arrays of degrees, neither empty.
+        panels: {title: (genuine, impostor)}, arrays of degrees; where one is empty, the title says so.
     """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -76,11 +76,10 @@ def pair_angles_panels(panels) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis, (title, kinds) in zip(axes.flat, panels.items()):
         for name, angles, colour, dash in zip(("genuine", "impostor"), kinds, (BLUE, VERMILLION), DASHES):
-            weights = np.full(len(angles), 100 / len(angles))
+            weights = np.full(len(angles), 100 / max(1, len(angles)))
             style = {"facecolor": colour + "40", "edgecolor": colour, "linewidth": 1.2, "linestyle": dash}
             axis.hist(angles, _BINS, weights=weights, histtype="stepfilled", label=name, **style)
-        genuine, impostor = kinds
-        axis.set_title(f"{title}\nmeans {np.mean(genuine):.1f}° and {np.mean(impostor):.1f}°", fontsize=9)
+        axis.set_title(f"{title}\n{_means(*kinds)}", fontsize=9)
         axis.set_xlim(0, 120)
     for axis in list(axes.flat)[len(panels) :]:
         axis.set_visible(False)
@@ -93,6 +92,14 @@ def pair_angles_panels(panels) -> Figure:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8)
     return figure
+
+
+def _means(genuine, impostor):
+    if len(genuine) and len(impostor):
+        return f"means {np.mean(genuine):.1f}° and {np.mean(impostor):.1f}°"
+    if len(genuine):
+        return f"mean {np.mean(genuine):.1f}°, no impostor pairs"
+    return f"no genuine pairs, mean {np.mean(impostor):.1f}°"
 
 
 def _directions(points):

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import read_json, unseal
+from ..protocols.verification import one_kind
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables
 
 
@@ -74,7 +75,8 @@ def _from_summary(path):
         return []  # of something that is not a training run
     summary, recipe = read_json(path), read_json(recipe_path)
     try:
-        verification = {name: values["accuracy"] for name, values in summary.get("verification", {}).items()}
+        verified = summary.get("verification", {})
+        verification = {name: values["accuracy"] for name, values in verified.items() if not one_kind(values)}
         return [
             Measurement(
                 table=key,

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..data.pair_lists import EXPECTED
 from ..files import read_json, seal, write_json
 from ..models.load import checkpoint_of
+from ..protocols.verification import one_kind
 from .measurements import Measurement
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_report import write_report
@@ -148,7 +149,7 @@ def keep_benchmark(subject, name, table, cells, data, whole, row=None, command="
 
 def _measurements(subject, set_name, measures, row, command):
     column = SET_COLUMNS.get(set_name)
-    if column is None:
+    if column is None or one_kind(measures):
         return []
     tables = paper_tables()
     if row is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..files import atomic_write
-from ..protocols.verification import pair_angles, roc_curve, thin_roc
+from ..protocols.verification import one_kind, pair_angles, roc_curve, thin_roc
 from ..recipe import flatten
 from . import figures
 from .angle_figures import target_angles
@@ -40,7 +40,9 @@ def _header(run):
 def _verdict(run):
     # The one line for a reader who reads no further.
     results = [
-        f"{_accuracy(values)} on {name}" for name, values in run.measures.items() if values.get("accuracy") is not None
+        f"{_accuracy(values)} on {name}"
+        for name, values in run.measures.items()
+        if values.get("accuracy") is not None and not one_kind(values)
     ]
     if results:
         first = f"Pairs of faces told apart correctly: {', '.join(results)}. "
@@ -84,13 +86,13 @@ def _verification(run):
     rows = []
     for name, values in run.measures.items():
         tar = values.get("tar_at_far") or {}
-        angle = values.get("threshold_angle")
+        angle, kind = values.get("threshold_angle"), one_kind(values)
         rows.append(
             [
                 name,
-                f"{values['pairs']:,}" if "pairs" in values else "",
-                _accuracy(values),
-                f"{angle:.1f}°" if angle is not None else "",
+                f"{values['pairs']:,}{', all ' + kind if kind else ''}" if "pairs" in values else "",
+                "not defined" if kind else _accuracy(values),
+                f"{angle:.1f}°" if angle is not None and not kind else "",
                 *(_percent(tar.get(far), 2) for far in fars),
                 _percent(values.get("eer"), 2),
                 f"{values['auc']:.4f}" if values.get("auc") is not None else "",
@@ -113,7 +115,8 @@ def _paper_comparison(run):
             value = paper_value(key, row, column)
             if value is None:
                 continue
-            ours = run.measures.get(name, {}).get("accuracy")
+            measures = run.measures.get(name, {})
+            ours = None if one_kind(measures) else measures.get("accuracy")
             difference = "" if ours is None or not same_data else f"{100 * ours - value:+.2f}".replace("-", "−")
             lines.append([column, f"{value:.2f}\u00a0%", _percent(ours, 2) or "not measured", difference])
         if lines:
