@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import numpy as np
 
 from .errors import UserError
 
@@ -114,6 +117,15 @@ def write_json(path, value, sealed=False):
     with atomic_write(path, "w") as file:
         json.dump(value, file, indent=2)
         file.write("\n")
+
+
+def write_npz(path, /, **arrays):
+    """Write NumPy arrays as an .npz archive, atomically."""
+    # In memory first: on a full disk, NumPy's archive would go on writing to a file that is closed.
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
 
 
 def read_json(path):

@@ -38,10 +38,12 @@ class Ledger:
     """What the tests count.
 
     kills: {command: (kills, of which resumed to the same result, file operations of the command)}.
+    flips: {kind of file: (changes, {"detected", "harmless", "value-only": counts}, whether a checksum covers it)}.
+    full: {command or file: how often its disk was full}.
     """
 
     def __init__(self):
-        self.kills = {}
+        self.kills, self.flips, self.full = {}, {}, {}
 
 
 LEDGER = Ledger()
@@ -53,5 +55,9 @@ def ledger():
 
 
 def pytest_terminal_summary(terminalreporter):
+    for name, (changes, counts, _) in LEDGER.flips.items():
+        terminalreporter.write_line(f"{name}: {changes} changes, {counts}")
+    for name, times in LEDGER.full.items():
+        terminalreporter.write_line(f"{name}: {times} full disks")
     for name, (kills, same, operations) in LEDGER.kills.items():
         terminalreporter.write_line(f"{name}: {kills} kills over {operations} file operations, {same} resumed alike")

@@ -31,13 +31,13 @@ def make_data(folder):
     for person in range(PEOPLE):
         pattern = cv2.resize(random.integers(40, 216, (4, 4, 3)).astype(np.float32), (SIDE, SIDE))
         noisy = (pattern + random.normal(0, 20, (SIDE, SIDE, 3)) for _ in range(EACH))
-        images += [(cv2.imencode(".png", np.clip(one, 0, 255).astype(np.uint8))[1].tobytes(), person) for one in noisy]
+        images += [(cv2.imencode(".jpg", np.clip(one, 0, 255).astype(np.uint8))[1].tobytes(), person) for one in noisy]
     write_training_set(folder, images, (SIDE, SIDE))
     same = [True, False] * 20
     pairs = [(i * EACH // 4, i * EACH // 4 + 1) if one else (i, i + EACH + 3) for i, one in enumerate(same)]
     write_bin(folder / "val.bin", [images[i][0] for pair in pairs for i in pair], same)
     for number, (data, person) in enumerate(images):
-        path = folder / "faces" / f"p{person}" / f"{number}.png"
+        path = folder / "faces" / f"p{person}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     (folder / "names.txt").write_text("".join(f"Name {person}\n" for person in range(PEOPLE)))
@@ -111,6 +111,11 @@ JOBS = [
     Job("verify", 8, lambda data, model: ["verify", "--model", "model", "--bin", data / "val.bin"], prepare=_copy),
     Job("eval megaface", 10, _megaface, prepare=_copy),
 ]
+
+
+def leftovers(folder) -> list:
+    """Names below `folder` that only a writer which was stopped leaves."""
+    return [path.name for path in Path(folder).rglob("*") if path.name.startswith(".") or ".part" in path.name]
 
 
 def outcome(folder) -> dict:

@@ -5,7 +5,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from jobs import JOBS, outcome
+from jobs import JOBS, leftovers, outcome
 from process import run
 
 DELAY = 0.3  # seconds, up to: half of the kills hit between two file operations
@@ -59,7 +59,7 @@ def killed(job, data, model, folder, number, operations):
     if done.status and "is there already" not in done.output:  # killed when all was done
         return moment, kills, f"status {done.status}: {done.output}", None
     result = job.result(folder)
-    left = [path.name for path in result.rglob("*") if path.name.startswith(".") or ".part" in path.name]
+    left = leftovers(result)
     return moment, kills, f"left behind: {left}" if left else None, outcome(result)
 
 

@@ -6,13 +6,14 @@ import hashlib
 import os
 import zipfile
 import zlib
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import write_npz
 from .recordio import RecordReader
 
 # Label of a record that cannot be read.
@@ -113,8 +114,5 @@ def _kept(path, digest, count):
 
 
 def _keep(path, digest, found):
-    try:
-        with atomic_write(path) as file:
-            np.savez(file, labels=found.labels, outside=[found.unlisted, found.unknown], digest=digest)
-    except UserError:
-        pass  # a folder that others own: read again next time
+    with suppress(UserError):  # in a folder that others own: read again next time
+        write_npz(path, labels=found.labels, outside=[found.unlisted, found.unknown], digest=digest)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from .. import runtime
 from ..arrays import load_npz
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import write_npz
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 from .copies import MateCopies, exact_scores
 from .curves import HighestScores, allowed_accepts
@@ -152,8 +152,7 @@ class _Run:
     def save(self):
         self._saved = time.monotonic()
         values = {name: getattr(self, name) for name in self._FIELDS}
-        with atomic_write(self.path) as file:
-            np.savez(file, fingerprint=self.fingerprint, highest=self.highest.raise_floor(), **values)
+        write_npz(self.path, fingerprint=self.fingerprint, highest=self.highest.raise_floor(), **values)
 
     def _load(self):
         values = load_npz(self.path, (*self._FIELDS, "highest", "fingerprint"), "remove it to start again")

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import write_npz
 
 HARDEST = 8  # pairs of each kind
 
@@ -49,17 +49,16 @@ def save_verification(run_dir, set_name, result, images=None) -> Path:
     hardest = hardest_pairs(result.distances, result.issame)
     kept = [] if images is None else [images[2 * pair + side] for pair in hardest for side in (0, 1)]
     path = Path(run_dir) / "verification" / (re.sub(r"[^\w.-]+", "_", set_name) + ".npz")
-    with atomic_write(path) as file:
-        np.savez(
-            file,
-            name=np.array(set_name),
-            measures=np.array(json.dumps(result.to_json())),
-            distances=result.distances.astype(np.float32),
-            issame=result.issame,
-            hardest=hardest,
-            image_bytes=np.frombuffer(b"".join(kept), dtype=np.uint8),
-            image_ends=np.cumsum([len(image) for image in kept], dtype=np.int64),
-        )
+    write_npz(
+        path,
+        name=np.array(set_name),
+        measures=np.array(json.dumps(result.to_json())),
+        distances=result.distances.astype(np.float32),
+        issame=result.issame,
+        hardest=hardest,
+        image_bytes=np.frombuffer(b"".join(kept), dtype=np.uint8),
+        image_ends=np.cumsum([len(image) for image in kept], dtype=np.int64),
+    )
     return path
 
 

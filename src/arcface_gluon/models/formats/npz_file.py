@@ -7,8 +7,8 @@ import zipfile
 
 import numpy as np
 
+from ... import files
 from ...errors import UserError
-from ...files import atomic_write
 from ..load import load_parameters, parameter_values
 from ..registry import get_model
 
@@ -18,8 +18,7 @@ SPEC_KEY = "network"
 def write_npz(net, path, metadata=None):
     """Write a network and {name: text} about it; `numpy.load(path)` reads it without this package."""
     texts = {SPEC_KEY: json.dumps(net.spec), **(metadata or {})}
-    with atomic_write(path) as file:
-        np.savez(file, **{name: np.array(text) for name, text in texts.items()}, **parameter_values(net))
+    files.write_npz(path, **{name: np.array(text) for name, text in texts.items()}, **parameter_values(net))
 
 
 def read_npz(path, contexts):
