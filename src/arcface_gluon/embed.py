@@ -16,7 +16,6 @@ import cv2
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
-from tqdm import tqdm
 
 from .data.embedding_file import EmbeddingWriter, holds_others, is_complete
 from .data.images import EncodedImages, ImageError, Images
@@ -24,8 +23,9 @@ from .errors import UserError
 from .files import read_json
 from .models.backbone import input_size
 from .parallel.shards import shard_ranges
+from .progress import progress
 from .protocols.verification import evaluate_pairs
-from .runtime import physical_cores
+from .runtime import out_of_memory, physical_cores
 from .training.interrupt import Interrupted, Interrupts
 
 # Images a step and device: beyond these, larger batches are not faster.
@@ -53,7 +53,7 @@ def embed_images(net, images, contexts=None, batch_size=None, flip=True, quiet=T
     images = images if isinstance(images, Images) else EncodedImages(what, images)
     embeddings = None
     batches = closing(_batches(net, images, contexts, batch_size, flip, input_size(net)))
-    with batches as stream, tqdm(total=len(images), desc=what, unit=" images", disable=_silent(quiet)) as bar:
+    with batches as stream, progress(total=len(images), desc=what, unit=" images", quiet=quiet) as bar:
         for batch in stream:
             if embeddings is None:
                 embeddings = np.empty((len(images), batch.rows.shape[1]), np.float32)
@@ -121,8 +121,8 @@ def embed_to_file(
 def _write(writer, batches, images, quiet):
     """Write batches until they end, or until a signal comes."""
     count = len(images)
-    bar = tqdm(total=count, initial=writer.done, desc=writer.path.name, unit=" images", disable=_silent(quiet))
-    with Interrupts() as interrupts, closing(batches), bar:
+    bar = progress(total=count, initial=writer.done, desc=writer.path.name, unit=" images", quiet=quiet)
+    with Interrupts("stopping after this batch") as interrupts, closing(batches), bar:
         for batch in batches:
             writer.append(batch.rows, batch.skipped, batch.count)
             bar.update(batch.count)
@@ -242,19 +242,17 @@ def _finished(batch, outputs, images):
 
 @contextmanager
 def _model_errors(what):
-    """What MXNet says of images that do not fit the network, or of too little memory, as one line."""
+    """What MXNet says of images that do not fit the network, as one line."""
     try:
         yield
     except mx.MXNetError as error:
+        if out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[-1]
-        cure = "check the input size, or try a smaller batch"
+        cure = "check the input size"
         raise UserError(f"the network fails on {what}: {reason}; {cure}") from error
 
 
 def _summary(path):
     facts = read_json(Path(path).with_suffix(".json"))
     return {name: facts[name] for name in ("rows", "size", "skipped")}
-
-
-def _silent(quiet):
-    return True if quiet else None  # tqdm's None: silent unless the output is a terminal

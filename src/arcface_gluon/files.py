@@ -43,6 +43,7 @@ def atomic_write(path, mode="wb"):
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+                check_sizes(file)
                 os.replace(name, path)
             except BaseException:
                 # Still locked, so that nobody else's file is removed.
@@ -89,6 +90,31 @@ def _open_unlocked(path):
     os.umask(mask)
     os.chmod(name, 0o666 & ~mask)
     return descriptor, name
+
+
+def remove_leftovers(folder) -> list[Path]:
+    """Remove temporary files that killed writers left in a folder and below it; gives their paths.
+
+    Those of live writers, who have a lock on them, stay.
+    """
+    removed = []
+    for path in sorted(Path(folder).rglob(".*.tmp")):
+        with suppress(OSError), open(path, "rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def check_sizes(file):
+    """Refuse a file whose bytes on disk are fewer than were written: not every file system reports a short write.
+
+    Raises:
+        OSError: it is shorter.
+    """
+    raw = getattr(file, "buffer", file)
+    if os.fstat(raw.fileno()).st_size < raw.tell():
+        raise OSError(f"only {os.fstat(raw.fileno()).st_size:,} of {raw.tell():,} bytes were written")
 
 
 def sync_folder(folder):

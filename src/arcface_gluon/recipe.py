@@ -114,7 +114,8 @@ def resolve(name: str, overrides=()) -> EasyDict:
             raise UserError(f"{text!r} is not an override; write name=value, such as train.batch_size=256")
         pairs.append((key.strip(), value.strip()))
     for key, text in pairs:
-        if key == "loss":
+        # A run's own recipe has its loss already, perhaps with settings given by hand.
+        if key == "loss" and not (Path(name).suffix == ".json" and text == recipe.loss):
             set_loss(recipe, parse(key, text, recipe.loss))
     for key, text in pairs:
         if key != "loss":

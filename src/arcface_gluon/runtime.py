@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import glob
 import importlib
 import importlib.util
 import os
 import re
+import resource
 import sys
 from pathlib import Path
 
@@ -175,6 +177,50 @@ def contexts(spec=None):
     if not devices:
         raise UserError("no device named; give a count, or a list such as cpu(0),cpu(1)")
     return devices
+
+
+# What MXNet, OpenCV, CUDA and Python say where memory ends.
+_NO_MEMORY = re.compile(
+    "Failed to allocate|bad_alloc|out of memory|Cannot allocate|Insufficient memory|Unable to allocate|"
+    "can't start new thread",
+    re.IGNORECASE,
+)
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an exception says that the memory of the machine or of a device has ended."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # By name: MXNet and OpenCV may not be imported.
+    known = isinstance(error, (MemoryError, RuntimeError)) or type(error).__name__ in ("MXNetError", "error")
+    return isinstance(error, MemoryError) or (known and _NO_MEMORY.search(str(error)) is not None)
+
+
+def available_memory(device) -> int | None:
+    """Bytes that are free on a device (an mx.Context); None where that cannot be known.
+
+    On the CPU: what the machine has, the process's limit (ulimit -v) and its container's, whichever is the least.
+    """
+    if device.device_type == "gpu":
+        return import_mxnet().context.gpu_memory_info(device.device_id)[0]
+    found = []
+    if match := re.search(r"MemAvailable:\s+(\d+) kB", _text("/proc/meminfo")):
+        found.append(1024 * int(match.group(1)))
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        used = int((_text("/proc/self/statm").split() or ["0"])[0]) * resource.getpagesize()
+        found.append(max(0, limit - used))
+    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdecimal() and used.isdecimal():
+        found.append(max(0, int(limit) - int(used)))
+    return min(found, default=None)
+
+
+def _text(path):
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def _device(item, mx, gpus):

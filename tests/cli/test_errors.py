@@ -109,7 +109,7 @@ def test_damaged_state_of_a_checkpoint(command, records, tmp_path):
     state = tmp_path / "runs" / "orl" / "checkpoints" / "00000002" / "state.json"
     for content in ("", "[]", '{"sha256": {}, "iteration": 2}'):
         state.write_text(content)
-        refused(command, [*train(records, iterations=4), "--resume"], "state.json", "remove", "00000002")
+        refused(command, [*train(records, iterations=4), "--resume"], "state.json", "no whole checkpoint", "00000002")
 
 
 def test_images_of_another_size_than_the_network_takes(command, records):

@@ -10,6 +10,7 @@ import sys
 
 from .. import __version__
 from ..errors import UserError, did_you_mean
+from ..runtime import out_of_memory
 from ..training.interrupt import Interrupted
 
 # command → one line; each is a module of this package with add_arguments(parser) and run(args).
@@ -72,6 +73,8 @@ def build_parser(names) -> argparse.ArgumentParser:
 
 def run_safely(work) -> int:
     """Call `work`; gives the exit status, its own or that of what went wrong, told in one line. For scripts too."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line is there once it is printed
     try:
         return work() or 0
     except UserError as error:
@@ -98,12 +101,13 @@ def run_safely(work) -> int:
 
 def _known(error):
     """One line for failures that are the machine's, or None for those that are ours and deserve a traceback."""
-    if isinstance(error, MemoryError):
-        return "this machine is out of memory; lower train.batch_size (or --batch-size)"
+    if out_of_memory(error):
+        return (
+            "this machine, or a device, is out of memory; lower --batch-size. In a training, train.accumulate, "
+            "head.block_rows and head.sample_rate help; `arcface-gluon plan` says how much"
+        )
     if type(error).__name__ == "MXNetError":  # by name: MXNet may not be imported
         text = str(error)
-        if "out of memory" in text or "bad_alloc" in text:
-            return "a device is out of memory; lower train.batch_size (or --batch-size), or use more devices"
         if "Horovod" in text or "Gloo" in text or "gloo" in text:
             _drain(type(error))
             return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"

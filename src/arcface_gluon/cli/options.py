@@ -9,6 +9,7 @@ from .. import recipe
 from ..errors import UserError
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
+from ..training.run_folder import run_folder
 
 
 class Several(Action):
@@ -58,8 +59,6 @@ def add_model_options(parser, several=False):
 
 def model_path(args) -> Path:
     """Where the model lies: what --model says, or the last run of --recipe."""
-    from .train import run_folder
-
     if args.model:
         prefix, _, epoch = args.model.rpartition(",")  # model,0 for model-0000.params, as MXNet's tools have it
         if prefix and epoch.isdecimal() and not Path(args.model).exists():

@@ -62,7 +62,7 @@ def run(args):
     if args.memory_bandwidth is not None:
         constants["balance"] = args.gflops / args.memory_bandwidth
     machine = Machine(args.memory * GIB, args.gflops, args.bandwidth * 1e9, **constants)
-    network = network_cost(args.network, args.embedding_size, args.input_size)
+    network = network_cost(args.network, args.embedding_size, input_size=args.input_size)
     estimate = cost(setting, network, machine)
     print(f"{setting.identities:,} identities on {setting.devices} devices, {args.network}, batch {setting.batch_size}")
     print(describe(estimate, setting, machine))

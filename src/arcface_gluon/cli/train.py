@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import resource
 import sys
 import time
@@ -13,9 +12,12 @@ from pathlib import Path
 
 from .. import __version__, recipe
 from ..errors import UserError
-from ..files import read_json, write_json
+from ..files import write_json
+from ..progress import write_line
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
+from ..training.run_folder import owned_run, run_folder
+from .memory import MemoryAdvice
 from .options import add_overrides, overrides
 
 EXAMPLE = "arcface-gluon train casia_r50 data.path=/data/faces_webface loss=cosface train.batch_size=256"
@@ -31,33 +33,52 @@ def add_arguments(parser):
 
 def run(args):
     values = recipe.resolve(args.recipe, overrides(args))
+    root, name, before = Path(values.run.folder), values.run.name, None
+    if args.resume:
+        before, values = own_recipe(run_folder(root, name, True), values.run, overrides(args))
     data_folder = find_data(values.data.path)
     import_mxnet()
     from ..parallel.processes import join
-    from ..report.run_report import write_report
-    from ..training.checkpoint import checkpoint_folders
 
     processes = join()
     processes.must_agree(json.dumps(values), "recipe")
-    folder = run_folder(Path(values.run.folder), values.run.name, args.resume)
-    processes.barrier()  # before any of them makes the folder
-    trainer = build_trainer(values, data_folder, folder, args.quiet, processes)
+    with owned_run(root, name, args.resume, processes) as folder:
+        _train(args, values, before, data_folder, folder, processes)
+
+
+def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
+    """What a run goes on with: its own recipe, and that with the overrides of this call.
+
+    Args:
+        place: the `run` group that leads to the folder now.
+        changed: overrides.
+
+    Raises:
+        UserError: its recipe.json is missing or damaged.
+    """
+    path = folder / "recipe.json"
+    before, values = recipe.resolve(path), recipe.resolve(path, changed)
+    before.run, values.run = place, place
+    return before, values
+
+
+def _train(args, values, before, data_folder, folder, processes):
+    from ..report.run_report import write_report
+
     say = print if processes.rank == 0 else lambda text: None
+    trainer = build_trainer(values, data_folder, folder, args.quiet, processes)
+    records = trainer.batches.records
+    advice = MemoryAdvice(values, records.num_identities, trainer.contexts, processes.size)
+    if processes.rank == 0 and advice.warning():
+        write_line(advice.warning())
     if args.resume:
-        checkpoints = checkpoint_folders(folder)
-        if not checkpoints:
-            raise UserError(
-                f"{folder} has no checkpoint to resume from; remove it to resume an earlier run, "
-                "or run without RESUME (--resume) to start a new one"
-            )
-        trainer.load(checkpoints[-1])
+        for damaged in trainer.resume():
+            say(f"{damaged}: the checkpoint before it is taken, and this one is kept as *.damaged")
         say(f"resuming {folder} after iteration {trainer.iteration}")
-        for line in recipe.changes(read_json(folder / "recipe.json"), values):
+        for line in recipe.changes(before, values):
             say(f"changed since: {line}")
     if processes.rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "recipe.json", values, sealed=True)
-    records = trainer.batches.records
     devices = (
         f"{processes.size} processes with {len(trainer.contexts)} devices each"
         if processes.size > 1
@@ -67,8 +88,9 @@ def run(args):
         f"training {values.run.name} on {devices}: {len(records)} images of {records.num_identities} identities, "
         f"run in {folder}"
     )
-    began, before = time.perf_counter(), trainer.iteration
-    trainer.train()
+    began, start = time.perf_counter(), trainer.iteration
+    with advice:
+        trainer.train()
     if processes.rank == 0:
         summary = summarise(values, data_folder, trainer)
         write_json(folder / "summary.json", summary, sealed=True)
@@ -78,7 +100,7 @@ def run(args):
         for name, result in trainer.verification.items():
             say(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")
         say(
-            f"{trainer.iteration - before} iterations in {time.perf_counter() - began:.0f} s, "
+            f"{trainer.iteration - start} iterations in {time.perf_counter() - began:.0f} s, "
             f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB"
         )
         say(f"report: {report}")
@@ -105,12 +127,16 @@ def build_trainer(values, data_folder, folder, quiet, processes):
     mx.random.seed(values.seed)
     net = build_network(values, devices)
     _check_size(net, records)
+    if processes.rank == 0:
+        for warning in _check_validation(validation, values.data.validation, data_folder, net):
+            write_line(f"warning: {warning}")
     group = ProcessGroup(devices, processes) if processes.size > 1 else None
     head = build_head(values.head, records.num_identities, values.network.embedding_size, devices, values.seed, group)
 
     def validate():
-        return {name: _verify(net, bin_set, devices, folder, name) for name, bin_set in validation.items()}
+        return {name: _verify(net, bin_set, devices, folder, name, quiet) for name, bin_set in validation.items()}
 
+    validate = validate if validation else None
     return Trainer(net, head, batches, devices, values.train, values.seed, folder, validate, quiet, processes)
 
 
@@ -183,9 +209,7 @@ def open_validation(names, data_folder) -> dict:
 
     sets = {}
     for name in names:
-        path = data_folder / f"{name}.bin"
-        if str(name).endswith(".bin") or (not path.is_file() and Path(name).is_file()):
-            path = Path(name)
+        path = path_of_set(name, data_folder)
         if not path.is_file():
             cure = (
                 "name one that is there"
@@ -195,6 +219,21 @@ def open_validation(names, data_folder) -> dict:
             raise UserError(f"no verification set {path}; {cure}")
         sets[path.stem] = read_bin(path)
     return sets
+
+
+def _check_validation(sets, names, data_folder, net):
+    """Warnings about verification sets; one that cannot be evaluated is refused before the first iteration."""
+    from ..data.pair_check import check_pairs
+    from ..models.backbone import input_size
+
+    paths = [path_of_set(name, data_folder) for name in names]
+    return [line for path in paths for line in check_pairs(path, *sets[path.stem], input_size(net))]
+
+
+def path_of_set(name, data_folder) -> Path:
+    """Where a verification set of data.validation lies: beside the records, or at the path given."""
+    path = data_folder / f"{name}.bin"
+    return Path(name) if str(name).endswith(".bin") or (not path.is_file() and Path(name).is_file()) else path
 
 
 def build_network(values, devices):
@@ -215,7 +254,7 @@ def build_network(values, devices):
 
 
 def _check_size(net, records):
-    from ..embed import input_size
+    from ..models.backbone import input_size
 
     size = input_size(net)
     if records.image_size != size:
@@ -224,16 +263,6 @@ def _check_size(net, records):
             f"the network takes {size[0]}x{size[1]}; prepare them at that size, "
             f"or set network.options.input_size={records.image_size[0]},{records.image_size[1]}"
         )
-
-
-def run_folder(root, name, resume) -> Path:
-    """Folder of a new run (name, then name-2, name-3 … where earlier runs stand), or of the last one to resume."""
-    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?$")
-    taken = {int(m.group(1) or 1) for p in root.glob("*") if p.is_dir() and (m := pattern.match(p.name))}
-    number = max(taken, default=0) + (0 if resume else 1)
-    if number == 0:
-        raise UserError(f"no run {root / name} to resume; run without RESUME (--resume) to start it")
-    return root / (name if number == 1 else f"{name}-{number}")
 
 
 def environment(devices) -> dict:
@@ -252,10 +281,10 @@ def environment(devices) -> dict:
     }
 
 
-def _verify(net, bin_set, devices, folder, name):
+def _verify(net, bin_set, devices, folder, name, quiet):
     from ..embed import verify_set
     from ..report.verification_store import save_verification
 
-    result = verify_set(net, *bin_set, contexts=devices, what=name)
+    result = verify_set(net, *bin_set, contexts=devices, quiet=quiet, what=name)
     save_verification(folder, name, result, bin_set[0])
     return result.to_json()

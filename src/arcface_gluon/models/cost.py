@@ -10,13 +10,13 @@ from .backbone import input_size
 from .registry import get_model
 
 
-def network_cost(name, embedding_size=512, size=(112, 112)) -> Network:
-    """Parameters, multiply-additions and outputs of a network's operators for one image of `size` (height, width).
+def network_cost(name: str, embedding_size: int = 512, **options) -> Network:
+    """Parameters, multiply-additions and outputs of a network's operators for one image; arguments as of `get_model`.
 
     Raises:
-        UserError: unknown network.
+        UserError: unknown network or option.
     """
-    net = get_model(name, embedding_size, input_size=size)
+    net = get_model(name, embedding_size, **options)
     parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != "null")
     shapes = _output_shapes(net)
     data = {p.name for p in net.collect_params().values()}

@@ -26,15 +26,17 @@ class _Damaged(Exception):
     """What is wrong with the file."""
 
 
-def write_params(path, arrays):
-    """Write a dict of NumPy arrays so that `mx.nd.load(path)` gives it back. Atomic.
+def write_params(path, arrays: dict):
+    """Write a dict of arrays (NumPy, or MXNet's, one of which is copied at a time) so that `mx.nd.load(path)` gives it
+    back. Atomic. MXNet's own writer says nothing where the disk is full as it closes the file.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written whole.
     """
     with atomic_write(path) as file:
         file.write(struct.pack("<QQQ", _FILE_MAGIC, 0, len(arrays)))
         for value in arrays.values():
+            value = value.asnumpy() if hasattr(value, "asnumpy") else value
             value = np.atleast_1d(value)  # MXNet has no arrays without dimensions
             file.write(struct.pack("<IiI", _V2, 0, value.ndim))
             file.write(struct.pack(f"<{value.ndim}q", *value.shape))

@@ -8,7 +8,9 @@ A checkpoint is a folder, `checkpoints/00000200` after 200 iterations, that appe
                         (a file a process)
     momentum.params     momentum of the backbone's parameters
     head-00000000.params  one file a shard, named by its first identity: centres and their momentum
-    state.json          iteration, training state, and the SHA-256 of every other file
+    state.json          iteration, training state, the SHA-256 of every other file, and a checksum of itself
+
+A validation comes after it; its result is added to state.json, and nothing else is touched.
 """
 
 from __future__ import annotations
@@ -20,25 +22,32 @@ from pathlib import Path
 import mxnet as mx
 
 from ..errors import UserError
-from ..files import cannot_write, read_json, sha256, write_json
+from ..files import cannot_write, read_json, sha256, sync_folder, write_json
+from ..models import write_params
 from ..parallel.processes import Processes
 
 STATE = "state.json"
-# What `Trainer.load` reads.
-_STATE_KEYS = {"sha256", "iteration", "seconds", "num_classes", "devices", "first_loss", "verification", "best"}
+# What `Trainer.restore` reads; checkpoints of earlier versions lack some of the second.
+_REQUIRED = {"sha256", "iteration", "seconds", "num_classes", "devices", "first_loss", "verification", "best"}
+_OPTIONAL = {"head", "validated"}
+
+
+class DamagedCheckpoint(UserError):
+    """A file of a checkpoint is missing or was changed (it is named)."""
 
 
 def checkpoint_folders(run_folder) -> list[Path]:
-    """Whole checkpoints of a run, oldest first."""
-    folder = Path(run_folder) / "checkpoints"
-    return sorted(p for p in folder.glob("[0-9]" * 8) if (p / STATE).is_file())
+    """Checkpoints of a run, oldest first."""
+    return sorted(path for path in (Path(run_folder) / "checkpoints").glob("[0-9]" * 8) if path.is_dir())
 
 
-def save_checkpoint(run_folder, iteration: int, arrays: dict, documents: dict, keep: int, best=None, processes=None):
-    """Write a checkpoint and drop those that are neither among the last `keep` nor the best.
+def save_checkpoint(
+    run_folder, iteration: int, arrays: dict, documents: dict, keep: int, best: int | None = None, processes=None
+) -> Path:
+    """Write a checkpoint and drop those that are neither among the last `keep` nor the best; gives its folder.
 
     Args:
-        arrays: file name → {key: NDArray}; each process writes those it is given.
+        arrays: file name → {key: array}; each process writes those it is given.
         documents: file name → JSON-able value; must hold state.json, which gets the checksums. Process 0 writes them.
         best: iteration of the best checkpoint so far, or None.
 
@@ -54,24 +63,20 @@ def save_checkpoint(run_folder, iteration: int, arrays: dict, documents: dict, k
             partial.mkdir(parents=True)
         processes.barrier()
         for name, values in arrays.items():
-            mx.nd.save(str(partial / name), values)
-            _flush(partial / name)
+            write_params(partial / name, values)
         processes.barrier()
         if processes.rank == 0:
             _publish(partial, final, documents)
-            if best is not None:
-                write_json(folder / "best.json", {"iteration": best})
-    except (OSError, mx.MXNetError) as error:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise cannot_write(final, error) from error
-        # MXNet's message is a C++ trace; its first line with words says what failed.
-        reason = next((line for line in str(error).splitlines() if "rror" in line and "Traceback" not in line), "")
-        raise UserError(f"cannot write {final}: {reason.strip() or 'MXNet failed'}; free some space") from error
+        reason = error.__cause__ if isinstance(error, UserError) else error
+        if isinstance(reason, OSError):
+            raise cannot_write(final, reason) from error
+        raise
     if processes.rank == 0:
         for old in checkpoint_folders(run_folder)[:-keep]:
             if int(old.name) != best:
-                shutil.rmtree(old)
+                _remove(old)
     return final
 
 
@@ -81,9 +86,30 @@ def _publish(partial, final, documents):
         if name != STATE:
             write_json(partial / name, value)
     checksums = {path.name: sha256(path) for path in sorted(partial.iterdir())}
-    write_json(partial / STATE, {**documents[STATE], "sha256": checksums})
-    shutil.rmtree(final, ignore_errors=True)
+    write_json(partial / STATE, {**documents[STATE], "sha256": checksums}, sealed=True)
+    if final.exists():
+        _remove(final)
     os.replace(partial, final)
+    sync_folder(final.parent)
+
+
+def _remove(folder):
+    """Remove a checkpoint, so that a kill meanwhile leaves no half of it under its name."""
+    leaving = folder.with_name(f".{folder.name}.old.partial")
+    os.replace(folder, leaving)
+    shutil.rmtree(leaving, ignore_errors=True)
+
+
+def record_validation(folder, changes: dict):
+    """Add the result of a validation to the state of a checkpoint, and say in best.json which one is the best.
+
+    Raises:
+        UserError: it cannot be written; the checkpoint stays as it is.
+    """
+    state = read_json(folder / STATE)
+    write_json(folder / STATE, {**state, **changes}, sealed=True)
+    if changes["best"]:
+        write_json(folder.parent / "best.json", {"iteration": changes["best"]["iteration"]})
 
 
 def load_checkpoint(folder) -> tuple[dict, dict]:
@@ -93,25 +119,56 @@ def load_checkpoint(folder) -> tuple[dict, dict]:
         (arrays, state): file name → {key: NDArray on cpu(0)}; the content of state.json.
 
     Raises:
-        UserError: a file is missing or damaged (named).
+        DamagedCheckpoint: a file is missing or damaged (named).
     """
     folder = Path(folder)
     try:
         state = read_json(folder / STATE)
     except UserError as error:
-        raise UserError(f"{folder / STATE} is damaged; remove {folder} to resume from the one before") from error
-    if not isinstance(state, dict) or _STATE_KEYS.difference(state) or not isinstance(state["sha256"], dict):
-        raise UserError(f"{folder / STATE} is not a checkpoint's; remove {folder} to resume from the one before")
-    checksums = state["sha256"]
-    for name, expected in checksums.items():
+        raise DamagedCheckpoint(f"checkpoint file {folder / STATE} is damaged or missing") from error
+    # A flipped bit in the name of the checksum's entry makes it an entry that is not known.
+    if not isinstance(state, dict) or _REQUIRED.difference(state) or set(state).difference(_REQUIRED, _OPTIONAL):
+        raise DamagedCheckpoint(f"checkpoint file {folder / STATE} is damaged: it is not what a training writes")
+    for name, expected in state["sha256"].items():
         path = folder / name
         if not path.is_file():
-            raise UserError(f"checkpoint file {path} is missing; remove {folder} to resume from the one before")
+            raise DamagedCheckpoint(f"checkpoint file {path} is missing")
         if sha256(path) != expected:
-            raise UserError(f"checkpoint file {path} is damaged; remove {folder} to resume from the one before")
-    return {name: mx.nd.load(str(folder / name)) for name in checksums if name.endswith(".params")}, state
+            raise DamagedCheckpoint(f"checkpoint file {path} is damaged")
+    return {name: mx.nd.load(str(folder / name)) for name in state["sha256"] if name.endswith(".params")}, state
 
 
-def _flush(path):
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+def load_last(run_folder, processes=None) -> tuple[Path, dict, dict, list[str]]:
+    """Read the last whole checkpoint of a run. Damaged ones after it are renamed (00000200.damaged).
+
+    Returns:
+        (folder, arrays, state, damaged): the checkpoint as `load_checkpoint` gives it, and a line for each damaged one.
+
+    Raises:
+        UserError: there is none, or none is whole.
+    """
+    processes = processes or Processes()
+    damaged, found = {}, None
+    for folder in reversed(checkpoint_folders(run_folder)):
+        try:
+            found = (folder, *load_checkpoint(folder))
+            break
+        except DamagedCheckpoint as error:
+            damaged[folder] = str(error)
+    processes.must_agree(str(found and found[0]), "last whole checkpoint")
+    if found is None and damaged:
+        raise UserError(
+            f"{run_folder} has no whole checkpoint to resume from: {'; '.join(damaged.values())}; "
+            "put back the files, or run without RESUME (--resume) to start a new run"
+        )
+    if found is None:
+        raise UserError(
+            f"{run_folder} has no checkpoint to resume from; remove it to resume an earlier run, "
+            "or run without RESUME (--resume) to start a new one"
+        )
+    if processes.rank == 0:
+        for folder in damaged:
+            aside = folder.with_name(f"{folder.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(folder, aside)
+    return (*found, list(damaged.values()))

@@ -1,81 +1,114 @@
-"""What a run leaves to read: metrics as JSON lines, a progress bar, TensorBoard events where asked for."""
+"""What a run leaves to read: metrics as JSON lines, its progress, TensorBoard events where asked for."""
 
 from __future__ import annotations
 
 import json
+import logging
+import sys
+import time
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, cannot_write
+from ..progress import write_line
+
+_log = logging.getLogger(__name__)
 
 
 def read_metrics(path) -> list[dict]:
-    """Lines of a metrics.jsonl; a last line cut off by a kill is left out."""
+    """Records of a metrics.jsonl: {"iteration": …, …}.
+
+    A last line cut off by a kill is left out; so is a damaged one, with a warning that names it.
+    """
     records = []
-    if Path(path).exists():
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                try:
-                    records.append(json.loads(line))
-                except ValueError:
-                    break
+    if not Path(path).exists():
+        return records
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            if isinstance(record, dict) and type(record.get("iteration")) is int:
+                records.append(record)
+            elif line.endswith(b"\n"):
+                _log.warning("%s, line %d is damaged; it is left out", path, number)
     return records
 
 
 class TrainingLog:
-    """Metrics file, progress bar and TensorBoard events of one run.
+    """Metrics file, progress and TensorBoard events of one run.
 
     Args:
         run_folder: folder of the run; metrics.jsonl is written there, a line at a time.
         start: iteration that training goes on from; later lines of an interrupted run are removed, since
             those iterations are done again.
         iterations: iterations of the whole run.
-        quiet: no progress bar.
+        log_every: iterations between two lines of progress, where there is no terminal for a bar.
+        quiet: no progress.
         silent: write and show nothing (the processes other than the first).
         tensorboard: write events under run_folder/tensorboard too.
 
     Raises:
-        UserError: TensorBoard was asked for and its package is missing.
+        UserError: TensorBoard was asked for and its package is missing, or the folder cannot be written to.
     """
 
-    def __init__(self, run_folder, start, iterations, quiet=False, tensorboard=False, silent=False):
-        self._silent = silent
+    def __init__(self, run_folder, start, iterations, log_every=20, quiet=False, tensorboard=False, silent=False):
+        self._silent, self._quiet = silent, quiet
         if silent:
             return
         run_folder = Path(run_folder)
-        path = run_folder / "metrics.jsonl"
-        kept = [record for record in read_metrics(path) if record["iteration"] <= start]
-        with atomic_write(path, "w") as file:
+        self._path = run_folder / "metrics.jsonl"
+        kept = [record for record in read_metrics(self._path) if record["iteration"] <= start]
+        with atomic_write(self._path, "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in kept)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
         self._events = _summary_writer(run_folder / "tensorboard") if tensorboard else None
-        # None: shown on a terminal only.
+        self._start, self._iterations, self._every = start, iterations, log_every
+        self._done, self._began = start, time.monotonic()
         self._bar = tqdm(
-            total=iterations, initial=start, unit="it", disable=True if quiet else None, dynamic_ncols=True
+            total=iterations,
+            initial=start,
+            unit="it",
+            disable=quiet or not sys.stderr.isatty(),
+            dynamic_ncols=True,
         )
 
-    def progress(self, images_per_second, loss, accuracy, lr):
-        """Advance the bar by one iteration."""
+    def progress(self, images_per_second: float, loss: float, accuracy: float, lr: float):
+        """Count an iteration; the bar, or a line now and then, shows the values."""
         if self._silent:
             return
-        self._bar.set_postfix_str(
-            f"{images_per_second:.1f} images/s, loss {loss:.3f}, accuracy {accuracy:.1%}, lr {lr:g}", refresh=False
-        )
-        self._bar.update()
+        self._done += 1
+        values = f"{images_per_second:.1f} images/s, loss {loss:.3f}, accuracy {accuracy:.1%}, lr {lr:g}"
+        if not self._bar.disable:
+            self._bar.set_postfix_str(values, refresh=False)
+            self._bar.update()
+        elif self._done % self._every == 0 or self._done == self._iterations:
+            left = (self._iterations - self._done) * (time.monotonic() - self._began) / (self._done - self._start)
+            where = f"iteration {self._done:,} of {self._iterations:,}"
+            write_line(f"{where}: {values}, {tqdm.format_interval(left)} left", self._quiet)
 
     def write(self, record: dict):
-        """Append one line; numbers go to TensorBoard too."""
+        """Append one line; numbers go to TensorBoard too.
+
+        Raises:
+            UserError: the disk is full.
+        """
         if self._silent:
             return
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        line = (json.dumps(record) + "\n").encode()
+        try:
+            while line:  # what is not buffered may be written in part
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
         if self._events:
             for key, value in _numbers(record):
                 self._events.add_scalar(key, value, record["iteration"])
 
-    def say(self, text):
+    def say(self, text: str):
         """Print a line without breaking the bar."""
         if not self._silent:
             tqdm.write(text)

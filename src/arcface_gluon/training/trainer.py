@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from ..parallel.processes import Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from .angles import AngleHistograms
-from .checkpoint import STATE, load_checkpoint, save_checkpoint
+from .checkpoint import STATE, checkpoint_folders, load_last, record_validation, save_checkpoint
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
+from .meter import Meter
 from .optimizer import ReplicaSGD, all_finite
 from .schedule import learning_rate
+from .statistics import RunningStatistics
 
 # A loss whose running mean is this many times that of the first iterations will not come back.
 _DIVERGED = 2.0
@@ -68,10 +70,13 @@ class Trainer:
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
         self.head_lr_multiplier = float(settings.lr_multipliers.get("head", 1.0))
         self.head_wd_multiplier = float(settings.wd_multipliers.get("head", 1.0))
+        self.statistics = RunningStatistics(net, self.processes)
         self.angles = AngleHistograms(settings.iterations)
         self.iteration = 0  # iterations done
         self.seconds = 0.0  # spent in iterations, validation left out, over all sessions of the run
         self.verification = {}  # the last validation's result
+        self.validated = 0  # iteration of the last validation
+        self.checkpoint = None  # folder that the run goes on from
         self.best = None  # {"iteration": …, "accuracy": …} of the best validation
         self.first_loss = None  # mean loss of the first iterations
 
@@ -87,19 +92,23 @@ class Trainer:
             self.run_folder,
             self.iteration,
             settings.iterations,
+            settings.log_every,
             self.quiet,
             settings.tensorboard,
             self.processes.rank > 0,
         )
+        words = "stopping after this iteration" if self.processes.rank == 0 else None
         try:
-            with Interrupts() as interrupts, closing(self.batches.iterate(self.iteration)) as stream:
+            with Interrupts(words) as interrupts, closing(self.batches.iterate(self.iteration)) as stream:
                 self._loop(stream, interrupts, log)
         finally:
             log.close()
 
     def _loop(self, stream, interrupts, log):
         settings = self.settings
-        meter = _Meter()
+        if self.validate and self._due(settings.validate_every) and self.validated != self.iteration:
+            self._validate(self.checkpoint, interrupts, log)  # which was stopped, by a signal or a kill
+        meter = Meter()
         for batch in stream:
             if self.iteration >= settings.iterations:
                 break
@@ -117,13 +126,14 @@ class Trainer:
             if last or self.iteration % settings.log_every == 0:
                 log.write({"iteration": self.iteration, "epoch": round(batch.epoch, 4), **meter.line(), "lr": lr})
             stopping = self.processes.any(interrupts.received or 0)
-            if self.validate and not stopping and (last or self.iteration % settings.validate_every == 0):
-                self._validate(log)
-            if last or stopping or self.iteration % settings.checkpoint_every == 0:
+            validating = self.validate and self._due(settings.validate_every)
+            if stopping or validating or self._due(settings.checkpoint_every):
                 folder = self.save()
-            if stopping and not last:
+            if stopping and not (last and not validating):
                 name = signal.Signals(stopping).name
                 raise Interrupted(stopping, f"{name}: stopped after iteration {self.iteration}; resume from {folder}")
+            if validating:
+                self._validate(folder, interrupts, log)
 
     def _step(self, batch, lr):
         """One iteration; gives (mean loss, accuracy) of the global batch."""
@@ -196,53 +206,36 @@ class Trainer:
         )
 
     def _last_good(self):
-        saved = sorted((self.run_folder / "checkpoints").glob("[0-9]" * 8))
+        saved = checkpoint_folders(self.run_folder)
         return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
 
-    @contextmanager
-    def averaged_statistics(self):
-        """Within it, every device has the average of all devices' running statistics: the model that is saved.
+    def _due(self, every):
+        return self.iteration > 0 and (self.iteration == self.settings.iterations or self.iteration % every == 0)
 
-        Each device keeps statistics of its own part of the batches otherwise, as in the paper.
-        """
-        own = {name: [a.copy() for a in arrays] for name, arrays in self._statistics().items()}
-        for name, average in self._averages(own).items():
-            self._write_statistics(name, [average] * len(self.contexts))
-        try:
-            yield
-        finally:
-            for name, arrays in own.items():
-                self._write_statistics(name, arrays)
-
-    def _statistics(self):
-        # BatchNorm writes its running statistics during the backward pass, and MXNet's engine does not know that it
-        # does: reading them without waiting gave those of an earlier iteration on some devices.
-        mx.nd.waitall()
-        parameters = self.net._collect_params_with_prefix()
-        return {name: p.list_data() for name, p in parameters.items() if p.grad_req == "null"}
-
-    def _averages(self, statistics):
-        """{name: one array a device} → {name: their mean over the devices of all processes, on the CPU}."""
-        on_cpu = {name: [array.as_in_context(mx.cpu()) for array in arrays] for name, arrays in statistics.items()}
-        means = {name: mx.nd.mean(mx.nd.stack(*arrays), axis=0) for name, arrays in on_cpu.items()}
-        if self.processes.size > 1:
-            self.processes.allreduce(list(means.values()), "statistics")
-            means = {name: total / self.processes.size for name, total in means.items()}
-        return means
-
-    def _write_statistics(self, name, values):
-        for array, value in zip(self.net._collect_params_with_prefix()[name].list_data(), values):
-            value.copyto(array)
-
-    def _validate(self, log):
-        with self.averaged_statistics():
+    def _validate(self, folder, interrupts, log):
+        """Validate the model of a checkpoint that is written already, so that a signal may stop it at once."""
+        stopped = None
+        with self.statistics.averaged():
             if self.processes.rank == 0:
-                self.verification = self.validate()
-            self.processes.barrier()
+                log.say(f"iteration {self.iteration}: validating")
+                message = f"stopped in the validation after iteration {self.iteration}; resume from {folder}"
+                try:
+                    with interrupts.immediate("stopping the validation", message):
+                        self.verification = self.validate()
+                except Interrupted as stop:
+                    stopped = stop
+            number = self.processes.any(stopped.number if stopped else 0)
+        if number:
+            raise stopped or Interrupted(number, "process 0 stopped in the validation")
+        self.validated = self.iteration
         if self.verification:
             accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
             if self.best is None or accuracy > self.best["accuracy"]:
                 self.best = {"iteration": self.iteration, "accuracy": accuracy}
+        if self.processes.rank == 0:
+            record_validation(
+                folder, {"verification": self.verification, "validated": self.validated, "best": self.best}
+            )
         log.write({"iteration": self.iteration, "verification": self.verification})
         for name, result in self.verification.items():
             log.say(f"iteration {self.iteration}: {name} {result['accuracy']:.2%} ± {result['std']:.2%}")
@@ -253,12 +246,11 @@ class Trainer:
         first = {name: p.data(self.contexts[0]) for name, p in parameters.items()}
         if not all_finite(list(first.values())):
             raise UserError(f"a parameter is no longer finite at iteration {self.iteration}; {self._last_good()}")
-        statistics = self._statistics()
-        averages = self._averages(statistics)
+        averages = self.statistics.averages()
         arrays = {
             f"devices-{self.processes.rank:02d}.params": {
                 f"{i}:{name}": array
-                for name, values in statistics.items()
+                for name, values in self.statistics.by_device().items()
                 for i, array in enumerate(values, self.first_device)
             }
         }
@@ -275,6 +267,7 @@ class Trainer:
             "devices": self.processes.size * len(self.contexts),
             "first_loss": self.first_loss,
             "verification": self.verification,
+            "validated": self.validated,
             "best": self.best,
         }
         best = self.best and self.best["iteration"]
@@ -282,16 +275,20 @@ class Trainer:
         keep = self.settings.keep
         return save_checkpoint(self.run_folder, self.iteration, arrays, documents, keep, best, self.processes)
 
-    def load(self, folder):
-        """Go on from a checkpoint, made with any number of devices.
+    def resume(self) -> list[str]:
+        """Go on from the run's last whole checkpoint, made with any number of devices.
 
         With as many devices as before, the run goes on bit for bit on CPUs; with another number, each device starts
         from the average of the running statistics.
 
+        Returns:
+            A line for each damaged checkpoint that was left out.
+
         Raises:
-            UserError: it is damaged, or was made for another network, kind of loss or number of identities.
+            UserError: there is none, or it was made for another network, kind of loss or number of identities.
         """
-        arrays, state = load_checkpoint(folder)
+        self.checkpoint, arrays, state, damaged = load_last(self.run_folder, self.processes)
+        folder = self.checkpoint
         if state["num_classes"] != self.head.num_classes:
             raise UserError(
                 f"{folder} was trained on {state['num_classes']} identities, this data has {self.head.num_classes}; "
@@ -323,6 +320,8 @@ class Trainer:
         self.head.load_state(state.get("head", {}))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
+        self.validated = state.get("validated", self.iteration)
+        return damaged
 
 
 def _layout(shards):
@@ -331,36 +330,3 @@ def _layout(shards):
     for name, array in chain.from_iterable(shard.items() for shard in shards):
         layout[name] = (layout.get(name, (0,))[0] + array.shape[0], array.shape[1])
     return layout
-
-
-class _Meter:
-    """Running means for the bar, and plain means since the last line for the metrics."""
-
-    def __init__(self):
-        self.count = 0
-        self._total = 0.0
-        self.loss = self.accuracy = self.images_per_second = 0.0
-        self._since = [0.0, 0.0, 0, 0.0, 0]  # loss, accuracy, images, seconds, iterations
-
-    @property
-    def mean_loss(self):
-        return self._total / self.count
-
-    def add(self, loss, accuracy, images, seconds):
-        self.count += 1
-        self._total += loss
-        keep = min(0.95, 1 - 1 / self.count)
-        self.loss = keep * self.loss + (1 - keep) * loss
-        self.accuracy = keep * self.accuracy + (1 - keep) * accuracy
-        self.images_per_second = keep * self.images_per_second + (1 - keep) * images / seconds
-        self._since = [a + b for a, b in zip(self._since, (loss, accuracy, images, seconds, 1))]
-
-    def line(self):
-        loss, accuracy, images, seconds, iterations = self._since
-        self._since = [0.0, 0.0, 0, 0.0, 0]
-        return {
-            "loss": loss / iterations,
-            "accuracy": accuracy / iterations,
-            "images_per_second": round(images / seconds, 3),
-            "seconds": round(seconds, 4),
-        }

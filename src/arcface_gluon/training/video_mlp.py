@@ -12,10 +12,10 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 from mxnet.gluon import nn
-from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
+from ..progress import progress
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def train_video_mlp(
     # The last, incomplete batch of an epoch is left out: batch normalisation cannot use a batch of one.
     steps = len(features) // batch_size
     losses = []
-    for epoch in tqdm(range(epochs), disable=None, unit="epoch", desc="video MLP"):
+    for epoch in progress(range(epochs), unit="epoch", desc="video MLP"):
         order, total = random.permutation(len(features)), 0.0
         for step in range(steps):
             trainer.set_learning_rate(lr * 0.5 * (1 + np.cos(np.pi * (epoch * steps + step) / (epochs * steps))))

@@ -1,0 +1,156 @@
+"""The folder of a run, and who may write to it: one training at a time. Evaluations beside it need no leave."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator
+
+from ..errors import UserError
+from ..files import cannot_write, read_json, remove_leftovers, write_json
+
+if TYPE_CHECKING:  # it needs MXNet, which whoever looks for a folder may not have
+    from ..parallel.processes import Processes
+
+LOCK = "training.lock"
+
+
+def run_folder(root: Path, name: str, resume: bool) -> Path:
+    """Folder of a new run (name, then name-2, name-3 … where earlier runs stand), or of the last one to resume.
+
+    Raises:
+        UserError: there is none to resume.
+    """
+    number = _last(root, name) + (0 if resume else 1)
+    if number == 0:
+        raise UserError(f"no run {root / name} to resume; run without RESUME (--resume) to start it")
+    return _numbered(root, name, number)
+
+
+@contextmanager
+def owned_run(root: Path, name: str, resume: bool, processes: Processes) -> Iterator[Path]:
+    """A new run's folder, made, or the last one's to resume; within it, no other training can write there.
+
+    What killed writers left there is removed. A new folder in which nothing was written is removed in the end.
+
+    Raises:
+        UserError: there is no run to resume, or another training is writing to it (named).
+    """
+    number, failure = 0, None
+    if processes.rank == 0:
+        try:
+            number = _take(root, name, resume)
+        except UserError as error:
+            failure = error
+    number = processes.any(number)
+    if not number:
+        raise failure or UserError("process 0 cannot use the run's folder; its own message says why")
+    folder = _numbered(root, name, number)
+    try:
+        yield folder
+    finally:
+        if processes.rank == 0:
+            with suppress(OSError):
+                (folder / LOCK).unlink()
+                folder.rmdir()  # which fails unless it is empty
+
+
+def _take(root, name, resume):
+    """Number of the run whose folder is now ours."""
+    number = _last(root, name)
+    if resume:
+        folder = run_folder(root, name, True)
+    else:
+        folder, number = _make_next(root, name, number + 1)
+    _lock(folder)
+    remove_leftovers(folder)
+    for path in folder.glob("checkpoints/.*.partial"):  # begun, or about to be removed, by a run that was killed
+        shutil.rmtree(path, ignore_errors=True)
+    return number
+
+
+def _make_next(root, name, number):
+    """Make the folder of the first free number; a run that starts at the same moment gets another."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            with suppress(FileExistsError):
+                folder = _numbered(root, name, number)
+                folder.mkdir()
+                return folder, number
+            number += 1
+    except OSError as error:
+        raise cannot_write(root / name, error) from error
+
+
+def _last(root, name):
+    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?$")
+    return max((int(m.group(1) or 1) for p in root.glob("*") if p.is_dir() and (m := pattern.match(p.name))), default=0)
+
+
+def _numbered(root, name, number):
+    return root / (name if number == 1 else f"{name}-{number}")
+
+
+def _lock(folder):
+    """Write the lock of this process, or refuse where another holds it."""
+    path = folder / LOCK
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        with suppress(OSError):  # a file system without locks: two that start in the same millisecond are not told
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            _refuse_live(path)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(path, {"host": socket.gethostname(), "boot": _boot(), **_process(os.getpid()), "since": since})
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_live(path):
+    try:
+        owner = read_json(path)
+        where = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+        here = owner["host"] == socket.gethostname()
+        stale = here and (owner["boot"] != _boot() or _process(owner["pid"]) != {k: owner[k] for k in ("pid", "start")})
+    except (UserError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read; delete it if no training runs in {path.parent}") from error
+    if stale:
+        return
+    cure = "" if here else f"; if it has ended without a word (a machine that failed), delete {path}"
+    raise UserError(
+        f"another training is writing to {path.parent}: {where}; wait for it or stop it, or start a new run with "
+        f"run.name={cure}"
+    )
+
+
+def _boot():
+    """What tells one start of this machine from another; None where nothing does."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return None
+
+
+def _process(pid):
+    """{"pid", "start"} of a process, the pid None where it has ended; start: in ticks after the machine's own."""
+    try:
+        fields = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
+        return {"pid": None if fields[0] in "ZX" else pid, "start": int(fields[19])}
+    except OSError:
+        pass
+    try:  # no such process, or a system without /proc
+        os.kill(pid, 0)
+    except PermissionError:
+        pass
+    except OSError:
+        return {"pid": None, "start": None}
+    return {"pid": pid, "start": None}
