@@ -86,7 +86,7 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(np.load(tmp_path / "faces.npy")) > 0
-    assert (tmp_path / "runs/orl/report.html").is_file() and (tmp_path / "runs/tables/tables.html").is_file()
+    assert (tmp_path / "runs/orl/report.html").is_file() and (tmp_path / "runs/tables.html").is_file()
 
 
 @pytest.mark.slow
