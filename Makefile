@@ -63,7 +63,7 @@ train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl)
 orl-run: $(READY)
 	@test -d runs/orl/checkpoints || { $(RUN) data orl && $(RUN) train orl; }
 
-eval-lfw: $(READY) $(TRAINED) ## Tables 2, 4, 5: RECIPE's last run, or MODEL=path, on its .bin sets (BIN=file, DATA=folder or demo)
+eval-lfw: $(READY) $(TRAINED) ## Tables 2, 4, 5: RECIPE's last run, MODEL=path or FEATURES=x.npy, on .bin sets (BIN=file, DATA=folder or demo)
 	@$(SPLIT) $(RUN) eval verification $(EVALUATED) $${BIN:+--bin "$$BIN"} $${DATA:+--data "$$DATA"} $$ARGS
 
 eval-ytf: $(READY) $(TRAINED) ## Table 4: YouTube Faces in DATA=folder (default: a demo of the ORL faces)

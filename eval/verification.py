@@ -1,9 +1,11 @@
 """Tables 2, 4 and 5: accuracy on LFW, CFP-FP, AgeDB-30, CALFW and CPLFW.
 
-    arcface-gluon eval verification (--recipe R | --model M) [--bin FILE …] [--data FOLDER | --data demo] [--row ROW]
+    arcface-gluon eval verification (--recipe R | --model M | --features F …) [--bin FILE …] [--data FOLDER | demo]
+        [--row ROW]
 
-This is `arcface-gluon verify`: results go into the report of the run and into `make tables`. `--data demo` first packs
-the held-out ORL faces, in the layout of each set, by that set's own script. YouTube Faces: eval/ytf.py.
+This is `arcface-gluon verify`, ready features included: results go into the report of the run and into `make tables`.
+`--data demo` first packs the held-out ORL faces, in the layout of each set, by that set's own script. YouTube Faces:
+eval/ytf.py.
 """
 
 from __future__ import annotations

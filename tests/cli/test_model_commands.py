@@ -133,6 +133,34 @@ def test_pairs_of_one_kind(command, model, pairs, tmp_path, same, kind, other):
         assert command("figures", name, "--run", kept, "--out", "figures").stdout.startswith(f"figures/figure-{name}")
 
 
+def test_ready_features_give_the_same(command, model, pairs, tmp_path):
+    command("verify", "--model", model, "--bin", pairs, "--bin", "mine.bin", "--json", "want.json")
+    command("embed", pairs, "--model", model, "--out", "lfw.npy")
+    want = json.loads((tmp_path / "want.json").read_text())["verification"]
+    rows = np.load(tmp_path / "lfw.npy")
+    np.save(tmp_path / "plain.npy", rows)
+    order = np.random.default_rng(0).permutation(len(rows))
+    np.save(tmp_path / "other.npy", rows[order])
+    names = (tmp_path / "lfw.txt").read_text().splitlines()
+    (tmp_path / "other.txt").write_text("".join(f"{names[i]}\n" for i in order))
+    for files, name in (["lfw.npy", "plain.npy"], "lfw"), (["other.npy", "plain.npy"], "other"):
+        arguments = ["verify", "--features", *files, "--bin", pairs, "--bin", "mine.bin", "--json", "found.json"]
+        done = command(*arguments, *(["--name", "other"] if name == "other" else []))
+        assert json.loads((tmp_path / "found.json").read_text())["verification"] == want
+        assert f"report: runs/{name}/report.html" in done.stdout
+    kept = json.loads((tmp_path / "runs" / "other" / "verification" / "lfw.json").read_text())
+    assert kept["command"] == f"arcface-gluon verify --features other.npy --bin={pairs}"
+    assert command("eval", "verification", "--features", "plain.npy", "--bin", pairs).stdout.startswith("lfw: accuracy")
+    np.save(tmp_path / "short.npy", rows[:-1])
+    for features, words in [
+        (["plain.npy", "plain.npy"], "one .npy for each of lfw, in this order, not 2"),
+        (["short.npy"], "short.npy has 39 rows, but the list names 40 images"),
+        (["faces"], "faces is no .npy"),
+        (["none.npy"], "none.npy is not there"),
+    ]:
+        assert words in command("verify", "--features", *features, "--bin", pairs, check=2).stderr
+
+
 def test_verify_refuses(command, model, pairs, tmp_path):
     arguments = ["verify", "--model", model]
     assert "name at least one set" in command(*arguments, check=2).stderr

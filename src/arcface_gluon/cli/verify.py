@@ -1,4 +1,8 @@
-"""`arcface-gluon verify --model M --bin lfw.bin`: 10-fold verification, kept for the report and the paper's tables."""
+"""`arcface-gluon verify --model M --bin lfw.bin`: 10-fold verification, kept for the report and the paper's tables.
+
+With `--features lfw.npy` in place of a model, ready features are verified: a .npy for each set, in the order of the sets.
+It has a row for each image in the order of the pairs, or an index as `arcface-gluon embed lfw.bin` writes it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,23 @@ from collections import Counter
 from pathlib import Path
 
 from .. import recipe
+from ..data.ready_features import find_features
 from ..errors import UserError, did_you_mean
 from ..files import write_json
-from ..protocols.verification import one_kind
-from .options import Several, add_model_options, model_path, open_model
+from ..protocols.verification import evaluate_pairs, one_kind
+from .evaluation import open_source
+from .options import Several, add_model_options
 
 EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
 
 
 def add_arguments(parser):
-    add_model_options(parser)
+    source = add_model_options(parser)
+    source.add_argument(
+        "--features", nargs="+", action=Several, type=Path, metavar="F", help="ready features, a .npy for each set"
+    )
+    parser.add_argument("--name", help="what to call the model of --features (default: from the file)")
+    parser.set_defaults(ending=None)  # of folders of feature files, which a set's are not
     parser.add_argument(
         "--bin",
         action=Several,
@@ -36,24 +47,42 @@ def add_arguments(parser):
 
 def run(args):
     check_row(args.row)
-    path = model_path(args)
-    net, devices = open_model(args)
+    source = open_source(args)
     from ..embed import verify_set
-    from ..report.results import keep_verification, subject_of
+    from ..report.results import keep_verification
 
-    subject = subject_of(path)
-    results = {}
-    for name, (images, issame) in _sets(args, subject).items():
-        result = verify_set(net, images, issame, devices, args.batch_size, quiet=args.quiet, what=name)
+    subject, results = source.subject, {}
+    sets = _sets(args, subject)
+    if args.features and len(args.features) != len(sets):
+        raise UserError(
+            f"--features must be one .npy for each of {', '.join(sets)}, in this order, not {len(args.features)}; "
+            "choose the sets with --bin"
+        )
+    for number, (name, (images, issame)) in enumerate(sets.items()):
+        given = ["--model", str(subject.path)]
+        if args.features:
+            given = ["--features", str(args.features[number])]
+            result = evaluate_pairs(_ready(args.features[number], len(images)), issame)
+        else:
+            result = verify_set(
+                source.net, images, issame, source.devices, args.batch_size, quiet=args.quiet, what=name
+            )
         results[name] = result.to_json()
         files = [file for file in args.bin if Path(file).stem == name]
-        command = shlex.join(["arcface-gluon", "verify", "--model", str(path), *(f"--bin={file}" for file in files)])
+        command = shlex.join(["arcface-gluon", "verify", *given, *(f"--bin={file}" for file in files)])
         print(describe(name, results[name]))
         for line in keep_verification(subject, name, result, images, args.row, command):
             print(f"{' ' * len(name)}  {line}")
     print(f"report: {subject.folder / 'report.html'}")
     if args.json:
-        write_json(args.json, {"model": str(path), "verification": results})
+        write_json(args.json, {"model": str(subject.path), "verification": results})
+
+
+def _ready(path, count):
+    """The `count` features (count, d) of a set, in the order of its pairs."""
+    if path.suffix != ".npy":
+        raise UserError(f"{path} is no .npy: give an array with a row for each image, in the order of the pairs")
+    return find_features(path, [f"{i // 2}{'ab'[i % 2]}" for i in range(count)]).vectors
 
 
 def check_row(row, key=None):
