@@ -1,6 +1,6 @@
 """`arcface-gluon verify --model M --bin lfw.bin`: 10-fold verification, kept for the report and the paper's tables.
 
-With `--features lfw.npy` in place of a model, ready features are verified: a .npy for each set, in the order of the sets.
+With `--features lfw.npy` in place of a model, ready features are verified: a .npy for each set, in their order.
 It has a row for each image in the order of the pairs, or an index as `arcface-gluon embed lfw.bin` writes it.
 """
 
