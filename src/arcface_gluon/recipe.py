@@ -23,6 +23,7 @@ _CHOICES = {
     "head.dtype": ("float32", "float16"),
     "head.kind": ("margin", "softmax", "curricularface", "magface", "adaface", "triplet"),
     "train.dtype": ("float32", "float16"),
+    "train.schedule": ("steps", "cosine", "polynomial"),
 }
 _POSITIVE = (
     "network.embedding_size",
@@ -30,17 +31,20 @@ _POSITIVE = (
     "head.sub_centres",
     "head.triplet_margin",
     "data.threads",
-    *("train." + key for key in ("batch_size", "accumulate", "iterations", "lr", "lr_factor", "keep", "loss_scale")),
-    *("train." + key for key in ("log_every", "validate_every", "checkpoint_every")),
+    *(
+        "train." + key
+        for key in ("batch_size", "accumulate", "iterations", "lr", "lr_factor", "power", "keep", "loss_scale")
+    ),
+    *("train." + key for key in ("log_every", "validate_every", "checkpoint_every", "loss_scale")),
 )
 _NOT_NEGATIVE = (
-    *("seed", "data.images_per_identity", "data.first_label", "train.weight_decay"),
+    *("seed", "data.images_per_identity", "data.first_label", "train.weight_decay", "train.warm_up"),
     *("head." + key for key in ("intra", "inter", "triplet", "block_rows")),
-    *("data.augment." + key for key in ("shift", "rotate", "scale", "light")),
+    *("data.augment." + key for key in ("shift", "rotate", "scale", "light", "colour", "cutout")),
 )
 # At least 0 and below 1; at least 0 and at most 1.
 _BELOW_ONE = ("network.dropout", "train.momentum")
-_PROBABILITIES = ("data.augment.flip", "data.augment.erase")
+_PROBABILITIES = tuple("data.augment." + key for key in ("flip", "erase", "jpeg"))
 
 
 def find_recipe(name: str) -> Path | None:

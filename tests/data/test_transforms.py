@@ -96,3 +96,50 @@ def test_all_together_stays_an_image(values):
     augment = Augment(shift=10, rotate=20, scale=0.2, light=0.4, erase=0.5)
     result = augment(image.copy(), np.array(values), np.empty_like(image))
     assert result.shape == image.shape and result.dtype == np.uint8 and result.flags.c_contiguous
+
+
+def test_later_draws_leave_the_first_twelve_as_they_are():
+    more = random_draws(1, 2, 3, more=True)
+    assert more.shape == (3, 24) and np.array_equal(more[:, :12], random_draws(1, 2, 3))
+    assert np.abs(np.corrcoef(random_draws(3, 0, 20000, more=True).T) - np.eye(24)).max() < 0.03
+
+
+def apply_later(augment, image, **values):
+    names = ["brightness", "contrast", "saturation", "jpeg", "quality", "cutout", "x", "y"]
+    draws = np.full(24, 0.5)
+    draws[[4, 7]] = 0.999  # neither mirrored nor erased
+    for name, value in values.items():
+        draws[12 + names.index(name)] = value
+    assert augment.later
+    return augment(image.copy(), draws, np.empty_like(image)).astype(int)
+
+
+def test_colour_changes_brightness_contrast_and_saturation(image):
+    augment = Augment(colour=0.2)
+    whole = image.astype(float)
+    grey = whole @ [0.299, 0.587, 0.114]
+    assert np.abs(apply_later(augment, image) - image).max() <= 1
+    assert np.abs(apply_later(augment, image, brightness=0.0) - 0.8 * whole).max() <= 1
+    expected = grey.mean() + 0.8 * (whole - grey.mean())
+    assert np.abs(apply_later(augment, image, contrast=0.0) - expected).max() <= 1
+    expected = np.clip(grey[..., None] + 1.2 * (whole - grey[..., None]), 0, 255)
+    assert np.abs(apply_later(augment, image, saturation=1.0) - expected).max() <= 1
+
+
+def test_jpeg_compresses_the_more_the_lower_the_quality(image):
+    noisy = np.clip(image + np.random.default_rng(0).normal(0, 20, image.shape), 0, 255).astype(np.uint8)
+    lost = [
+        np.abs(apply_later(Augment(jpeg=0.6), noisy, quality=quality) - noisy).mean() for quality in (0.0, 0.5, 0.99)
+    ]
+    assert lost[0] > lost[1] > lost[2] > 0
+    assert np.array_equal(apply_later(Augment(jpeg=0.6), noisy, jpeg=0.7), noisy)
+
+
+def test_cutout_hides_a_square_around_any_pixel(image):
+    hidden = apply_later(Augment(cutout=20), image, cutout=0.4, x=0.5, y=0.25)
+    assert (hidden[18:38, 46:66] == 127).all()
+    hidden[18:38, 46:66] = image[18:38, 46:66]
+    assert np.array_equal(hidden, image)
+    corner = apply_later(Augment(cutout=20), image, cutout=0.4, x=0.0, y=0.0)
+    assert (corner[:10, :10] == 127).all() and np.array_equal(corner[10:], image[10:])
+    assert np.array_equal(apply_later(Augment(cutout=20), image, cutout=0.5), image)

@@ -164,7 +164,7 @@ class Batches:
     def _submit(self, pool, iteration, planes):
         """Start making a batch; returns it and the futures of its parts."""
         first, count = iteration * self.batch_size + self._start, len(planes)
-        draws = random_draws(self._seed, first, count)
+        draws = random_draws(self._seed, first, count, self._augment.later)
         labels = np.empty(count, np.int32)
         self._order((first + count - 1) // self._round)  # made once, here, before several threads ask for it
         # Parts small enough that all threads work on the batch needed next, large enough that queueing costs little.

@@ -22,7 +22,7 @@ from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
 from .meter import Meter
 from .optimizer import ReplicaSGD, all_finite
-from .schedule import learning_rate
+from .schedule import Schedule
 from .statistics import RunningStatistics
 
 # A loss whose running mean is this many times that of the first iterations will not come back.
@@ -54,6 +54,7 @@ class Trainer:
         self.net, self.head, self.batches = net, head, batches
         self.contexts, self.settings, self.seed = list(contexts), settings, seed
         self.run_folder, self.validate, self.quiet = Path(run_folder), validate, quiet
+        self.schedule = Schedule.of(settings)
         self.half = settings.dtype == "float16"
         self.loss_scale = settings.loss_scale if self.half else 1.0
         self.optimizer = ReplicaSGD(
@@ -113,7 +114,7 @@ class Trainer:
             if self.iteration >= settings.iterations:
                 break
             began = time.perf_counter()
-            lr = learning_rate(self.iteration, settings.lr, settings.lr_steps, settings.lr_factor)
+            lr = self.schedule(self.iteration)
             loss, accuracy = self._step(batch, lr)
             self.iteration += 1
             self._check(loss, meter)
