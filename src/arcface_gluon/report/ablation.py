@@ -11,6 +11,7 @@ from scipy.stats import kendalltau
 
 from ..files import atomic_write, read_json
 from .html import element, page, table
+from .outside_text import markdown_text
 from .paper import SET_COLUMNS, paper_tables, paper_value
 from .tables import markdown_table
 
@@ -100,8 +101,8 @@ def write_ablation(folder, losses, facts) -> list[str]:
     sets, agreements = _sets(rows), rank_agreements(rows)
     heads, lines = _grid(rows, sets)
     with atomic_write(folder / "ablation.md", "w") as file:
-        parts = ["# Table 2: the losses", "", *(f"{fact}\n" for fact in facts), _CAPTION, ""]
-        parts += [*markdown_table(heads, lines), "", *(f"- {sentence}" for sentence in agreements)]
+        parts = ["# Table 2: the losses", "", *(f"{markdown_text(fact)}\n" for fact in facts), _CAPTION, ""]
+        parts += [*markdown_table(heads, lines), "", *(f"- {markdown_text(sentence)}" for sentence in agreements)]
         file.write("\n".join(parts).rstrip() + "\n")
     with atomic_write(folder / "ablation.html", "w") as file:
         notes = [element("p", text, class_="note") for text in (*facts, *agreements)]

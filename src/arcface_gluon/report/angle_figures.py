@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .figures import BLUE, COLOURS, DASHES, GREEN, GREY, INK, VERMILLION, styled
+from .outside_text import figure_label
 
 PHASE_STYLES = {"start": (BLUE, "-"), "middle": (VERMILLION, "--"), "end": (GREEN, "-.")}
 # Eight kinds of dots that stay apart without colour.
@@ -32,7 +33,7 @@ def plane_embeddings(panels) -> Figure:
             axis.plot(x, y, marker, color=colour, markersize=5, alpha=0.7, markeredgewidth=0, zorder=3)
             x, y = _directions(centres[label : label + 1])
             axis.plot([0, x[0]], [0, y[0]], color=colour, linewidth=1.2, zorder=2)
-        axis.set(title=title, aspect="equal", xlim=(-1.12, 1.12), ylim=(-1.12, 1.12))
+        axis.set(title=figure_label(title), aspect="equal", xlim=(-1.12, 1.12), ylim=(-1.12, 1.12))
         axis.axis("off")
     return figure
 
@@ -79,7 +80,7 @@ def pair_angles_panels(panels) -> Figure:
             weights = np.full(len(angles), 100 / max(1, len(angles)))
             style = {"facecolor": colour + "40", "edgecolor": colour, "linewidth": 1.2, "linestyle": dash}
             axis.hist(angles, _BINS, weights=weights, histtype="stepfilled", label=name, **style)
-        axis.set_title(f"{title}\n{_means(*kinds)}", fontsize=9)
+        axis.set_title(f"{figure_label(title)}\n{_means(*kinds)}", fontsize=9)
         axis.set_xlim(0, 120)
     for axis in list(axes.flat)[len(panels) :]:
         axis.set_visible(False)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .figures import COLOURS, DASHES, WIDTH, draw_roc, styled
+from .outside_text import figure_label
 
 _FIRST_FAR = 1e-6  # where the paper's axes begin
 _MARKERS = ("o", "s", "^", "D")
@@ -24,7 +25,7 @@ def megaface_curves(results) -> Figure:
     sizes_axis, ranks_axis, roc_axis = figure.subplots(1, 3)
     curves, lowest = {}, 1.0
     for index, (protocol, measured) in enumerate(results.items()):
-        style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6], "label": protocol}
+        style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6], "label": figure_label(protocol)}
         sizes, rates = _rank1_by_size(measured)
         low, mean, high = rates.T
         sizes_axis.fill_between(sizes, low, high, color=style["color"], alpha=0.2, linewidth=0)
@@ -61,7 +62,7 @@ def template_curves(curves) -> Figure:
     figure = Figure(figsize=(WIDTH * len(curves), 3.5), layout="constrained")
     for axis, (name, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
         draw_roc(axis, {name: (*curve.points(), curve.total)}, _FIRST_FAR)
-        axis.set_title(name)
+        axis.set_title(figure_label(name))
         axis.get_legend().remove()
     return figure
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..files import atomic_write
+from .outside_text import figure_label
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
@@ -98,7 +99,7 @@ def accuracy_curves(rows) -> Figure:
     for index, name in enumerate(dict.fromkeys(name for row in rows for name in row.get("verification", {}))):
         x, y = _series(rows, "verification", name)
         style = {"color": COLOURS[1 + index % 5], "linestyle": DASHES[1 + index % 5]}
-        axis.plot(x, 100 * y, marker="o", markersize=3, label=name, **style)
+        axis.plot(x, 100 * y, marker="o", markersize=3, label=figure_label(name), **style)
     axis.set_ylabel("accuracy (%)")
     axis.legend(loc="lower right")
     return figure
@@ -129,7 +130,7 @@ def draw_roc(axis, curves, first=0.0):
         y = np.r_[tpr[max(begin - 1, 0)], tpr[begin:]]
         lowest = min(lowest, y[0])
         style = {"color": COLOURS[index % 6], "linestyle": DASHES[index % 6]}
-        axis.step(x, y, where="post", label=name, **style)
+        axis.step(x, y, where="post", label=figure_label(name), **style)
     axis.set_xscale("log")
     axis.set_xlim(start, 1)
     axis.set_ylim(np.floor(lowest * 20) / 20 - 0.01 if lowest > 0.1 else 0, 1.005)

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from ..files import atomic_write
 from .html import element, page, section, table
 from .measurements import collect
+from .outside_text import markdown_text
 from .paper import paper_tables, paper_value
 
 # What fills a table: {table: {rows that begin with: (command, data it needs)}}; of several beginnings the first counts.
@@ -210,7 +211,7 @@ def _html(tables, coverage):
 
 def _markdown(tables, coverage):
     lines = ["# The paper's tables, and what was measured here", "", coverage.verdict, "", _NOTE, ""]
-    lines += [f"- Not used: {problem}" for problem in coverage.problems]
+    lines += [f"- Not used: {markdown_text(problem)}" for problem in coverage.problems]
     for key, heads, rows in tables:
         title, unit = _title(key)
         lines += ["", f"## {title}", "", unit, "", *markdown_table(heads, rows)]
@@ -223,6 +224,6 @@ def markdown_table(heads, rows) -> list[str]:
     """The lines of a Markdown table."""
 
     def line(cells):
-        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
     return [line(heads), line(["---"] * len(heads)), *map(line, rows)]
