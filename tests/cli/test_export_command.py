@@ -68,7 +68,7 @@ def test_refusals(command, model, tmp_path):
         ([model, "--recipe", "orl"], "which model?"),
         ([model, "--to", "caffe"], "--to caffe: choose one of onnx, mxnet, torch, npz"),
         ([model, "--to", "npz", "--raw"], "are for --to onnx"),
-        (["nothing.onnx"], "not read"),
+        (["nothing.onnx"], "nothing.onnx-symbol.json"),
         ([model, "--faces", "nowhere"], "nowhere is not there"),
     ):
         done = command("export", *arguments, check=2)

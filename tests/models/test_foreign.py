@@ -12,7 +12,6 @@ from arcface_gluon.models.foreign import refuse_foreign
         ("model.ONNX", "ONNX"),
         ("model.h5", "Keras"),
         ("frozen.pb", "TensorFlow graph"),
-        ("m.tflite", "TensorFlow Lite"),
         ("m.safetensors", "safetensors"),
         ("best.pth.tar", "PyTorch"),
         ("features.npy", "--features"),

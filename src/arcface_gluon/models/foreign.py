@@ -17,7 +17,6 @@ _KINDS = {
     ".hdf5": f"a Keras model; {_ELSE}",
     ".keras": f"a Keras model; {_ELSE}",
     ".pb": f"a TensorFlow graph; {_ELSE}",
-    ".tflite": f"a TensorFlow Lite network; {_ELSE}",
     ".mlmodel": "a Core ML network; take the model that it was made of",
     ".trt": "a TensorRT engine, made for one GPU; take the model that it was made of",
     ".engine": "a TensorRT engine, made for one GPU; take the model that it was made of",

@@ -23,7 +23,7 @@ from .symbol_file import read_symbol
 NETWORK_FILE = "network.json"
 PARAMETERS_FILE = "backbone.params"
 STATE_FILE = "state.json"
-OTHER_FORMATS = (".npz", ".pth", ".pt")  # files of other tools, see `_reader`
+OTHER_FORMATS = (".npz", ".pth", ".pt", ".tflite")  # files of other tools, see `_reader`
 OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 
 
@@ -35,7 +35,7 @@ def load_model(path, contexts=None):
             folder, or an exported model: the prefix, either of its files `prefix-symbol.json` and
             `prefix-0000.params`, or the folder of a single one. With several epochs the last is taken unless the
             .params file is named. Or a file that `formats` reads: an .npz of `export`, a .pth of
-            arcface_torch's iresnet. What other tools' files are is told (`foreign`).
+            arcface_torch's iresnet, a MobileFaceNet as .tflite. What other tools' files are is told (`foreign`).
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
 
     Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
@@ -58,9 +58,10 @@ def load_model(path, contexts=None):
 
 def _reader(path):
     """What reads a file of another tool: (path, devices) -> network. Imported here, for some need optional packages."""
-    from .formats import npz_file, torch_file
+    from .formats import npz_file, tflite_file, torch_file
 
-    return {".npz": npz_file.read_npz, ".pth": torch_file.read_torch, ".pt": torch_file.read_torch}[path.suffix]
+    torch = torch_file.read_torch
+    return {".npz": npz_file.read_npz, ".pth": torch, ".pt": torch, ".tflite": tflite_file.read_tflite}[path.suffix]
 
 
 def weights_file(path) -> Path:

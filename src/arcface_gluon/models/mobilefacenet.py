@@ -11,7 +11,7 @@ from .backbone import Backbone, sides
 from .layers import PReLU, batch_norm, conv
 
 # The reference leaves MXNet's default in all but the last BatchNorm.
-_EPSILON = 1e-3
+EPSILON = 1e-3
 
 # (name, channels out, groups of the strided unit, groups of the following units) of the three stages.
 _STAGES = ((3, 64, 128, 128), (4, 128, 256, 256), (5, 128, 512, 256))
@@ -26,7 +26,7 @@ class ConvUnit(HybridBlock):
             channels, kernel, stride, in_channels=in_channels, groups=groups, padding=padding,
             prefix=prefix + "conv2d_",
         )  # fmt: skip
-        self.batchnorm = batch_norm(channels, epsilon=_EPSILON, prefix=prefix + "batchnorm_")
+        self.batchnorm = batch_norm(channels, epsilon=EPSILON, prefix=prefix + "batchnorm_")
         self.relu = None if linear else PReLU(channels, prefix=prefix + "relu_")
 
     def hybrid_forward(self, F, x):
@@ -40,11 +40,11 @@ class Bottleneck(HybridBlock):
     Shape: (B, in_channels, H, W) -> (B, channels, ceil(H/stride), ceil(W/stride)).
     """
 
-    def __init__(self, in_channels, channels, stride, groups, *, residual, prefix):
+    def __init__(self, in_channels, channels, stride, groups, *, residual, kernel=3, prefix):
         super().__init__(prefix=prefix)
         self._residual = residual
         self.conv_sep = ConvUnit(in_channels, groups, 1, prefix=prefix + "conv_sep_")
-        self.conv_dw = ConvUnit(groups, groups, 3, stride, groups=groups, prefix=prefix + "conv_dw_")
+        self.conv_dw = ConvUnit(groups, groups, kernel, stride, groups=groups, padding=1, prefix=prefix + "conv_dw_")
         self.conv_proj = ConvUnit(groups, channels, 1, linear=True, prefix=prefix + "conv_proj_")
 
     def hybrid_forward(self, F, x):
@@ -69,11 +69,13 @@ class MobileFaceNet(Backbone):
         blocks: units at 56, 28, 14 and 7 pixels. (1, 4, 6, 2) is the original; a first count of 1 is one depthwise
             convolution. (2, 8, 16, 4) is the larger one of the reference's model zoo.
         input_size: side of the input images in pixels, or (height, width).
+        strided_kernel: side of the kernels at stride 2. With 4, whose first row and column are 0, they see what
+            TensorFlow's 3x3 kernels see, which pad an even side by one pixel at its end.
     """
 
-    def __init__(self, spec, embedding_size=512, blocks=(1, 4, 6, 2), input_size=112):
+    def __init__(self, spec, embedding_size=512, blocks=(1, 4, 6, 2), input_size=112, strided_kernel=3):
         super().__init__(spec)
-        self.conv_1 = ConvUnit(3, 64, 3, 2, prefix="conv_1_")
+        self.conv_1 = ConvUnit(3, 64, strided_kernel, 2, padding=1, prefix="conv_1_")
         if blocks[0] == 1:
             self.conv_2_dw = ConvUnit(64, 64, 3, groups=64, prefix="conv_2_dw_")
         else:
@@ -81,7 +83,11 @@ class MobileFaceNet(Backbone):
         channels = 64
         for (index, out, strided, following), count in zip(_STAGES, blocks[1:]):
             name = f"dconv_{index - 1}{index}"
-            setattr(self, name, Bottleneck(channels, out, 2, strided, residual=False, prefix=f"{name}_"))
+            setattr(
+                self,
+                name,
+                Bottleneck(channels, out, 2, strided, residual=False, kernel=strided_kernel, prefix=f"{name}_"),
+            )
             setattr(self, f"res_{index}", _residuals(f"res_{index}", out, following, count))
             channels = out
         self.conv_6sep = ConvUnit(channels, 512, 1, prefix="conv_6sep_")

@@ -110,10 +110,15 @@ def _spec_from_names(shapes):
         "width": channels / CHANNELS[-1],
         "se": "stage1_unit1_se_conv1_weight" in shapes,
         "output": output,
-        "input_size": _input_size(*_squarest(inputs // channels)),
+        "input_size": input_size_of(inputs // channels),
     }
     depth = next((depth for depth, known in UNITS.items() if list(known) == units), 50)
     return {"name": f"r{depth}", "embedding_size": embedding_size, "options": options}
+
+
+def input_size_of(places):
+    """The option `input_size` of a network whose last map has so many places."""
+    return _input_size(*_squarest(places))
 
 
 def _squarest(places):

@@ -22,7 +22,7 @@ _IRESNET_OPTIONS = {
 
 # name -> (class, its options with their defaults)
 _NETWORKS = {f"r{depth}": (IResNet, {**_IRESNET_OPTIONS, "units": units}) for depth, units in UNITS.items()}
-_NETWORKS["mobilefacenet"] = (MobileFaceNet, {"blocks": (1, 4, 6, 2), "input_size": 112})
+_NETWORKS["mobilefacenet"] = (MobileFaceNet, {"blocks": (1, 4, 6, 2), "input_size": 112, "strided_kernel": 3})
 
 
 def _positive(value):
@@ -46,6 +46,7 @@ def _sides(value):
 _CHECKS = {
     "units": (_four_counts, "four counts, 1 to 100"),
     "blocks": (_four_counts, "four counts, 1 to 100"),
+    "strided_kernel": (lambda v: v in (3, 4), "3 or 4"),
     "width": (lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v <= 16, "above 0"),
     "se": (lambda v: isinstance(v, bool), "True or False"),
     "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),
@@ -84,8 +85,8 @@ def get_model(name, embedding_size=512, options=None, **more):
         embedding_size: d.
         options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
             `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `stem_stride`,
-            `epsilon`, `input_scale`. MobileFaceNet: `blocks` (counts of its four stages). Both: `input_size`, a side or
-            (height, width).
+            `epsilon`, `input_scale`. MobileFaceNet: `blocks` (counts of its four stages), `strided_kernel`. Both:
+            `input_size`, a side or (height, width).
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.

@@ -78,6 +78,12 @@ def test_opencv_gives_our_embeddings(net, options):
     same(reader.forward(), want, 1e-2 if "float16" in options else 1e-3)
 
 
+def test_unequal_sides(tmp_path):
+    net = randomise(ag.get_model("r18", 16, {**SMALL, "input_size": (48, 32)}))
+    batch = images(2, 48)[..., :32]
+    assert ag.export(net, tmp_path / "net.onnx", images=batch).difference < 1e-4
+
+
 @pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
 def test_every_opset_is_valid_and_normalises(opset):
     net = randomise(ag.get_model("r18", **TINY))

@@ -15,6 +15,7 @@ from ...files import atomic_write
 from ...runtime import import_optional
 from ..iresnet import CHANNELS, UNITS
 from ..load import load_parameters, parameter_values
+from ..reference import input_size_of
 from ..registry import get_model, model_options
 
 EPSILON = 1e-5
@@ -130,7 +131,7 @@ def _spec(path, values):
         "units": units,
         "width": len(last) / CHANNELS[-1],
         "dropout": 0.0,
-        "input_size": 16 * round((fc.shape[1] / max(1, len(last))) ** 0.5),
+        "input_size": input_size_of(fc.shape[1] // max(1, len(last))),
         "epsilon": EPSILON,
         "input_scale": INPUT_SCALE,
     }
