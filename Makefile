@@ -21,6 +21,8 @@ BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horo
 
 # ARGS is split at spaces, and nothing else in it means anything to the shell.
 SPLIT = set -f;
+# FLIP=1 adds the mirror image, FLIP=0 leaves it out; without it each evaluation does as the paper's numbers were made.
+MIRROR = $(if $(FLIP),$(if $(filter 1,$(FLIP)),--flip,$(if $(filter 0,$(FLIP)),--no-flip,$(error FLIP is 1 (mirror image added) or 0 (single crop)))))
 # What the evaluations take: FEATURES where they are ready, MODEL, or the last run of RECIPE; the ORL one is trained
 # where there is none.
 EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MODEL",--recipe "$$RECIPE")) $${ROW:+--row "$$ROW"}
@@ -32,7 +34,7 @@ TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes SET='train.iterations=100 …' GPU=1"
+	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes FLIP=0 SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
 setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools)
@@ -64,32 +66,32 @@ orl-run: $(READY)
 	@test -d runs/orl/checkpoints || { $(RUN) data orl && $(RUN) train orl; }
 
 eval-lfw: $(READY) $(TRAINED) ## Tables 2, 4, 5: RECIPE's last run, MODEL=path or FEATURES=x.npy, on .bin sets (BIN=file, DATA=folder or demo)
-	@$(SPLIT) $(RUN) eval verification $(EVALUATED) $${BIN:+--bin "$$BIN"} $${DATA:+--data "$$DATA"} $$ARGS
+	@$(SPLIT) $(RUN) eval verification $(EVALUATED) $(MIRROR) $${BIN:+--bin "$$BIN"} $${DATA:+--data "$$DATA"} $$ARGS
 
 eval-ytf: $(READY) $(TRAINED) ## Table 4: YouTube Faces in DATA=folder (default: a demo of the ORL faces)
-	@$(SPLIT) $(RUN) eval ytf $(EVALUATED) $(SET_OR_DEMO)
+	@$(SPLIT) $(RUN) eval ytf $(EVALUATED) $(MIRROR) $(SET_OR_DEMO)
 
 eval-megaface: $(READY) $(TRAINED) ## Table 6, Figure 8: MegaFace in DATA=folder (default: a demo; ARGS='--sizes 10 …')
-	@$(SPLIT) $(RUN) eval megaface $(EVALUATED) $(SET_OR_DEMO)
+	@$(SPLIT) $(RUN) eval megaface $(EVALUATED) $(MIRROR) $(SET_OR_DEMO)
 
 eval-ijb: $(READY) $(TRAINED) ## Table 7, Figure 9: IJB-B and IJB-C in DATA=folder (default: a demo of the ORL faces)
-	@$(SPLIT) $(RUN) eval ijb $(EVALUATED) $(SET_OR_DEMO)
+	@$(SPLIT) $(RUN) eval ijb $(EVALUATED) $(MIRROR) $(SET_OR_DEMO)
 
 eval-trillion: $(READY) $(TRAINED) ## Table 8: Trillion-Pairs in DATA=folder (default: a demo; PART=10: a tenth, and the time of all)
-	@$(SPLIT) $(RUN) eval trillion $(EVALUATED) $${PART:+--part "$$PART"} $(SET_OR_DEMO)
+	@$(SPLIT) $(RUN) eval trillion $(EVALUATED) $(MIRROR) $${PART:+--part "$$PART"} $(SET_OR_DEMO)
 
 eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a demo; MODEL='a b': ensemble; CONTEXT=file.npy)
-	@$(SPLIT) $(RUN) eval iqiyi $(EVALUATED) $${CONTEXT:+--context "$$CONTEXT"} $(SET_OR_DEMO)
+	@$(SPLIT) $(RUN) eval iqiyi $(EVALUATED) $(MIRROR) $${CONTEXT:+--context "$$CONTEXT"} $(SET_OR_DEMO)
 
 eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on ORL's unseen people, SEEDS=3 seeds
-	@$(SPLIT) $(RUN) eval orl $${SEEDS:+--seeds "$$SEEDS"} $${SET:+--set "$$SET"} $$ARGS
+	@$(SPLIT) $(RUN) eval orl $(MIRROR) $${SEEDS:+--seeds "$$SEEDS"} $${SET:+--set "$$SET"} $$ARGS
 
 ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting; RECIPE)
 	@$(SPLIT) $(RUN) eval ablation $(if $(filter-out orl,$(RECIPE)),--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} \
 		$${SEEDS:+--seeds "$$SEEDS"} $${LOSS:+--losses "$$LOSS"} $${SET:+--set "$$SET"} $$ARGS
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
-	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS
+	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} $(MIRROR) --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS
 
 export: $(READY) $(TRAINED) ## a model for other tools: RECIPE's last run, or MODEL=path (TO=onnx, mxnet, torch, npz; OUT=file; ARGS='--raw …')
 	@$(SPLIT) $(RUN) export $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${TO:+--to "$$TO"} $${OUT:+--out "$$OUT"} $$ARGS

@@ -20,6 +20,7 @@ from arcface_gluon.datasets import demo_pairs, orl
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.data.align import TEMPLATE
 from arcface_gluon.data.decode import decode_image
+from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.data.ijb import BENCHMARKS, layout
 from arcface_gluon.data.megaface import distractor_list_path
 from arcface_gluon.errors import UserError
@@ -210,6 +211,7 @@ def prepare(name, folder=None) -> Path:
     faces = demo_pairs.read_faces(DATASETS / "orl" / "orl.bin")
     folder = Path(folder or DATASETS / "demo" / name)
     BUILDERS[name](folder, ((decode_image(image), person) for image, person in zip(faces.images, faces.person)))
+    mark_demo(folder)
     return folder
 
 
@@ -222,5 +224,6 @@ def main(arguments: list[str] | None = None) -> int:
     records = FaceRecords(args.source)
     images = ((decode_image(image), label) for image, label in map(records.read, range(len(records))))
     BUILDERS[args.set](args.out, images)
+    mark_demo(args.out)
     print(args.out)
     return 0

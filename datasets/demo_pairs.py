@@ -19,6 +19,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from arcface_gluon.data import read_bin
+from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.data.pair_lists import FOLDS, folds_of
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
@@ -155,6 +156,7 @@ def prepare(name, folder=DATASETS / "demo") -> Path:
     """Write the ORL pairs in the layout `name` into folder/<name>; the ORL set is prepared first if it is missing."""
     orl.prepare(DATASETS / "orl")
     BUILDERS[name](folder / name, read_faces(DATASETS / "orl" / "orl.bin"))
+    mark_demo(folder / name)
     return folder / name
 
 
@@ -191,5 +193,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     args = parser.parse_args(arguments)
     BUILDERS[args.set](args.out, read_faces(args.source))
+    mark_demo(args.out)
     print(args.out)
     return 0

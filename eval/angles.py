@@ -1,11 +1,11 @@
 """Table 3: the angles between embeddings, class centres and feature centres of trained runs, beside the paper's.
 
-    arcface-gluon eval angles [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--out FOLDER]
+    arcface-gluon eval angles [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--flip] [--out FOLDER]
 
 RUN is a folder such as runs/ablation-orl/seed-0/arcface; its last checkpoint is taken, whose head-*.params hold the
 class centres. Without RUN: the losses of Table 3 in runs/ablation-<data>/seed-0 (`make ablation`), or where there are
 none the last run of --recipe. The training set is that of the run's recipe, the verification set its first one (or
---bin). Embeddings are of single images, without the mirror, as in training.
+--bin). Embeddings are of single images, without the mirror, as in training; --flip adds it.
 
 A verification set has pairs, not names: two images are of one identity where genuine pairs connect them. Images that
 are in impostor pairs only are left out.
@@ -17,20 +17,25 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from arcface_gluon import load_model, recipe
 from arcface_gluon.arrays import load_npy
-from arcface_gluon.cli.options import Several
+from arcface_gluon.cli.evaluation import embeddings_path
+from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.cli.train import find_data, open_validation, run_folder
+from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
 from arcface_gluon.data.images import EncodedImages, open_images
+from arcface_gluon.data.pair_lists import is_whole_set
 from arcface_gluon.embed import embed_images, embed_to_file
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.files import atomic_write, seal, write_json
 from arcface_gluon.losses.centres import read_centres
 from arcface_gluon.protocols.angles import angle_statistics, table3
+from arcface_gluon.report.mode import papers_mode
 from arcface_gluon.report.paper import paper_tables, paper_value
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.runtime import contexts
@@ -53,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--recipe", default="orl", help="without RUN and ablation: the last run of this recipe")
     parser.add_argument("--bin", help="verification set (default: the recipe's first)")
     parser.add_argument("--data", help="folder of the training set, or casia (default: the recipe's data.path)")
+    add_flip_option(parser, False, "a single crop")
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     parser.add_argument("--out", type=Path, default=Path("runs/angles"), help="folder of table3.md")
     args = parser.parse_args(arguments)
@@ -60,8 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     for run in args.runs or ablation_runs(args.data or "orl") or [last_run(args.recipe)]:
         values = recipe.resolve(run / "recipe.json")
         measured[run] = (values.loss, measure(run, values, args))
-    lines = table(measured)
-    with atomic_write(args.out / "table3.md", "w") as file:
+    mode = replace(papers_mode(TABLE), flip=args.flip)
+    lines = [*table(measured), "", f"{mode}{f'; on {set_name(args.bin)}' if args.bin else ''}"]
+    end = mode.suffix(papers_mode(TABLE)) + "-demo" * bool(args.bin and is_demo(args.bin))
+    with atomic_write(args.out / f"table3{end}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
     print(*lines, sep="\n")
     return 0
@@ -88,18 +96,22 @@ def measure(run, values, args) -> dict:
     sets = open_validation([args.bin] if args.bin else values.data.validation[:1], data)
     if not sets:
         raise UserError(f"{run} names no verification set; give one with --bin lfw.bin")
-    ((set_name, (images, issame)),) = sets.items()
+    ((test_set, (images, issame)),) = sets.items()
 
     training = open_images(data / "train.rec")
-    path = run / "embeddings" / f"training-{checkpoints[-1].name}.npy"
+    path = embeddings_path(run, f"training-{checkpoints[-1].name}.npy", net, training, args.flip)
     path.parent.mkdir(parents=True, exist_ok=True)
-    embed_to_file(net, training, path, devices, flip=False)
+    embed_to_file(net, training, path, devices, flip=args.flip)
     found = angle_statistics(load_npy(path), training.labels, read_centres(checkpoints[-1]), devices)
 
     kept, labels = identities_of_pairs(images, issame)
-    features = embed_images(net, EncodedImages(set_name, kept), devices, flip=False, quiet=False, what=set_name)
+    features = embed_images(net, EncodedImages(test_set, kept), devices, flip=args.flip, quiet=False, what=test_set)
     rows = table3(found, angle_statistics(features, labels, contexts=devices))
-    write_json(run / "results" / "angles.json", measurements(run, values, rows, set_name, found.classes, args))
+    mode = replace(papers_mode(TABLE), flip=args.flip)
+    whole = test_set == "lfw" and is_whole_set("lfw", issame)
+    place = run / "demo" if is_demo_name(test_set) else run
+    entries = measurements(run, values, rows, test_set, on_paper_data(found.classes, whole, mode), mode)
+    write_json(place / "results" / f"angles{mode.suffix(papers_mode(TABLE))}.json", [seal(entry) for entry in entries])
     return rows
 
 
@@ -125,23 +137,29 @@ def identities_of_pairs(images, issame):
     return [distinct[i] for i in kept], np.unique([root(i) for i in kept], return_inverse=True)[1]
 
 
-def measurements(run, values, rows, set_name, identities, args):
+def on_paper_data(identities, whole, mode):
+    """Whether training set, test set and mode are the paper's."""
+    return abs(identities - CASIA) <= CASIA / 10 and whole and mode == papers_mode(TABLE)
+
+
+def measurements(run, values, rows, test_set, comparable, mode):
     """Entries for the tables of the paper; the rows that a loss has no centres for are left out."""
     column = COLUMNS.get(values.loss)
     if column is None:
         return []
-    on_paper_data = abs(identities - CASIA) <= CASIA / 10 and set_name == "lfw"
     return [
         {
             "table": TABLE,
             "row": row,
             "column": column,
             "value": value,
-            "data": f"{values.data.path}, {set_name}",
+            "data": f"{values.data.path}, {test_set}",
             "model": f"{run.name}: {values.network.name}",
             "date": time.strftime("%Y-%m-%d"),
-            "command": f"arcface-gluon eval angles {run}",
-            "paper_data": on_paper_data,
+            "command": f"arcface-gluon eval angles {run}" + " --flip" * mode.flip,
+            "paper_data": comparable,
+            "mode": asdict(mode),
+            "demo": is_demo_name(test_set),
         }
         for row, value in rows.items()
         if value is not None

@@ -1,23 +1,25 @@
 """Table 7 and Figure 9: IJB-B and IJB-C, 1:1 verification of templates; 1:N identification where its lists are there.
 
     arcface-gluon eval ijb (--recipe R | --model M | --features F …) --data FOLDER [--benchmark IJBB] [--benchmark IJBC]
-        [--detector-score] [--norm-weight] [--skip-missing] [--row ROW]
+        [--flip] [--detector-score] [--norm-weight] [--skip-missing] [--row ROW]
 
 FOLDER has IJBB/ and IJBC/ (or one of them, or is one), each with loose_crop/ and meta/. `--data demo` makes small ones
-of the held-out ORL faces. Crops are aligned by the five points of meta/; embeddings are the sum of image and mirror,
-kept in <run>/embeddings/ijbb.npy: an interrupted evaluation goes on from there. Ready features: one .npy a benchmark,
-with the index that `arcface-gluon embed` writes or with the rows of the media list, or a folder of <image><ending>.
+of the held-out ORL faces. Crops are aligned by the five points of meta/; embeddings are of single crops as in the paper
+(--flip adds the mirror), kept in <run>/embeddings/ijbb-single.npy (-mirror): an interrupted evaluation goes on from
+there. Ready features: one .npy a benchmark, with the index that `arcface-gluon embed` writes or with the rows of the
+media list, or a folder of <image><ending>; --flip or --no-flip says how they were made where nothing beside them does.
 
 A template is the plain centre of its media, as in the paper. TAR is that of the nearest FAR, the rule of the published
 numbers; <run>/ijb/ijbb.json also has the TAR whose FAR is not above the one asked for. Rank-1, 5 and 10 are of both
-galleries merged, TPIR the mean of the galleries. <run>/ijb gets table.md too, <run>/figures gets figure-9.
+galleries merged, and of each of them below; TPIR is the mean of the galleries. <run>/ijb gets table.md too,
+<run>/figures gets figure-9. Names of files end in what is not the paper's mode (-mirror, -norm-weight …).
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from arcface_gluon.data import ijb
 from arcface_gluon.data.images import ImageFiles, UnalignedFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.report.mode import papers_mode
 
 TABLE = "table7_ijb"
 NAMES = {"IJBB": "IJB-B", "IJBC": "IJB-C"}
@@ -39,7 +42,7 @@ WHOLE = {"IJBB": (227_630, 10_270, 8_000_000), "IJBC": (469_375, 19_557, 15_638_
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon eval ijb", description=__doc__.splitlines()[0])
-    add_source_options(parser, "a .npy or a folder of feature files for each benchmark")
+    add_source_options(parser, "a .npy or a folder of feature files for each benchmark", TABLE)
     parser.add_argument("--data", required=True, help="folder with IJBB/ or IJBC/, or demo")
     parser.add_argument(
         "--benchmark",
@@ -161,12 +164,16 @@ def enrolment(pooled, listed, skip_missing, empty):
 def report(results, lists, source, args, command):
     """Print and keep everything: tables, JSON, Figure 9, the measurements for Table 7."""
     from arcface_gluon.report.benchmark_figures import template_curves
-    from arcface_gluon.report.figures import save_figure
+    from arcface_gluon.report.figures import headed, save_figure
 
     subject = source.subject
-    out, figure = subject.folder / "ijb", subject.folder / "figures" / "figure-9"
-    lines = tables(results)
-    with atomic_write(out / "table.md", "w") as file:
+    mode = replace(
+        papers_mode(TABLE), flip=source.flip, norm_weight=args.norm_weight, detector_score=args.detector_score
+    )
+    end = mode.suffix(papers_mode(TABLE))
+    out, figure = subject.folder / "ijb", subject.folder / "figures" / f"figure-9{end}"
+    lines = [*tables(results), "", f"Mode: {mode}. Data: {subject.data_name(args.data)}."]
+    with atomic_write(out / f"table{end}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
     print(*lines, "", sep="\n")
     facts = {}
@@ -174,8 +181,8 @@ def report(results, lists, source, args, command):
         facts[name] = {
             "model": subject.name,
             "data": args.data,
-            "detector_score": args.detector_score,
-            "norm_weight": args.norm_weight,
+            "demo": subject.demo,
+            "mode": asdict(mode),
             "images": result.images,
             "templates": result.templates,
             "missing": len(result.missing),
@@ -183,14 +190,15 @@ def report(results, lists, source, args, command):
             "identification": result.identification.to_json() if result.identification else None,
             "command": command,
         }
-        write_json(out / f"{stem(name, args)}.json", facts[name])
+        write_json(out / f"{name.lower()}{end}.json", facts[name])
         for line in describe(name, result, out):
             print(line)
-        for line in keep(subject, name, result, args, command):
+        for line in keep(subject, name, result, mode, args.data, args.row, command):
             print(f"  {line}")
     if args.json:
         write_json(args.json, facts)
-    save_figure(template_curves({NAMES[name]: result.verification.curve for name, result in results.items()}), figure)
+    curves = template_curves({NAMES[name]: result.verification.curve for name, result in results.items()})
+    save_figure(headed(curves, subject.data_name(args.data), mode), figure)
     print(f"results: {out}, {figure}.png")
 
 
@@ -207,9 +215,15 @@ def tables(results):
     lines = markdown_table(["1:1, TAR (%) at FAR", *(f"{far:.0e}".replace("e-0", "e-") for far in fars)], verified)
     found = {name: result.identification for name, result in results.items() if result.identification}
     if found:
-        heads = ["1:N (%)", *(f"rank-{k}" for k in RANKS), *(f"TPIR at FPIR {fpir}" for fpir in FPIRS)]
-        values = {name: [*map(one.merged.rank, RANKS), *map(one.tpir, FPIRS)] for name, one in found.items()}
-        lines += ["", *markdown_table(heads, [row(name, listed) for name, listed in values.items()])]
+        heads = ["1:N (%)", "gallery", *(f"rank-{k}" for k in RANKS), *(f"TPIR at FPIR {fpir}" for fpir in FPIRS)]
+        searched = []
+        for name, one in found.items():
+            # TPIR of all is the galleries' mean, their ranks are those of the merged gallery.
+            parts = [(f"G{number}", part, part.tpir) for number, part in enumerate(one.galleries, 1)]
+            for gallery, part, tpir in [("merged", one.merged, one.tpir), *parts]:
+                name_, *cells = row(name, [*map(part.rank, RANKS), *map(tpir, FPIRS)])
+                searched.append([name_, gallery, *cells])
+        lines += ["", *markdown_table(heads, searched)]
     return lines
 
 
@@ -230,25 +244,16 @@ def describe(name, result, out):
         yield f"  {len(verified.skipped):,} pairs of templates without an image are left out"
 
 
-def keep(subject, name, result, args, command):
+def keep(subject, name, result, mode, data, row, command):
     """The measurement for Table 7; gives the lines beside the paper's."""
     from arcface_gluon.report.results import keep_benchmark
 
     verified = result.verification
     counts = result.images, verified.genuine_pairs, verified.impostor_pairs
     whole = counts == WHOLE[name]
-    data = " and ".join(NAMES.values()) if whole else f"{args.data}; {counts[1] + counts[2]:,} pairs only"
-    weighted = args.detector_score or args.norm_weight
-    if weighted:
-        scores = ["detector scores"] * args.detector_score + ["norms"] * args.norm_weight
-        data += f"; weighted by {' and '.join(scores)}"
+    data = " and ".join(NAMES.values()) if whole else f"{data}; {counts[1] + counts[2]:,} pairs only"
     cells = {f"{NAMES[name]} TAR at FAR 1e-4": verified.tar_nearest[verified.fars.index(1e-4)]}
-    return keep_benchmark(subject, stem(name, args), TABLE, cells, data, whole and not weighted, args.row, command)
-
-
-def stem(name, args):
-    """Name of a benchmark's results: those of another pooling do not replace the paper's."""
-    return name.lower() + "-detector-score" * args.detector_score + "-norm-weight" * args.norm_weight
+    return keep_benchmark(subject, name.lower(), TABLE, cells, data, whole, row, command, mode=mode)
 
 
 def demo():

@@ -1,11 +1,12 @@
 """Table 9: iQIYI-VID. MAP@100 of the videos found for each person, by feature centres, an MLP, ensembles and context.
 
-    arcface-gluon eval iqiyi (--recipe R | --model M … | --features F …) --data FOLDER [--context FILE]
+    arcface-gluon eval iqiyi (--recipe R | --model M … | --features F …) --data FOLDER [--context FILE] [--flip]
 
 FOLDER has train.txt and val.txt (a line `video person`, -1 for nobody of the gallery) and the frames, aligned to
 112x112, as frames/<video>/*.jpg; `--data demo` makes a small one of the held-out ORL faces. Embeddings of frames are
-the sum of image and mirror, kept in <run>/embeddings: an interrupted evaluation goes on from there. A video is the
-centre of its frames' embeddings of length 1, a person (first row of the table) that of the training videos' centres.
+of single crops (--flip adds the mirror), kept in <run>/embeddings: an interrupted evaluation goes on from there. A
+video is the centre of its frames' embeddings of length 1, a person (first row of the table) that of the training
+videos' centres.
 Next rows: scores are log-probabilities of the three-layer MLP trained on the training videos; those of all models
 averaged; and those of one more MLP, on context features, averaged with them.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -32,6 +33,7 @@ from arcface_gluon.data.iqiyi import frames, read_set
 from arcface_gluon.data.ready_features import find_features, rows_by_name
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.report.mode import papers_mode
 
 TABLE = "table9_iqiyi_vid"
 ROW = "MS1MV2+Asian, R100, ArcFace"
@@ -51,7 +53,7 @@ class Centres:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon eval iqiyi", description=__doc__.splitlines()[0])
-    add_source_options(parser, "features of frames or videos, a .npy a model", several=True)
+    add_source_options(parser, "features of frames or videos, a .npy a model", TABLE, several=True)
     parser.add_argument("--data", required=True, help="folder of the lists and of frames/, or demo")
     parser.add_argument("--train", type=Path, metavar="LIST", help="training videos (default: the folder's train.txt)")
     parser.add_argument("--list", type=Path, metavar="LIST", help="videos to be found (default: the folder's val.txt)")
@@ -80,15 +82,25 @@ def evaluate(args, command):
     context = read_context(args.context, videos, args.skip_missing) if args.context else None
     there = np.logical_and.reduce([one.there for one in (*models.values(), context) if one is not None])
     missing = [name for name, here in zip(videos.names, there) if not here]
-    folder = sources[0].subject.folder / "iqiyi"
+    folder, mode = sources[0].folder("iqiyi", TABLE), replace(papers_mode(TABLE), flip=mode_of(sources))
     for line in list_missing(folder / "missing.txt", missing):
         print(line)
     task = Task(videos, there, sources[0].devices, args)
-    print(task.describe())
+    print(task.describe(), f"     mode: {mode}; data: {sources[0].subject.data_name(args.data)}", sep="\n")
     methods = measure(task, models, context)
     for name, result in methods.items():
         print(f"     {name + ':':<{max(map(len, methods)) + 1}} {COLUMN} {100 * result.map:.2f}%")
-    keep(methods, task, sources[0].subject, " and ".join(models), folder, len(missing), args, command)
+    keep(methods, task, sources[0].subject, " and ".join(models), folder, mode, len(missing), args, command)
+
+
+def mode_of(sources) -> bool:
+    """Whether the mirror was added to the features of all sources; refuses an ensemble of both."""
+    flips = {source.flip for source in sources}
+    if len(flips) > 1:
+        raise UserError(
+            "some features were made with the mirror image and some without; extract those of one kind again"
+        )
+    return flips.pop()
 
 
 def centres(source, videos, data) -> Centres:
@@ -97,6 +109,7 @@ def centres(source, videos, data) -> Centres:
 
     skip = source.options.skip_missing
     if source.net is None:
+        source.note(source.options.features)
         vectors, names, positions = ready_rows(source.options.features, videos, skip)
     else:
         paths, positions, _ = frames(data, videos, skip)
@@ -228,9 +241,9 @@ def measure(task, models, context) -> dict:
     return results
 
 
-def keep(methods, task, subject, everyone, folder, missing, args, command):
+def keep(methods, task, subject, everyone, folder, mode, missing, args, command):
     """Results, table and figure, and the measurements for `make tables`; `everyone` names all models."""
-    from arcface_gluon.report.figures import save_figure
+    from arcface_gluon.report.figures import headed, save_figure
     from arcface_gluon.report.table_figures import average_precisions
     from arcface_gluon.report.tables import table_of_run
 
@@ -239,6 +252,8 @@ def keep(methods, task, subject, everyone, folder, missing, args, command):
     facts = {
         "models": everyone,
         "data": args.data,
+        "demo": subject.demo,
+        "mode": asdict(mode),
         "whole_set": whole,
         "missing": missing,
         "training_videos": len(task.train_people),
@@ -254,12 +269,13 @@ def keep(methods, task, subject, everyone, folder, missing, args, command):
     for path in filter(None, (folder / "results.json", args.json)):
         write_json(path, facts)
     data = "iQIYI-VID" if whole else f"{args.data}; {len(task.val_people):,} videos of {len(task.people):,} people only"
-    for line in keep_rows(methods, subject, everyone, data, whole, args.row, command):
+    for line in keep_rows(methods, subject, everyone, data, whole, mode, args.row, command):
         print(f"     {line}")
     with atomic_write(folder / "table.md", "w") as file:
-        file.writelines(f"{line}\n" for line in table_of_run(TABLE, subject.folder))
-    figure = subject.folder / "figures" / "iqiyi-average-precision"
-    save_figure(average_precisions({name: methods[name].average_precision for name in rows_of(methods)}), figure)
+        file.writelines(f"{line}\n" for line in table_of_run(TABLE, subject.folder, subject.demo))
+    figure = subject.folder / "figures" / f"iqiyi{mode.suffix(papers_mode(TABLE))}-average-precision"
+    bars = average_precisions({name: methods[name].average_precision for name in rows_of(methods)})
+    save_figure(headed(bars, subject.data_name(args.data), mode), figure)
     print(f"table: {folder / 'table.md'}; figure: {figure}.png and .svg")
     print(f"results: {folder}")
 
@@ -271,7 +287,7 @@ def rows_of(methods):
     return {**rows, **{name: (name, name[2:].lower()) for name in ("+ Ensemble", "+ Context") if name in methods}}
 
 
-def keep_rows(methods, subject, everyone, data, whole, row, command):
+def keep_rows(methods, subject, everyone, data, whole, mode, row, command):
     """Measurements of the first model, of the ensemble and with context; gives lines beside the paper's."""
     from arcface_gluon.report.paper import is_papers_training_set
     from arcface_gluon.report.results import keep_benchmark
@@ -282,7 +298,7 @@ def keep_rows(methods, subject, everyone, data, whole, row, command):
         given, suffix = (step or row, "") if papers else (None, step and f" {step}")
         who = subject if file in ("centres", "mlp") else replace(subject, name=everyone)
         cells = {COLUMN: 100 * methods[name].map}
-        yield from keep_benchmark(who, f"iqiyi-{file}", TABLE, cells, data, whole, given, command, suffix)
+        yield from keep_benchmark(who, f"iqiyi-{file}", TABLE, cells, data, whole, given, command, suffix, mode)
 
 
 def demo():

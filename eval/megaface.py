@@ -1,23 +1,24 @@
 """Table 6 and Figure 8: MegaFace, identification and verification of FaceScrub's probes among up to a million faces.
 
     arcface-gluon eval megaface (--recipe R | --model M | --features F …) --data FOLDER [--sizes N …] [--sets 1 2 3]
+        [--no-flip]
 
 FOLDER has facescrub_images/ and megaface_images/ (aligned to 112x112), the devkit's templatelists/ and, for the
 refined protocol R, the ArcFace authors' facescrub_noises.txt and megaface_noises.txt; options name each elsewhere.
 `--data demo` makes a small one of the held-out ORL faces. Ready features: `--features ROOT --ending _r100.bin` for the
 devkit's files ROOT/facescrub/<image>_r100.bin and ROOT/megaface/…, or one or two .npy (probes, distractors) that
-`arcface-gluon embed` wrote. Embeddings are the sum of image and mirror. They are kept in <run>/embeddings: an
-interrupted evaluation goes on from there, and lists of all sizes and sets share them.
+`arcface-gluon embed` wrote. Embeddings are the sum of image and mirror (--no-flip: the image alone). They are kept in
+<run>/embeddings: an interrupted evaluation goes on from there, and lists of all sizes and sets share them.
 
 <run>/megaface gets the devkit's cmc_facescrub_megaface_<name>_<size>_<set>.json (<name>_R for the refined protocol),
-results.json and table.md; <run>/figures gets figure-8.
+results.json and table.md; <run>/figures gets figure-8. With --no-flip these are megaface-single and figure-8-single.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from arcface_gluon.data.features import write_feature
 from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.report.mode import papers_mode
 
 TABLE = "table6_megaface"
 FAR = "1e-6"
@@ -43,7 +45,7 @@ PROBES, PEOPLE, DISTRACTORS = 3530, 80, 1_000_000
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon eval megaface", description=__doc__.splitlines()[0])
-    add_source_options(parser, "root of the devkit's feature files, or .npy of probes and distractors")
+    add_source_options(parser, "root of the devkit's feature files, or .npy of probes and distractors", TABLE)
     parser.add_argument("--data", required=True, help="folder of the benchmark, or demo")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="distractors (default: all that have lists)")
     parser.add_argument("--sets", type=int, nargs="+", metavar="N", help="the devkit's sets (default: all there are)")
@@ -78,14 +80,14 @@ def evaluate(args, command):
     noise = megaface.read_noise(*noisy, probes.paths, galleries, folder)
     source = open_source(args)
     found = find_all(source, args, data, probes, galleries)
-    out = source.subject.folder / "megaface"
+    out = source.folder("megaface", TABLE)
     if args.write_features:
         write_features(args.write_features, ending(source), found)
     listed = list_missing(out / "noise-ignored.txt", noise.unknown, "names of noise lists are ignored")
     for line in (*list_missing(out / "missing.txt", found.missing), *noise.counted, *listed):
         print(line)
     results = measure(found, galleries, noise, args.refine, source.devices, out, ending(source))
-    report(results, found, noise, source, args, command)
+    report(results, found, noise, source, out, args, command)
 
 
 def noise_list(given, usual):
@@ -204,23 +206,26 @@ def measure(found, galleries, noise, way, devices, out, end):
     return results
 
 
-def report(results, found, noise, source, args, command):
+def report(results, found, noise, source, out, args, command):
     """Print and keep everything: the table, results.json, Figure 8, the measurements for Table 6."""
     from arcface_gluon.report.benchmark_figures import megaface_curves
-    from arcface_gluon.report.figures import save_figure
+    from arcface_gluon.report.figures import headed, save_figure
 
     subject = source.subject
-    out = subject.folder / "megaface"
-    lines = table(results)
+    mode = replace(papers_mode(TABLE), flip=source.flip)
+    lines = [*table(results), "", f"Mode: {mode}. Data: {subject.data_name(args.data)}."]
     with atomic_write(out / "table.md", "w") as file:
         file.write("\n".join(lines) + "\n")
     print(*lines, sep="\n")
     print(*notes(results), sep="\n")
-    figure = subject.folder / "figures" / "figure-8"
-    save_figure(megaface_curves({PROTOCOLS[name]: found for name, found in results.items()}), figure)
+    figure = subject.folder / "figures" / f"figure-8{mode.suffix(papers_mode(TABLE))}"
+    curves = megaface_curves({PROTOCOLS[name]: found for name, found in results.items()})
+    save_figure(headed(curves, subject.data_name(args.data), mode), figure)
     facts = {
         "model": subject.name,
         "data": args.data,
+        "demo": subject.demo,
+        "mode": asdict(mode),
         "refine": args.refine if noise.lists and found.marked is None else None,
         "missing": len(found.missing),
         "noise_names_ignored": len(noise.unknown),
@@ -234,7 +239,7 @@ def report(results, found, noise, source, args, command):
     for path in filter(None, (out / "results.json", args.json)):
         write_json(path, facts)
     for protocol, measured in results.items():
-        for line in keep(subject, protocol, measured, found, noise, args, command):
+        for line in keep(subject, protocol, measured, found, noise, mode, args, command):
             print(line)
     print(f"results: {out}, {figure}.png")
 
@@ -281,7 +286,7 @@ def tar(result):
     return result.curve.at(FAR)[1]
 
 
-def keep(subject, protocol, measured, found, noise, args, command):
+def keep(subject, protocol, measured, found, noise, mode, args, command):
     """Measurements of the largest lists, averaged over the sets, for Table 6; gives lines beside the paper's."""
     from arcface_gluon.report.results import keep_benchmark
 
@@ -291,7 +296,9 @@ def keep(subject, protocol, measured, found, noise, args, command):
     whole = (probes, people) == (PROBES, PEOPLE) and all(one.distractors == DISTRACTORS for one in largest)
     data = "MegaFace" if whole else f"{args.data}; {probes:,} probes, {largest[0].distractors:,} distractors only"
     if protocol and found.marked is None:
-        whole = whole and args.refine == "insightface" and len(noise.lists) == 2
+        if args.refine != "insightface":
+            mode = replace(mode, rule=f"{mode.rule}; noisy faces deleted")
+        whole = whole and len(noise.lists) == 2
         data += f"; refined ({args.refine}): {noise.probes.sum():,} probes, {noise.distractors.sum():,} distractors"
     if found.missing:
         whole, data = False, f"{data}; {len(found.missing):,} missing"
@@ -302,7 +309,7 @@ def keep(subject, protocol, measured, found, noise, args, command):
     # Results of smaller lists, or refined in the other way, do not replace these.
     parts = ["megaface", protocol, args.refine if protocol and args.refine != "insightface" else "", str(size)]
     name, suffix = "-".join(filter(None, parts)), f", {protocol}" if protocol else ""
-    return keep_benchmark(subject, name, TABLE, cells, data, whole, plain_row(args.row), command, suffix)
+    return keep_benchmark(subject, name, TABLE, cells, data, whole, plain_row(args.row), command, suffix, mode)
 
 
 def plain_row(row):

@@ -1,11 +1,12 @@
 """ORL: ArcFace, Norm-Softmax with the same budget, and two methods that learn nothing, on ten people never seen.
 
-    arcface-gluon eval orl [--seeds N] [--quick] [--data FOLDER] [--out FOLDER] [name=value …]
+    arcface-gluon eval orl [--seeds N] [--quick] [--no-flip] [--data FOLDER] [--out FOLDER] [name=value …]
 
 Trains the recipe orl with each loss and seed; what is finished is not done again, what was interrupted is resumed. The
 baselines are measured on exactly the same pairs of orl.bin: raw pixels, and the principal components (PCA) of the
 training images and their mirrors, whose number, and whether they are whitened, is chosen by cross-validation among the
-training people. Runs go to runs/eval-orl/seed-<k>/<method>, the table to orl.md and orl.json beside them.
+training people. Runs go to runs/eval-orl/seed-<k>/<method>, the table to orl.md and orl.json beside them; with
+--no-flip, all are measured on single crops, and the table goes to orl-single.md and orl-single.json.
 
     arcface-gluon eval orl --cross-validate [--data FOLDER] [--out FOLDER] [name=value …]
 
@@ -28,7 +29,7 @@ from arcface_gluon.datasets.orl import verification_pairs
 from arcface_gluon.eval.ablation import finished, train
 
 from arcface_gluon import recipe
-from arcface_gluon.cli.options import add_overrides, overrides
+from arcface_gluon.cli.options import add_flip_option, add_overrides, overrides
 from arcface_gluon.cli.train import find_data, open_validation
 from arcface_gluon.data import FaceRecords, decode_image, write_bin, write_training_set
 from arcface_gluon.files import atomic_write, read_json, write_json
@@ -64,9 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each loss (default 3)")
     parser.add_argument("--quick", action="store_true", help="one seed and 60 iterations: does it work at all?")
     parser.add_argument("--cross-validate", action="store_true", help="measure settings among the training people")
+    add_flip_option(parser, True, "it is added")
     parser.add_argument("--data", default="orl", help="folder with train.rec and orl.bin (default datasets/orl)")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/eval-orl, or one for each mode)")
     args = parser.parse_args(arguments)
+    if args.cross_validate and not args.flip:
+        parser.error("--cross-validate measures with the mirror image, as the training does; leave out --no-flip")
     mode = "-cross-validation" if args.cross_validate else "-quick" if args.quick else ""
     folder = args.out or Path(f"runs/eval-orl{mode}")
     settings = [*(QUICK if args.quick else []), *overrides(args)]
@@ -75,10 +79,12 @@ def main(arguments: list[str] | None = None) -> int:
         return cross_validate(folder, data, settings)
     methods = networks(settings)
     settings = [f"data.path={data}", *settings]
-    failures = train_networks(folder, methods, 1 if args.quick else args.seeds, settings)
+    pairs = open_validation(["orl"], data)["orl"]
+    failures = train_networks(folder, methods, 1 if args.quick else args.seeds, settings, None if args.flip else pairs)
     methods = [method for method in methods.values() if method.results]
-    methods += baselines(FaceRecords(data), open_validation(["orl"], data)["orl"])
-    write_table(folder, methods, failures, shlex.join(["arcface-gluon", "eval", "orl", *(arguments or [])]))
+    methods += baselines(FaceRecords(data), pairs, args.flip)
+    command = shlex.join(["arcface-gluon", "eval", "orl", *(arguments or [])])
+    write_table(folder, methods, failures, command, args.flip)
     return 1 if failures else 0
 
 
@@ -93,8 +99,12 @@ def networks(settings) -> dict:
     }
 
 
-def train_networks(folder, methods, seeds, settings) -> list[str]:
-    """Train what is not trained yet and collect the results; gives the runs that failed."""
+def train_networks(folder, methods, seeds, settings, single=None) -> list[str]:
+    """Train what is not trained yet and collect the results; gives the runs that failed.
+
+    Args:
+        single: the pairs to verify on as single crops; None: the results of the training, with the mirror image.
+    """
     jobs = [(seed, name) for seed in range(seeds) for name in methods]
     failures = []
     for number, (seed, name) in enumerate(jobs, start=1):
@@ -103,7 +113,9 @@ def train_networks(folder, methods, seeds, settings) -> list[str]:
         if result is None:
             failures.append(f"{name}, seed {seed}")
         else:
-            methods[name].results.append(result)
+            methods[name].results.append(
+                result if single is None else single_crops(run_place(folder, name, seed), single)
+            )
     return failures
 
 
@@ -118,12 +130,20 @@ def run_once(place, settings, count=""):
     return read_json(place / "summary.json")["verification"]["orl"]
 
 
-def baselines(records, verification) -> list[Method]:
+def single_crops(place, pairs):
+    """Measures of a run without the mirror image."""
+    from arcface_gluon import load_model
+    from arcface_gluon.embed import verify_set
+
+    return verify_set(load_model(place), *pairs, flip=False).to_json()
+
+
+def baselines(records, verification, flip=True) -> list[Method]:
     """Raw pixels and PCA on the pairs of orl.bin."""
     images, issame = verification
-    training = faces(records.read(i)[0] for i in range(len(records)))
+    training = faces((records.read(i)[0] for i in range(len(records))), flip)
     distinct = {image: position for position, image in enumerate(dict.fromkeys(images))}
-    tests, order = faces(distinct), [distinct[image] for image in images]
+    tests, order = faces(distinct, flip), [distinct[image] for image in images]
 
     def method(label, embeddings):
         return Method(label, [], [evaluate_pairs(embeddings[order], issame).to_json()], trained=False)
@@ -133,13 +153,16 @@ def baselines(records, verification) -> list[Method]:
     return [method(label, project(pca(training), tests, components, whitened)), method("raw pixels", tests)]
 
 
-def faces(images):
-    """(n, 112 * 56) float32: sums of each grey image and its mirror, as the networks' embeddings are sums of the two.
+def faces(images, flip=True):
+    """(n, 112 * 56) float32: sums of each grey image and its mirror, as the networks' embeddings are sums of the two;
+    without `flip` (n, 112 * 112), the grey images.
 
     The sum is symmetric, so that its left half has it all. PCA of the sums is PCA of images and mirrors together,
     without the components that the sum annuls.
     """
     grey = np.stack([decode_image(image)[..., 0] for image in images]).astype(np.float32)
+    if not flip:
+        return grey.reshape(len(grey), -1)
     return (grey + grey[:, :, ::-1])[:, :, : grey.shape[2] // 2].reshape(len(grey), -1)
 
 
@@ -201,8 +224,9 @@ def cross_validate(folder, data, settings):
     return 0
 
 
-def write_table(folder, methods, failures, command):
-    """Print the table and write it to orl.md, with the single values to orl.json."""
+def write_table(folder, methods, failures, command, flip=True):
+    """Print the table and write it to orl.md, with the single values to orl.json; orl-single.* without the mirror."""
+    crops, stem = ("image + mirror", "orl") if flip else ("single crop", "orl-single")
     date = time.strftime("%Y-%m-%d")
     measured = [
         {name: [round(100 * measure(result), 4) for result in method.results] for name, measure in MEASURES.items()}
@@ -215,13 +239,14 @@ def write_table(folder, methods, failures, command):
     lines = [
         *markdown_table(["method", "seeds", *MEASURES], cells),
         "",
-        f"Per cent; ± is the standard deviation over seeds. 900 pairs of 10 people. `{command}`, {date}.",
+        f"Per cent; ± is the standard deviation over seeds. 900 pairs of 10 people, {crops}. `{command}`, {date}.",
         *[f"Failed: {failure}" for failure in failures],
     ]
-    with atomic_write(folder / "orl.md", "w") as file:
+    with atomic_write(folder / f"{stem}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
     rows = [{"method": method.label, **values} for method, values in zip(methods, measured)]
-    write_json(folder / "orl.json", {"command": command, "date": date, "unit": "%", "rows": rows})
+    facts = {"command": command, "date": date, "unit": "%", "flip": flip, "rows": rows}
+    write_json(folder / f"{stem}.json", facts)
     print(*lines, sep="\n")
 
 

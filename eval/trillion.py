@@ -1,12 +1,13 @@
 """Table 8: Trillion-Pairs. Identification at FPR 1e-3 and verification at FPR 1e-9, of all 0.4 trillion pairs.
 
     arcface-gluon eval trillion (--recipe R | --model M | --features PROBES DISTRACTORS) --data FOLDER [--part N]
+        [--no-flip]
 
 FOLDER has the lists elfw_lst (a line `person/image`, the probes) and flickr_lst (the distractors), and the aligned
 faces below elfw/ and flickr/; `--data demo` makes a small set of the held-out ORL faces. Embeddings are the sum of
-image and mirror, kept in <run>/embeddings. --features names two files instead: .npy that `arcface-gluon embed` wrote
-(or whose rows are the list's), or the matrix files that the organisers' server took. What is computed, exactly and
-without sampling: see arcface_gluon/protocols/trillion_pairs.py.
+image and mirror (--no-flip: of the image alone), kept in <run>/embeddings. --features names two files instead: .npy
+that `arcface-gluon embed` wrote (or whose rows are the list's), or the matrix files that the organisers' server took.
+What is computed, exactly and without sampling: see arcface_gluon/protocols/trillion_pairs.py.
 
 Ctrl-C or SIGTERM saves what is done in <run>/trillion-pairs/state.npz, and the same command goes on from there.
 --part N measures the first N-th of the people and of the distractors, 1/N² of the pairs, and tells what all would take.
@@ -18,7 +19,7 @@ import argparse
 import shlex
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.data.megaface import read_distractor_list, read_probe_list
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.report.mode import papers_mode
 
 TABLE = "table8_trillion_pairs"
 COLUMNS = {"Id at FPR 1e-3": ("identification", 1e-3), "Ver at FPR 1e-9": ("verification", 1e-9)}
@@ -59,7 +61,7 @@ class Side:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon eval trillion", description=__doc__.splitlines()[0])
-    add_source_options(parser, "features of the probes and of the distractors")
+    add_source_options(parser, "features of the probes and of the distractors", TABLE)
     parser.add_argument("--data", required=True, help="folder with elfw_lst and flickr_lst, or demo")
     parser.add_argument("--part", type=int, default=1, metavar="N", help="measure an N-th, tell what all would take")
     args = parser.parse_args(arguments)
@@ -78,19 +80,22 @@ def evaluate(args, command):
     source = open_source(args)
     for side, ready in zip(sides, args.features or (None, None)):
         find(side, source, ready, args.part)
-    folder = source.subject.folder / ("trillion-pairs" if args.part == 1 else f"trillion-pairs-part-{args.part}")
+    folder = source.folder("trillion-pairs" if args.part == 1 else f"trillion-pairs-part-{args.part}", TABLE)
+    mode = replace(papers_mode(TABLE), flip=source.flip)
     missing = [f"{side.root.name}/{name}" for side in sides for name in side.missing]
     for line in list_missing(folder / "missing.txt", missing):
         print(line)
     result = run(probes, distractors, source.devices, folder / "state.npz")
-    print(*describe(result, args.part), sep="\n")
+    print(*describe(result, args.part), f"     mode: {mode}; data: {source.subject.data_name(args.data)}", sep="\n")
     whole = args.part == 1 and not missing and is_whole(result)
     facts = {"model": source.subject.name, "data": args.data, "part": args.part, "missing": len(missing)}
-    facts.update(whole_set=whole, date=time.strftime("%Y-%m-%d"), command=command)
+    facts.update(
+        demo=source.subject.demo, mode=asdict(mode), whole_set=whole, date=time.strftime("%Y-%m-%d"), command=command
+    )
     for path in filter(None, (folder / "results.json", args.json)):
         write_json(path, {**result.to_json(), **facts})
     if args.part == 1:
-        keep(result, source.subject, folder, facts, args.row)
+        keep(result, source.subject, folder, mode, facts, args.row)
     print(f"results: {folder}")
     print(*extrapolate(result, sides, source.devices), sep="\n")
 
@@ -168,9 +173,9 @@ def describe(result, part):
         yield "     the set is too small for a FPR of 1e-9: there no impostor pair is accepted at all"
 
 
-def keep(result, subject, folder, facts, row):
+def keep(result, subject, folder, mode, facts, row):
     """Table and figure, and the measurements for `make tables`."""
-    from arcface_gluon.report.figures import save_figure
+    from arcface_gluon.report.figures import headed, save_figure
     from arcface_gluon.report.results import keep_benchmark
     from arcface_gluon.report.table_figures import trillion_roc
     from arcface_gluon.report.tables import table_of_run
@@ -178,12 +183,13 @@ def keep(result, subject, folder, facts, row):
     cells = {column: 100 * getattr(result, protocol)[fpr] for column, (protocol, fpr) in COLUMNS.items()}
     data = "Trillion-Pairs" if facts["whole_set"] else f"{facts['data']}: {result.impostor_pairs:,} pairs only"
     whole, command = facts["whole_set"], facts["command"]
-    for line in keep_benchmark(subject, "trillion-pairs", TABLE, cells, data, whole, row, command):
+    for line in keep_benchmark(subject, "trillion-pairs", TABLE, cells, data, whole, row, command, mode=mode):
         print(f"     {line}")
     with atomic_write(folder / "table.md", "w") as file:
-        file.writelines(f"{line}\n" for line in table_of_run(TABLE, subject.folder))
-    figure = subject.folder / "figures" / "trillion-pairs-roc"
-    save_figure(trillion_roc({subject.name: (*result.roc, result.impostor_pairs)}), figure)
+        file.writelines(f"{line}\n" for line in table_of_run(TABLE, subject.folder, subject.demo))
+    figure = subject.folder / "figures" / f"trillion-pairs{mode.suffix(papers_mode(TABLE))}-roc"
+    curves = trillion_roc({subject.name: (*result.roc, result.impostor_pairs)})
+    save_figure(headed(curves, subject.data_name(facts["data"]), mode), figure)
     print(f"table: {folder / 'table.md'}; figure: {figure}.png and .svg")
 
 

@@ -1,7 +1,7 @@
 """Tables 2, 4 and 5: accuracy on LFW, CFP-FP, AgeDB-30, CALFW and CPLFW.
 
     arcface-gluon eval verification (--recipe R | --model M | --features F …) [--bin FILE …] [--data FOLDER | demo]
-        [--row ROW]
+        [--no-flip] [--row ROW]
 
 This is `arcface-gluon verify`, ready features included: results go into the report of the run and into `make tables`.
 `--data demo` first packs the held-out ORL faces, in the layout of each set, by that set's own script. YouTube Faces:
@@ -13,6 +13,7 @@ from __future__ import annotations
 from arcface_gluon.datasets import agedb, calfw, cfp, cplfw, demo_pairs, lfw
 
 from arcface_gluon import cli
+from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.errors import UserError
 
 
@@ -38,4 +39,5 @@ def demo():
         arguments = ["--list", folder / listed, "--images", folder / "images", "--out", folder.parent]
         if script.main([str(argument) for argument in arguments]):
             raise UserError(f"the demo set {name} could not be packed")
+    mark_demo(folder.parent)
     return [folder.parent / f"{name}.bin" for name in ("lfw", "cfp_fp", "agedb_30", "calfw", "cplfw")]

@@ -1,11 +1,11 @@
 """Table 4: YouTube Faces. A video is the centre of its frames' embeddings; 10-fold verification of 5,000 pairs.
 
-    arcface-gluon eval ytf (--recipe R | --model M) --data FOLDER [--skip-missing] [--row ROW]
+    arcface-gluon eval ytf (--recipe R | --model M) --data FOLDER [--flip] [--skip-missing] [--row ROW]
 
 FOLDER has splits.txt and the frames, aligned to 112x112, as aligned_images_DB/<name>/<video>/*.jpg (--list and --images
 name them elsewhere); `--data demo` makes a small one of the held-out ORL faces. Embeddings of frames are without the
-mirror image, of length 1, averaged, and the average has length 1 again. They are kept in <run>/embeddings/ytf.npy: an
-interrupted evaluation goes on from there.
+mirror image (unless --flip), of length 1, averaged, and the average has length 1 again. They are kept in
+<run>/embeddings/ytf-single.npy (-mirror with --flip): an interrupted evaluation goes on from there.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from pathlib import Path
 from arcface_gluon.datasets import demo_pairs
 
 from arcface_gluon.cli import run_safely
-from arcface_gluon.cli.options import add_model_options, model_path, open_model
+from arcface_gluon.cli.evaluation import embeddings_path
+from arcface_gluon.cli.options import add_flip_option, add_model_options, model_path, open_model
 from arcface_gluon.cli.verify import check_row, describe
+from arcface_gluon.data.demos import demo_name, is_demo
 from arcface_gluon.data.image_folder import find_images
 from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.data.pair_lists import differences, read_ytf
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon eval ytf", description=__doc__.splitlines()[0])
     add_model_options(parser)
     parser.add_argument("--data", required=True, help="folder of YouTube Faces, or demo")
+    add_flip_option(parser, False, "a single crop")
     parser.add_argument("--list", type=Path, help="splits.txt (default: the folder's)")
     parser.add_argument("--images", type=Path, help="folder of the frames (default: aligned_images_DB of the folder)")
     parser.add_argument("--skip-missing", action="store_true", help="leave out missing videos and frames, listed")
@@ -51,13 +54,15 @@ def evaluate(args):
     from arcface_gluon.protocols.verification import evaluate_pairs
     from arcface_gluon.report.results import keep_verification, subject_of
 
-    subject = subject_of(model_path(args))
-    path = subject.folder / "embeddings" / "ytf.npy"
+    subject, name = subject_of(model_path(args)), "ytf"
+    if is_demo(args.data):
+        subject, name = subject.on_demo(), demo_name(name)
+    path = embeddings_path(subject.folder, "ytf.npy", net, frames, args.flip)
     missing = [video for video in dict.fromkeys(v for pair in pairs for v in pair[:2]) if video not in frames.labels]
     if missing and not args.skip_missing:
         raise UserError(f"{len(missing)} videos have no frames in {frames.root}, the first is {missing[0]}; get them, "
                         "or leave them out with --skip-missing")  # fmt: skip
-    embed_to_file(net, frames, path, devices, args.batch_size, False, None, args.skip_missing, args.quiet)
+    embed_to_file(net, frames, path, devices, args.batch_size, args.flip, None, args.skip_missing, args.quiet)
     embeddings = read_embeddings(path)
     videos = list(dict.fromkeys(embeddings.labels))
     number = {video: row for row, video in enumerate(videos)}
@@ -65,7 +70,7 @@ def evaluate(args):
     kept = [pair for pair in pairs if pair.first in number and pair.second in number]
     rows = [number[video] for pair in kept for video in pair[:2]]
     result = evaluate_pairs(centres.vectors[rows], [pair.same for pair in kept])
-    print(describe("ytf", result.to_json()))
+    print(describe(name, result.to_json(), args.flip))
     for line in differences("ytf", kept):
         print(f"     {line}")
     if missing:
@@ -73,8 +78,10 @@ def evaluate(args):
         with atomic_write(listed, "w") as file:
             file.writelines(f"{video}\n" for video in missing)
         print(f"     {len(missing)} videos are missing: {listed}")
-    command = f"make eval-ytf MODEL={shlex.quote(str(subject.path))} DATA={shlex.quote(args.data)}"
-    for line in keep_verification(subject, "ytf", result, row=args.row, command=command):
+    command = (
+        f"make eval-ytf MODEL={shlex.quote(str(subject.path))} DATA={shlex.quote(args.data)}{' FLIP=1' * args.flip}"
+    )
+    for line in keep_verification(subject, name, result, row=args.row, command=command, flip=args.flip):
         print(f"     {line}")
     print(f"report: {subject.folder / 'report.html'}")
 

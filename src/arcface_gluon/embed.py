@@ -134,7 +134,9 @@ def _write(writer, batches, images, quiet):
         raise UserError(f"{images.source}: none of its {count:,} images can be used")
 
 
-def verify_set(net, images, issame, contexts=None, batch_size=None, folds=10, quiet=True, what="verification"):
+def verify_set(
+    net, images, issame, contexts=None, batch_size=None, folds=10, quiet=True, what="verification", flip=True
+):
     """10-fold verification of a network on the pairs of a .bin set; see `protocols.verification.evaluate_pairs`.
 
     Pairs repeat images: each distinct one is embedded once.
@@ -144,7 +146,7 @@ def verify_set(net, images, issame, contexts=None, batch_size=None, folds=10, qu
         if index.setdefault(image, len(index)) == len(first):
             first.append(position)
     distinct = EncodedImages(what, list(index), [f"{i % 2 + 1} of pair {i // 2}" for i in first])
-    embeddings = embed_images(net, distinct, contexts, batch_size, True, quiet, what)
+    embeddings = embed_images(net, distinct, contexts, batch_size, flip, quiet, what)
     return evaluate_pairs(embeddings[[index[image] for image in images]], issame, folds)
 
 

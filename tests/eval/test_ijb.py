@@ -99,7 +99,7 @@ def test_the_demo_agrees_with_the_definitions(ijb, data, model_112, monkeypatch,
     said = capsys.readouterr().out
     result = json.loads(Path("all.json").read_text())["IJBC"]
     assert result == json.loads((RUN / "ijb" / "ijbc.json").read_text())
-    embeddings = read_embeddings(RUN / "embeddings" / "ijbc.npy")
+    embeddings = read_embeddings(RUN / "embeddings" / "ijbc-single.npy")
     assert embeddings.names == lists.read_media(data.media).names
     check(result, data, naive(data, embeddings.vectors))
     assert (RUN / "ijb" / "table.md").read_text().strip() in said

@@ -121,11 +121,11 @@ def test_images_of_a_model(trillion, features, script, model, capfd, bad_input):
     arguments = ["--model", str(model), "--data", "images", "--contexts", "cpu(0)", "--quiet"]
     assert trillion.main(arguments) == 0
     assert "and its extraction" in capfd.readouterr().out
-    stored = [read_embeddings(f"runs/tiny/embeddings/trillion-pairs-{side}.npy") for side in ("elfw", "flickr")]
+    stored = [read_embeddings(f"runs/tiny/embeddings/trillion-pairs-{side}-mirror.npy") for side in ("elfw", "flickr")]
     assert_naive(results("tiny"), *(side.vectors for side in stored), stored[0].names)
     Path("images/flickr/3.jpg").unlink()
     assert trillion.main(arguments) == 0, "all embeddings are there"
-    Path("runs/tiny/embeddings/trillion-pairs-flickr.npy").unlink()
+    Path("runs/tiny/embeddings/trillion-pairs-flickr-mirror.npy").unlink()
     bad_input(trillion.main, arguments, "1 of 32 images are missing, the first is images/flickr/3.jpg")
     assert trillion.main([*arguments, "--skip-missing"]) == 0
     assert "1 left out as missing: runs/tiny/trillion-pairs/missing.txt" in capfd.readouterr().out

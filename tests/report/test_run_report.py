@@ -41,7 +41,21 @@ def test_a_whole_run(run_dir):
         assert link.startswith(("data:", "#")), f"the page asks for {link}"
 
 
+def is_whole(run_dir, name="lfw"):
+    """Say of a stored set and of the summary's that it is the whole set of its name."""
+    summary = json.loads((run_dir / "summary.json").read_text())
+    summary["verification"][name]["whole_set"] = True
+    change(run_dir / "summary.json", verification=summary["verification"])
+    (run_dir / "verification" / f"{name}.npz").unlink()
+
+
+def test_a_set_that_is_not_the_papers_is_not_compared(run_dir):
+    words = text_of(write_report(run_dir))
+    assert re.search(r"LFW 99.53 % [\d.]+ % not the whole set", words)
+
+
 def test_the_papers_row_stands_beside_the_runs(run_dir):
+    is_whole(run_dir)
     words = text_of(write_report(run_dir))
     accuracy = json.loads((run_dir / "summary.json").read_text())["verification"]["lfw"]["accuracy"]
     assert "Paper: Table 2 [CASIA, ResNet50, loss*], row “ArcFace (0.5)”, as printed." in words

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import write_json
-from .options import add_model_options, image_size, model_path, open_model
+from .options import add_flip_option, add_model_options, image_size, model_path, open_model
 
 EXAMPLE = "arcface-gluon embed /data/aligned --model runs/casia_r50 --out faces.npy"
 
@@ -23,9 +23,7 @@ def add_arguments(parser):
         "--out", required=True, type=Path, metavar="FILE.npy", help="float32 (n, d); FILE.txt names the rows"
     )
     parser.add_argument("--root", help="folder that the paths of a list start from (default: the list's own)")
-    flip = parser.add_mutually_exclusive_group()
-    flip.add_argument("--flip", dest="flip", action="store_true", default=True, help="add the mirror image (default)")
-    flip.add_argument("--no-flip", dest="flip", action="store_false", help="the image alone")
+    add_flip_option(parser, True, "it is added")
     parser.add_argument(
         "--size",
         type=image_size,

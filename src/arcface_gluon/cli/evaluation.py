@@ -7,26 +7,33 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.demos import is_demo
 from ..data.embedding_file import holds_others
 from ..data.megaface import algorithm
 from ..data.ready_features import find_features
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, read_json
+from ..report.mode import Mode, papers_mode
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
-from .options import Several, add_model_options, model_path, open_model
+from .options import Several, add_flip_option, add_model_options, model_path, open_model
 
 
-def add_source_options(parser, features_help, several=False):
-    """--model, --recipe or --features, with --ending and --name for the latter; --skip-missing, --row, --json, --quiet.
+def add_source_options(parser, features_help, table: str, several=False):
+    """--model, --recipe or --features, with --ending and --name for the latter; --flip, --skip-missing, --row, --json,
+    --quiet.
 
     Args:
+        table: key of the paper's table, whose mode is the default.
         several: whether --model may be repeated, for `open_sources`.
     """
+    usual = papers_mode(table).flip
     source = add_model_options(parser, several)
     source.add_argument("--features", nargs="+", action=Several, type=Path, metavar="F", help=features_help)
     parser.add_argument("--ending", help="what the names of feature files end in, such as _r100.bin")
     parser.add_argument("--name", help="what to call the model of --features (default: from the ending or the file)")
+    add_flip_option(parser, None, "as noted beside --features, else it is" + ("" if usual else " not") + " added")
+    parser.set_defaults(usual_flip=usual)
     parser.add_argument("--skip-missing", action="store_true", help="leave out what is missing, counted and listed")
     parser.add_argument(
         "--row", help="row of the paper's table that the model reproduces, such as MS1MV2, R100, ArcFace"
@@ -45,6 +52,7 @@ class Source:
         devices: list of mx.Context.
         options: the parsed options of `add_source_options`.
         images_per_second: of the latest extraction; None if there was none.
+        ready_flip: whether the mirror image was added to ready features; None if nothing beside them says it.
     """
 
     subject: object
@@ -52,37 +60,92 @@ class Source:
     devices: list
     options: object
     images_per_second: float | None = None
+    ready_flip: bool | None = None
+
+    @property
+    def flip(self) -> bool:
+        """Whether the embedding of the mirror image is added: by the options, ready features, or the protocol."""
+        asked = self.options.flip if self.options.flip is not None else self.ready_flip
+        return self.options.usual_flip if asked is None else asked
+
+    def note(self, ready):
+        """Take note of how ready features were made, and say so where nothing tells it.
+
+        Raises:
+            UserError: not as asked for, or not as those before.
+        """
+        noted, asked = noted_flip(ready), self.options.flip
+        if noted is None:
+            if asked is None:
+                usual, other = ("with", "--no-flip") if self.options.usual_flip else ("without", "--flip")
+                print(
+                    f"{ready} does not say how it was made; taken as {usual} the mirror image ({other} for the other)"
+                )
+            return
+        if {asked, self.ready_flip, noted} >= {True, False}:
+            raise UserError(
+                f"{ready} was made {'with' if noted else 'without'} the mirror image, unlike what is asked for or the "
+                "features before; leave out --flip and --no-flip, or extract it again"
+            )
+        self.ready_flip = noted
+
+    def folder(self, name: str, table: str) -> Path:
+        """Folder for the results of an evaluation; that of another mode than the paper's is another one."""
+        return self.subject.folder / (name + Mode(self.flip).suffix(papers_mode(table)))
 
     def features(self, images, file, ready=None):
-        """Features of data.Images (`data.features.Features`), the sum of image and mirror where they are extracted.
+        """Features of data.Images (`data.features.Features`).
 
         Args:
-            file: name of the .npy under <run>/embeddings; where those of another checkpoint or list have it, the
-                beginning of a fingerprint is added. An interrupted extraction goes on from there.
+            file: name of the .npy under <run>/embeddings; see `embeddings_path`. An interrupted extraction goes on from
+                there.
             ready: the folder or .npy that has them, with --features.
 
         Raises:
-            UserError: images or features are missing (without --skip-missing), damaged or of different sizes.
+            UserError: images or features are missing (without --skip-missing), damaged, of different sizes, or made in
+                another mode than asked for.
         """
         skip = self.options.skip_missing
         if self.net is None:
+            self.note(ready)
             return find_features(ready, images.names, self.options.ending, skip)
-        from ..embed import embed_to_file, fingerprint, input_size
+        from ..embed import embed_to_file
 
-        key = fingerprint(self.net, images, True, input_size(self.net))
-        path = self.subject.folder / "embeddings" / file
-        if holds_others(path, key):
-            path = path.with_name(f"{path.stem}-{key[:8]}.npy")
+        path = embeddings_path(self.subject.folder, file, self.net, images, self.flip)
         options, facts = self.options, {"model": str(self.subject.path), "date": time.strftime("%Y-%m-%d")}
         done = embed_to_file(
-            self.net, images, path, self.devices, options.batch_size, True, None, skip, options.quiet, facts
+            self.net, images, path, self.devices, options.batch_size, self.flip, None, skip, options.quiet, facts
         )
         self.images_per_second = done["images_per_second"]
         return find_features(path, images.names, skip_missing=skip)
 
 
-def open_source(args) -> Source:
+def embeddings_path(folder, name, net, images, flip) -> Path:
+    """<folder>/embeddings/<name> with the mode in it, so that those of one mode never pass for those of the other.
+
+    Where embeddings of another checkpoint or list have that name, the beginning of a fingerprint is added.
+    """
+    from ..embed import fingerprint, input_size
+
+    name = Path(name)
+    path = Path(folder) / "embeddings" / f"{name.stem}-{'mirror' if flip else 'single'}{name.suffix}"
+    key = fingerprint(net, images, flip, input_size(net))
+    return path.with_name(f"{path.stem}-{key[:8]}.npy") if holds_others(path, key) else path
+
+
+def noted_flip(path) -> bool | None:
+    """Whether `arcface-gluon embed` noted beside a .npy that the mirror image was added; None where not noted."""
+    noted = Path(path).with_suffix(".json")
+    facts = read_json(noted) if Path(path).suffix == ".npy" and noted.is_file() else None
+    flip = facts.get("flip") if isinstance(facts, dict) else None
+    return flip if isinstance(flip, bool) else None
+
+
+def open_source(args, demo: bool | None = None) -> Source:
     """The Source of the options.
+
+    Args:
+        demo: whether its results are those of a demo set, with a folder of their own; None: where --data is one.
 
     Raises:
         UserError: no such model, device or features.
@@ -92,13 +155,17 @@ def open_source(args) -> Source:
 
     if args.features is None:
         net, devices = open_model(args)
-        return Source(subject_of(model_path(args)), net, devices, args)
+        return Source(_placed(subject_of(model_path(args)), args, demo), net, devices, args)
     first = args.features[0] if isinstance(args.features, list) else args.features
     if not first.exists():
         raise UserError(f"{first} is not there; give a folder of feature files or a .npy")
     name = args.name or (algorithm(args.ending) if first.is_dir() and args.ending else None)
     subject = Subject(first, Path("runs") / name, name) if name else subject_of_features(first)
-    return Source(subject, None, devices_of(args.contexts), args)
+    return Source(_placed(subject, args, demo), None, devices_of(args.contexts), args)
+
+
+def _placed(subject, args, demo):
+    return subject.on_demo() if (is_demo(args.data) if demo is None else demo) else subject
 
 
 def open_sources(args) -> list:

@@ -57,6 +57,15 @@ def add_model_options(parser, several=False):
     return model
 
 
+def add_flip_option(parser, default: bool | None, usual: str):
+    """--flip and --no-flip; `usual` says in the help what is done without either."""
+    flip = parser.add_mutually_exclusive_group()
+    flip.add_argument(
+        "--flip", dest="flip", action="store_true", default=default, help=f"add the mirror image (default: {usual})"
+    )
+    flip.add_argument("--no-flip", dest="flip", action="store_false", help="the image alone, a single crop")
+
+
 def model_path(args) -> Path:
     """Where the model lies: what --model says, or the last run of --recipe."""
     if args.model:

@@ -206,6 +206,7 @@ def open_validation(names, data_folder) -> dict:
         UserError: a file is missing or not a verification set.
     """
     from ..data import read_bin
+    from ..data.demos import set_name
 
     sets = {}
     for name in names:
@@ -217,7 +218,7 @@ def open_validation(names, data_folder) -> dict:
                 else "put it there, or name those you have with data.validation=lfw,agedb_30 ([] for none)"
             )
             raise UserError(f"no verification set {path}; {cure}")
-        sets[path.stem] = read_bin(path)
+        sets[set_name(path)] = read_bin(path)
     return sets
 
 
@@ -283,8 +284,8 @@ def environment(devices) -> dict:
 
 def _verify(net, bin_set, devices, folder, name, quiet):
     from ..embed import verify_set
-    from ..report.verification_store import save_verification
+    from ..report.verification_store import measures_of, save_verification
 
     result = verify_set(net, *bin_set, contexts=devices, quiet=quiet, what=name)
     save_verification(folder, name, result, bin_set[0])
-    return result.to_json()
+    return measures_of(name, result)

@@ -11,12 +11,14 @@ from collections import Counter
 from pathlib import Path
 
 from .. import recipe
+from ..data.demos import is_demo_name, set_name
+from ..data.pair_lists import EXPECTED
 from ..data.ready_features import find_features
 from ..errors import UserError, did_you_mean
 from ..files import write_json
 from ..protocols.verification import evaluate_pairs, one_kind
 from .evaluation import open_source
-from .options import Several, add_model_options
+from .options import Several, add_flip_option, add_model_options
 
 EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
 
@@ -39,6 +41,16 @@ def add_arguments(parser):
         "--data", metavar="FOLDER", help="folder of the recipe's sets (default: its data.path), or with --model of any"
     )
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what a --bin is, whatever its name: lfw, cfp_fp, agedb_30 …; one for each --bin, in their order. Its "
+        "number of pairs is checked, their order is not",
+    )
+    add_flip_option(parser, None, "as noted beside --features, else it is added, as for the paper's numbers")
+    parser.set_defaults(usual_flip=True)
+    parser.add_argument(
         "--row", help="row of the paper's tables that the model reproduces, such as 'MS1MV2, R100, ArcFace'"
     )
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON too")
@@ -47,11 +59,11 @@ def add_arguments(parser):
 
 def run(args):
     check_row(args.row)
-    source = open_source(args)
+    source = open_source(args, demo=False)  # each set tells itself
     from ..embed import verify_set
     from ..report.results import keep_verification
 
-    subject, results = source.subject, {}
+    subject, results, reports = source.subject, {}, {}
     sets = _sets(args, subject)
     if args.features and len(args.features) != len(sets):
         raise UserError(
@@ -62,18 +74,22 @@ def run(args):
         given = ["--model", str(subject.path)]
         if args.features:
             given = ["--features", str(args.features[number])]
+            source.note(args.features[number])
             result = evaluate_pairs(_ready(args.features[number], len(images)), issame)
         else:
             result = verify_set(
-                source.net, images, issame, source.devices, args.batch_size, quiet=args.quiet, what=name
+                source.net, images, issame, source.devices, args.batch_size, 10, args.quiet, name, source.flip
             )
-        results[name] = result.to_json()
-        files = [file for file in args.bin if Path(file).stem == name]
-        command = shlex.join(["arcface-gluon", "verify", *given, *(f"--bin={file}" for file in files)])
-        print(describe(name, results[name]))
-        for line in keep_verification(subject, name, result, images, args.row, command):
+        results[name] = {**result.to_json(), "flip": source.flip}
+        print(describe(name, results[name], source.flip))
+        place = subject.on_demo() if is_demo_name(name) else subject
+        # Of a set that is said to be LFW, the number of pairs must agree, not their order.
+        whole = len(issame) == EXPECTED[name].pairs if name in args.set else None
+        command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, name, source.flip)])
+        for line in keep_verification(place, name, result, images, args.row, command, source.flip, whole):
             print(f"{' ' * len(name)}  {line}")
-    print(f"report: {subject.folder / 'report.html'}")
+        reports[place.folder / "report.html"] = None
+    print(*(f"report: {report}" for report in reports), sep="\n")
     if args.json:
         write_json(args.json, {"model": str(subject.path), "verification": results})
 
@@ -96,13 +112,13 @@ def check_row(row, key=None):
         raise UserError(f"--row {row!r} is no row of {where}{did_you_mean(row, sorted(rows))}")
 
 
-def describe(name, result) -> str:
-    """One set's measures in two lines; what pairs of one kind leave undefined is named instead."""
+def describe(name: str, result: dict, flip: bool = True) -> str:
+    """One set's measures and mode in two lines; what pairs of one kind leave undefined is named instead."""
     accuracy = (
         f"{name}: accuracy {result['accuracy']:.2%} ± {result['std']:.2%}, threshold {result['threshold']:.3f} "
         f"({result['threshold_angle']:.1f}°)"
     )
-    pairs = f"{' ' * len(name)}  {result['pairs']} pairs"
+    pairs = f"{' ' * len(name)}  {result['pairs']} pairs, {'image + mirror' if flip else 'single crop'}"
     kind = one_kind(result)
     if kind:
         other, accepted = ("impostor", "all") if kind == "genuine" else ("genuine", "none")
@@ -115,16 +131,45 @@ def describe(name, result) -> str:
     return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}; {tar}"
 
 
-def _sets(args, subject):
-    """{name: (images, issame)} to verify on."""
-    from ..data.pair_lists import EXPECTED
-    from .train import find_data, open_validation
+def _for_this_set(args, name, flip):
+    """The options for this set alone."""
+    file = _names(args).get(name)
+    return [
+        *([f"--bin={file}"] if file else []),
+        *([f"--set={name}"] if name in args.set else []),
+        *([] if flip else ["--no-flip"]),
+    ]
 
-    twice = [name for name, count in Counter(Path(file).stem for file in args.bin).items() if count > 1]
+
+def _names(args):
+    """{name: file} of --bin, called by --set where that is given."""
+    names = [set_name(file) for file in args.bin]
+    if args.set:
+        if len(args.set) != len(args.bin):
+            raise UserError(f"{len(args.set)} --set for {len(args.bin)} --bin; give one for each, in their order")
+        for name, given, file in zip(names, args.set, args.bin):
+            if given not in EXPECTED:
+                raise UserError(f"--set {given!r} is no set of the paper{did_you_mean(given, EXPECTED)}")
+            if is_demo_name(name):
+                raise UserError(f"{file} is a demo set, and not {given}; leave out --set")
+        names = args.set
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"two verification sets are named {twice[0]}; verify one after the other, or rename one")
+    return dict(zip(names, args.bin))
+
+
+def _sets(args, subject):
+    """{name: (images, issame)} to verify on."""
+    from .train import find_data, open_validation
+
     if args.bin:
-        return open_validation(args.bin, Path())
+        opened = {}
+        for name, file in _names(args).items():
+            (opened[name],) = open_validation([file], Path()).values()
+        return opened
+    if args.set:
+        raise UserError(f"--set {args.set[0]} says what a --bin is; name the file too, with --bin")
     if args.data and not args.recipe:
         folder = Path(args.data)
         known = [name for name in EXPECTED if (folder / f"{name}.bin").is_file()]

@@ -165,6 +165,21 @@ def read_ytf(path) -> list:
     return [pair for _, pair in sorted(pairs, key=lambda item: item[0])]
 
 
+def is_whole_set(name: str, issame) -> bool:
+    """Whether n truth values, in order, are those of the whole set `name`.
+
+    Each fold of LFW's list has 300 genuine pairs and then 300 others; those of the other sets have as many of both
+    kinds, in an order that depends on who packed them.
+    """
+    expected, same = EXPECTED.get(name), [bool(value) for value in issame]
+    if expected is None or Expected(len(same), sum(same)) != expected:
+        return False
+    if name == "lfw":
+        half = len(same) // FOLDS // 2
+        return same == ([True] * half + [False] * half) * FOLDS
+    return all(2 * sum(fold) == len(fold) for fold in folds_of(same))
+
+
 def differences(name, pairs) -> list:
     """Lines that tell how pairs differ from what the whole set `name` has, and folds that lack a kind of pair."""
     found = Expected(len(pairs), sum(pair.same for pair in pairs))

@@ -187,6 +187,12 @@ def svg_markup(figure, name, description) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
 
 
+def headed(figure: Figure, data: str, mode) -> Figure:
+    """The figure with a line above it: the data it is of, and the mode (`report.mode`)."""
+    figure.suptitle(f"{data}; {mode}", size="small", parse_math=False)
+    return figure
+
+
 def save_figure(figure, prefix):
     """Write prefix.png and prefix.svg on white."""
     for kind in ("png", "svg"):

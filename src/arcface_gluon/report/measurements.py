@@ -5,7 +5,8 @@ Every other protocol writes runs/<name>/results/<any name>.json, a list of measu
 
     [{"table": "table6_megaface", "row": "MS1MV2, R100, ArcFace, R", "column": "Ver: TAR at FAR 1e-6",
       "value": 98.31, "data": "MegaFace, refined", "model": "runs/ms1mv2_r100", "date": "2026-11-24",
-      "command": "make eval-megaface RECIPE=ms1mv2_r100 DATA=/data/megaface", "paper_data": true}]
+      "command": "make eval-megaface RECIPE=ms1mv2_r100 DATA=/data/megaface", "paper_data": true,
+      "mode": {"flip": true, "norm_weight": false, "detector_score": false, "rule": "a tie is a success"}}]
 
     table, column   a key and a column of paper_tables.json
     row             a row of it, or a name of one's own, which is added below the paper's
@@ -13,8 +14,10 @@ Every other protocol writes runs/<name>/results/<any name>.json, a list of measu
     data, model     what it was measured on and with; measurements that agree in both are averaged (seeds)
     date            YYYY-MM-DD
     command         what was run
-    paper_data      true only where training and test data are the paper's own: only then is a difference printed, and
-                    only then does the measurement fill the paper's cell; false where left out (demo and small sets)
+    paper_data      true only where training and test data are the paper's own, measured in its mode: only then is a
+                    difference printed, and only then does the measurement fill the paper's cell; false where left out
+    mode            how it was measured (`report.mode`); "not noted" where left out
+    demo            true for a demo set, whose numbers enter no table of the paper; false where left out
     checksum        of the entry, so that a later change is told; may be left out
 """
 
@@ -24,10 +27,13 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ..data.pair_lists import EXPECTED
 from ..errors import UserError
 from ..files import read_json, unseal
 from ..protocols.verification import one_kind
+from .mode import Mode, papers_mode, papers_mode_of_set
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables
+from .verification_store import load_verification
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,16 @@ class Measurement:
     date: str
     command: str
     paper_data: bool = False
+    mode: Mode | None = None
+    demo: bool = False
 
 
-def collect(runs_dir) -> tuple[list[Measurement], list[str]]:
+def collect(runs_dir, demos: bool = False) -> tuple[list[Measurement], list[str]]:
     """(measurements, problems): all that is measured under a folder of runs, and a line for what cannot be used.
+
+    Args:
+        runs_dir: the folder, or that of one run.
+        demos: take those of demo sets too.
 
     Raises:
         UserError: there is no such folder.
@@ -59,7 +71,7 @@ def collect(runs_dir) -> tuple[list[Measurement], list[str]]:
         _attempt(_from_summary, path, found, problems)
     for path in sorted(runs_dir.rglob("results/*.json")):
         _attempt(_from_results, path, found, problems)
-    return found, problems
+    return [one for one in found if demos or not one.demo], problems
 
 
 def _attempt(read, path, found, problems):
@@ -75,19 +87,20 @@ def _from_summary(path):
         return []  # of something that is not a training run
     summary, recipe = read_json(path), read_json(recipe_path)
     try:
-        verified = summary.get("verification", {})
-        verification = {name: values["accuracy"] for name, values in verified.items() if not one_kind(values)}
+        sets = summary.get("verification", {}).items()
+        verification = {name: _with_set(path, name, found) for name, found in sets if not one_kind(found)}
         return [
             Measurement(
                 table=key,
                 row=row,
                 column=column,
-                value=100 * verification[name],
-                data=recipe["data"]["path"],
+                value=100 * verification[name]["accuracy"],
+                data=tested_on(recipe["data"]["path"], name, verification[name]),
                 model=f"{path.parent.name}: {recipe['network']['name']}, {summary['iterations']:,} iterations",
                 date=summary.get("date", ""),
                 command=f"arcface-gluon train {summary.get('recipe', path.parent.name)}",
-                paper_data=is_papers_training_set(key, row, summary.get("data")),
+                paper_data=verification[name]["whole_set"] and is_papers_training_set(key, row, summary.get("data")),
+                mode=papers_mode_of_set(name),
             )
             for key, row in paper_rows(recipe)
             for name, column in SET_COLUMNS.items()
@@ -95,6 +108,23 @@ def _from_summary(path):
         ]
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} or the recipe beside it is not a run's ({type(error).__name__}: {error})") from error
+
+
+def _with_set(path, name, measures):
+    """Measures of a summary, with `whole_set`: summaries of earlier versions have not looked at the pairs' order."""
+    stored = path.parent / "verification" / f"{name}.npz"
+    if "whole_set" in measures or not stored.is_file():
+        return {"whole_set": False, **measures}
+    return {**measures, "whole_set": load_verification(stored).measures["whole_set"]}
+
+
+def tested_on(trained_on: str, set_name: str, measures: dict) -> str:
+    """The data that a verification is of: those trained on, and what its set is where it is not the whole one."""
+    if measures["whole_set"]:
+        return trained_on
+    pairs, wanted = measures.get("pairs"), EXPECTED[set_name].pairs if set_name in EXPECTED else None
+    what = "not its list of pairs" if pairs in (None, wanted) else f"{pairs:,} pairs only"
+    return f"{trained_on}; {what}"
 
 
 def _from_results(path):
@@ -109,7 +139,7 @@ def _checked(entry, where):
     if not isinstance(entry, dict):
         raise UserError(f"{where} is not a measurement but {type(entry).__name__}")
     entry = unseal(entry, where)
-    missing = [name for name in names if name not in entry and name != "paper_data"]
+    missing = [name for name in names if name not in entry and name not in ("paper_data", "mode", "demo")]
     if missing or set(entry) - set(names):
         wrong = (
             f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(sorted(set(entry) - set(names)))}"
@@ -125,4 +155,8 @@ def _checked(entry, where):
     value = entry["value"]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise UserError(f"{where}: the value {value!r} is not a number")
-    return Measurement(**entry)
+    usual, mode = papers_mode(entry["table"], entry["column"]), entry.get("mode")
+    # Before modes were noted, the mirror was added everywhere but in YTF's videos.
+    mode = Mode.read(mode, where) if mode is not None else None
+    alike = mode == usual if mode else usual.flip or entry["column"] == "YTF"
+    return Measurement(**{**entry, "mode": mode, "paper_data": bool(entry.get("paper_data") and alike)})

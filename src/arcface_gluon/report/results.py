@@ -6,17 +6,17 @@ Results of a run go into its own folder, those of any other model into runs/<its
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..data.pair_lists import EXPECTED
 from ..files import read_json, seal, write_json
 from ..models.load import checkpoint_of
 from ..protocols.verification import one_kind
-from .measurements import Measurement
+from .measurements import Measurement, tested_on
+from .mode import Mode, papers_mode, papers_mode_of_set
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_report import write_report
-from .verification_store import save_verification
+from .verification_store import measures_of, save_verification
 
 # Tables in which a model that is no row of the paper gets a row of its own.
 _OWN_ROWS = {
@@ -38,6 +38,7 @@ class Subject:
         folder: where its results go, runs/<name>.
         name: for the tables, such as "casia_r50: r50, 32,000 iterations".
         recipe, summary: of the run that trained it; empty for other models.
+        demo: whether it is evaluated on a demo set, see `on_demo`.
     """
 
     path: Path
@@ -45,6 +46,15 @@ class Subject:
     name: str
     recipe: dict = field(default_factory=dict)
     summary: dict = field(default_factory=dict)
+    demo: bool = False
+
+    def on_demo(self) -> Subject:
+        """The same on a demo set: its results have a folder and a name of their own, and replace nothing."""
+        return self if self.demo else replace(self, folder=self.folder / "demo", name=f"{self.name} (demo)", demo=True)
+
+    def data_name(self, data: str) -> str:
+        """What the data are called where they are shown; a demo set says so."""
+        return f"demo: {data}" if self.demo and "demo" not in data else data
 
 
 def subject_of(path, runs="runs") -> Subject:
@@ -83,25 +93,35 @@ def _model_name(path):
     return path.parent.name if name in ("model", "") and not path.is_dir() else name
 
 
-def keep_verification(subject, set_name, result, images=None, row=None, command="") -> list:
+def keep_verification(
+    subject, set_name, result, images=None, row=None, command="", flip: bool | None = None, whole: bool | None = None
+) -> list:
     """Store a verification: for the report (verification/<set>.npz and .json, report.html) and for `make tables`.
+
+    In another mode than the set's usual one it is kept beside that, as <set>-single or <set>-mirror.
 
     Args:
         result: what `protocols.verification.evaluate_pairs` returned.
         images: the set's images, of which the hardest pairs' are kept for the report.
         row: the row of the paper's tables that the model reproduces; by default the one that its recipe names.
         command: what was run.
+        flip: whether the embedding of the mirror image was added; by default as usual for the set.
+        whole: whether it is the whole set of that name; None: by the order of its genuine and other pairs.
 
     Returns:
         Lines that say what the paper has, where it has something.
     """
-    measures = result.to_json()
-    save_verification(subject.folder, set_name, result, images)
-    facts = {"set": set_name, **measures, "model": subject.name, "date": time.strftime("%Y-%m-%d"), "command": command}
-    write_json(subject.folder / "verification" / f"{set_name}.json", facts, sealed=True)
-    measurements = _measurements(subject, set_name, measures, row, command)
-    if measurements and not _in_summary(subject, set_name, measures):
-        save_results(subject.folder, f"verification-{set_name}", measurements)
+    usual = papers_mode_of_set(set_name)
+    mode = usual if flip is None else replace(usual, flip=flip)
+    measures = measures_of(set_name, result, mode.flip, whole)
+    stem = set_name + mode.suffix(usual)
+    save_verification(subject.folder, stem, result, images, measures)
+    facts = {"set": set_name, **measures, "mode": asdict(mode), "model": subject.name}
+    facts.update(date=time.strftime("%Y-%m-%d"), command=command, demo=subject.demo)
+    write_json(subject.folder / "verification" / f"{stem}.json", facts, sealed=True)
+    measurements = [] if subject.demo else _measurements(subject, set_name, measures, mode, row, command)
+    if measurements and not (mode == usual and _in_summary(subject, set_name, measures)):
+        save_results(subject.folder, f"verification-{stem}", measurements)
     write_report(subject.folder)
     return [line for line in map(_beside_the_paper, measurements) if line]
 
@@ -113,7 +133,9 @@ def save_results(folder, name, measurements) -> Path:
     return path
 
 
-def keep_benchmark(subject, name, table, cells, data, whole, row=None, command="", suffix="") -> list:
+def keep_benchmark(
+    subject, name, table, cells, data, whole, row=None, command="", suffix="", mode: Mode | None = None
+) -> list:
     """Store what an evaluation measured for one table of the paper, in results/<name>.json for `make tables`.
 
     Args:
@@ -123,11 +145,15 @@ def keep_benchmark(subject, name, table, cells, data, whole, row=None, command="
             its own.
         command: what was run.
         suffix: the end of the row's name that tells the protocol, such as ", R".
+        mode: how it was measured; None: as the paper did. Results of another mode have a name of their own.
 
     Returns:
-        Lines that say what the paper has, where it has something.
+        Lines that say what the paper has, where it has something. A demo set has a row of its own, beside nothing.
     """
-    found = row or dict(paper_rows(subject.recipe)).get(table)
+    found = None if subject.demo else row or dict(paper_rows(subject.recipe)).get(table)
+    usual = papers_mode(table, next(iter(cells)))
+    mode = mode or usual
+    data = subject.data_name(data)
     trained = row is not None or (found and is_papers_training_set(table, found, subject.summary.get("data")))
     measurements = [
         Measurement(
@@ -139,15 +165,17 @@ def keep_benchmark(subject, name, table, cells, data, whole, row=None, command="
             model=subject.name,
             date=time.strftime("%Y-%m-%d"),
             command=command,
-            paper_data=bool(whole and trained),
+            paper_data=bool(whole and trained and not subject.demo and mode == usual),
+            mode=mode,
+            demo=subject.demo,
         )
         for column, value in cells.items()
     ]
-    save_results(subject.folder, name, measurements)
+    save_results(subject.folder, name + mode.suffix(usual), measurements)
     return [f"{one.column}: {line}" for one, line in zip(measurements, map(_beside_the_paper, measurements)) if line]
 
 
-def _measurements(subject, set_name, measures, row, command):
+def _measurements(subject, set_name, measures, mode, row, command):
     column = SET_COLUMNS.get(set_name)
     if column is None or one_kind(measures):
         return []
@@ -156,7 +184,7 @@ def _measurements(subject, set_name, measures, row, command):
         rows = [(key, row) for key, table in tables.items() if row in table["rows"]]
     else:
         rows = paper_rows(subject.recipe) or [(key, subject.name) for key in _OWN_ROWS[set_name]]
-    whole = measures["pairs"] == EXPECTED[set_name].pairs
+    alike = measures["whole_set"] and mode == papers_mode_of_set(set_name)
     data = subject.recipe.get("data", {}).get("path") or "not trained here"
     return [
         Measurement(
@@ -164,11 +192,12 @@ def _measurements(subject, set_name, measures, row, command):
             row=name,
             column=column,
             value=100 * measures["accuracy"],
-            data=data if whole else f"{data}; {measures['pairs']:,} pairs only",
+            data=tested_on(data, set_name, measures),
             model=subject.name,
             date=time.strftime("%Y-%m-%d"),
             command=command,
-            paper_data=whole and (row is not None or is_papers_training_set(key, name, subject.summary.get("data"))),
+            paper_data=alike and (row is not None or is_papers_training_set(key, name, subject.summary.get("data"))),
+            mode=mode,
         )
         for key, name in rows
         if column in tables[key]["columns"]
@@ -190,4 +219,6 @@ def _beside_the_paper(one):
     text = f"paper {printed:.{digits}f}{unit} (Table {table['number']}, {one.row})"
     if one.paper_data:
         return f"{text}: {one.value - printed:+.{digits}f}".replace("-", "−")
+    if one.mode != papers_mode(one.table, one.column):
+        return f"{text}; measured in another mode ({one.mode}), so the two cannot be compared"
     return f"{text}; not its training or test set, so the two cannot be compared"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ..data.demos import is_demo_name
 from ..errors import UserError
 from ..files import read_json
 from ..training.log import read_metrics
@@ -26,7 +27,9 @@ class RunFiles:
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        folder = self.folder.resolve()
+        of_demos = bool(self.measures) and all(map(is_demo_name, self.measures))
+        return f"{folder.parent.name}, {folder.name}" if of_demos and folder.name == "demo" else folder.name
 
     @property
     def measures(self) -> dict[str, dict]:

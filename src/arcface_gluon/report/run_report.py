@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from .. import __version__
+from ..data.demos import is_demo_name
 from ..files import atomic_write
 from ..protocols.verification import one_kind, pair_angles, roc_curve, thin_roc
 from ..recipe import flatten
 from . import figures
 from .angle_figures import target_angles
 from .html import Markup, element, fold, join, page, picture, section, table
+from .mode import papers_mode_of_set
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_files import read_run
 
@@ -43,9 +46,12 @@ def _verdict(run):
         f"{_accuracy(values)} on {name}"
         for name, values in run.measures.items()
         if values.get("accuracy") is not None and not one_kind(values)
+        if not is_demo_name(name) and _mode(name, values)[1]
     ]
     if results:
         first = f"Pairs of faces told apart correctly: {', '.join(results)}. "
+    elif any(map(is_demo_name, run.measures)):
+        first = "Verified on demo sets alone, which say nothing about a model. "
     else:
         first = "Not yet verified on any set of face pairs. "
     wanted, done = flatten(run.recipe).get("train.iterations"), _iterations(run)
@@ -54,6 +60,13 @@ def _verdict(run):
     if isinstance(wanted, int) and done < wanted:
         return first + f"Training stopped at iteration {done:,} of {wanted:,}."
     return first + f"Trained to the end, {done:,} iterations."
+
+
+def _mode(name, values):
+    """(how a set was measured, whether that is as usual)."""
+    usual = papers_mode_of_set(values.get("set", name))
+    mode = replace(usual, flip=bool(values.get("flip", usual.flip)), rule="")
+    return str(mode), mode.flip == usual.flip
 
 
 def _tiles(run):
@@ -82,7 +95,16 @@ def _verification(run):
         return section("Verification", element("p", text, class_="note"))
     fars = {far for values in run.measures.values() for far in values.get("tar_at_far") or {}}
     fars = sorted(fars, key=float, reverse=True)
-    heads = ["set", "pairs", "accuracy ± std", "threshold", *(f"TAR at FAR {far}" for far in fars), "EER", "AUC"]
+    heads = [
+        "set",
+        "mode",
+        "pairs",
+        "accuracy ± std",
+        "threshold",
+        *(f"TAR at FAR {far}" for far in fars),
+        "EER",
+        "AUC",
+    ]
     rows = []
     for name, values in run.measures.items():
         tar = values.get("tar_at_far") or {}
@@ -90,6 +112,7 @@ def _verification(run):
         rows.append(
             [
                 name,
+                _mode(name, values)[0],
                 f"{values['pairs']:,}{', all ' + kind if kind else ''}" if "pairs" in values else "",
                 "not defined" if kind else _accuracy(values),
                 f"{angle:.1f}°" if angle is not None and not kind else "",
@@ -100,7 +123,7 @@ def _verification(run):
         )
     folds = {values.get("folds", 10) for values in run.measures.values()}
     caption = (
-        f"Measured in this run: {' or '.join(map(str, sorted(folds)))} folds, image and mirror image summed. "
+        f"Measured in this run: {' or '.join(map(str, sorted(folds)))} folds. "
         "TAR: genuine pairs accepted at that rate of accepted impostors."
     )
     return section("Verification", table(heads, rows, caption), *_paper_comparison(run))
@@ -116,8 +139,12 @@ def _paper_comparison(run):
             if value is None:
                 continue
             measures = run.measures.get(name, {})
-            ours = None if one_kind(measures) else measures.get("accuracy")
-            difference = "" if ours is None or not same_data else f"{100 * ours - value:+.2f}".replace("-", "−")
+            ours, whole = None if one_kind(measures) else measures.get("accuracy"), measures.get("whole_set")
+            difference = (
+                f"{100 * ours - value:+.2f}".replace("-", "−") if whole and same_data and ours is not None else ""
+            )
+            if ours is not None and not whole:
+                difference = "not the whole set"
             lines.append([column, f"{value:.2f}\u00a0%", _percent(ours, 2) or "not measured", difference])
         if lines:
             setting = f" {printed['setting']}" if "setting" in printed else ""

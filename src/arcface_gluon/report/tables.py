@@ -73,12 +73,13 @@ HOW_TO_FILL = {
         "": (f"make eval-iqiyi RECIPE=ms1mv2_asian_r100 {_IQIYI}", f"{_ASIAN}, iQIYI-VID"),
     },
 }
-_SOURCE = ("data", "model", "date")  # columns on the right of each table
+_SOURCE = ("data", "mode", "model", "date")  # columns on the right of each table
 _GAP_HEADS = ("table", "blank", "command", "data")
 _UNITS = {"%": "In per cent", "degrees": "In degrees", "fraction": "As fractions"}
 _NOTE = (
     "“Paper” is the number as printed, “here” what was measured under runs/, averaged over seeds. The difference is "
-    "in brackets, only where training and test data are the paper's own. Rows marked “cited” are other works' numbers."
+    "in brackets, only where training and test data are the paper's own, and measured in its mode. Rows marked “cited” "
+    "are other works' numbers."
 )
 
 
@@ -119,13 +120,13 @@ def write_tables(runs_dir, folder=None) -> Coverage:
     return coverage
 
 
-def table_of_run(key, folder) -> list[str]:
-    """Markdown lines of one table of the paper with what was measured in one run's folder."""
-    return markdown_table(*_grid(key, collect(folder)[0]))
+def table_of_run(key, folder, demos: bool = False) -> list[str]:
+    """Markdown lines of one table of the paper with what was measured in one run's folder; on demo sets if asked."""
+    return markdown_table(*_grid(key, collect(folder, demos)[0]))
 
 
 def _grid(key, measurements):
-    """(heads, rows of strings) of one table: a line for each row, model and data; blank where nothing was measured."""
+    """(heads, rows of strings) of one table: a line for each row, data, mode and model; blank where nothing is."""
     printed = paper_tables()[key]
     heads = ["row"]
     for column in printed["columns"]:
@@ -133,13 +134,17 @@ def _grid(key, measurements):
     rows = []
     mine = [found for found in measurements if found.table == key]
     for row in dict.fromkeys([*printed["rows"], *(found.row for found in mine)]):
-        sources = sorted({(found.data, found.model) for found in mine if found.row == row}) or [("", "")]
-        for data, model in sources:
-            group = [found for found in mine if (found.row, found.data, found.model) == (row, data, model)]
+        sources = sorted({_source(found) for found in mine if found.row == row}) or [("", "", "")]
+        for data, mode, model in sources:
+            group = [found for found in mine if found.row == row and _source(found) == (data, mode, model)]
             name = f"{row} (cited)" if row in printed["cited"] else row
             cells = [text for column in printed["columns"] for text in _cells(key, row, column, group)]
-            rows.append([name, *cells, data, model, max((found.date for found in group), default="")])
+            rows.append([name, *cells, data, mode, model, max((found.date for found in group), default="")])
     return [*heads, *_SOURCE], rows
+
+
+def _source(found):
+    return found.data, str(found.mode or "not noted"), found.model
 
 
 def _cells(key, row, column, group):

@@ -1,7 +1,7 @@
 """What the report needs of a verification: runs/<name>/verification/<set>.npz, a plain NumPy archive.
 
 name           () str, the set's name
-measures       () str, VerificationResult.to_json() as JSON text
+measures       () str, `measures_of` as JSON text
 distances      (n,) float32 squared L2 distances of the pairs' unit embeddings
 issame         (n,) bool
 hardest        (k,) int64, pairs shown as pictures: most distant genuine first, then closest impostors
@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.pair_lists import is_whole_set
 from ..errors import UserError
 from ..files import write_npz
+from ..protocols.verification import VerificationResult
 
 HARDEST = 8  # pairs of each kind
 
@@ -36,11 +38,24 @@ class StoredVerification:
     pictures: dict[int, tuple[bytes, bytes]]
 
 
-def save_verification(run_dir, set_name, result, images=None) -> Path:
+def measures_of(set_name: str, result: VerificationResult, flip: bool = True, whole: bool | None = None) -> dict:
+    """What is kept of a verification: its measures, and what tells whether the paper's numbers may stand beside them.
+
+    Args:
+        set_name: such as "lfw".
+        flip: whether the embedding of the mirror image was added.
+        whole: whether it was the whole set of this name; None: by the order of its genuine and other pairs.
+    """
+    whole = is_whole_set(set_name, result.issame) if whole is None else whole
+    return {"set": set_name, **result.to_json(), "flip": flip, "whole_set": whole}
+
+
+def save_verification(run_dir, set_name, result, images=None, measures: dict | None = None) -> Path:
     """Keep a verification for the report; an earlier one of the same set is replaced.
 
     Args:
         result: what `protocols.verification.evaluate_pairs` returned.
+        measures: of `measures_of`, where they are not the usual ones.
         images: the set's 2n encoded images, of which those of the hardest pairs are kept; None keeps none.
 
     Raises:
@@ -52,7 +67,7 @@ def save_verification(run_dir, set_name, result, images=None) -> Path:
     write_npz(
         path,
         name=np.array(set_name),
-        measures=np.array(json.dumps(result.to_json())),
+        measures=np.array(json.dumps(measures or measures_of(set_name, result))),
         distances=result.distances.astype(np.float32),
         issame=result.issame,
         hardest=hardest,
@@ -73,11 +88,15 @@ def load_verification(path) -> StoredVerification:
             ends = archive["image_ends"]
             data = archive["image_bytes"].tobytes()
             images = [data[start:end] for start, end in zip(np.r_[0, ends[:-1]], ends)]
+            name, issame = str(archive["name"]), archive["issame"]
+            # Earlier versions kept neither the mode nor what the set is.
+            usual = {"set": name, "flip": name != "ytf", "whole_set": is_whole_set(name, issame)}
+            measures = {**usual, **json.loads(str(archive["measures"]))}
             return StoredVerification(
-                name=str(archive["name"]),
-                measures=json.loads(str(archive["measures"])),
+                name=name,
+                measures=measures,
                 distances=archive["distances"],
-                issame=archive["issame"],
+                issame=issame,
                 pictures=dict(zip(archive["hardest"].tolist(), zip(images[0::2], images[1::2]))),
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
