@@ -1,6 +1,7 @@
 """`embed`, `verify` and `unpack` as a user runs them: what they say, where they stop, how they go on."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from arcface_gluon import get_model
 from arcface_gluon.data import read_bin, write_bin
+from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.models.load import export_model
 
 
@@ -184,3 +186,36 @@ def test_unpack(command, pairs, tmp_path):
     assert "look: 20 pairs" in command("unpack", pairs, "look").stdout
     assert len(list((tmp_path / "look").rglob("*.jpg"))) == 40
     assert "is there already" in command("unpack", pairs, "look", check=2).stderr
+
+
+def test_a_demo_and_another_mode_leave_a_runs_results_alone(command, model, pairs, tmp_path):
+    run = tmp_path / "runs" / model.parent.name
+    command("verify", "--model", model, "--bin", pairs)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.suffix in (".json", ".npz")}
+    # The set's own mark tells a demo, wherever it lies and however it is named.
+    (tmp_path / "demo").mkdir()
+    shutil.copy(pairs, tmp_path / "demo")
+    mark_demo(tmp_path / "demo")
+    demo = ["verify", "--model", model, "--bin", "demo/lfw.bin"]
+    done = command(*demo)
+    assert "demo_lfw: accuracy" in done.stdout and "paper" not in done.stdout
+    assert f"report: runs/{model.parent.name}/demo/report.html" in done.stdout
+    assert (run / "demo" / "verification" / "demo_lfw.npz").exists()
+    assert "is a demo set" in command(*demo, "--set", "lfw", check=2).stderr
+    done = command("verify", "--model", model, "--bin", pairs, "--no-flip")
+    assert "20 pairs, single crop" in done.stdout
+    assert json.loads((run / "verification" / "lfw-single.json").read_text())["mode"]["flip"] is False
+    assert {path: path.read_bytes() for path in before} == before
+    command("tables")
+    assert "demo" not in (tmp_path / "runs" / "tables.md").read_text()
+
+
+def test_verify_takes_the_users_word_for_a_set(command, model, pairs, tmp_path):
+    arguments = ["verify", "--model", model, "--bin", "mine.bin"]
+    assert "lfw: accuracy" in command(*arguments, "--set", "lfw").stdout
+    stored = json.loads((tmp_path / "runs" / model.parent.name / "verification" / "lfw.json").read_text())
+    assert stored["whole_set"] is False, "twenty pairs are not LFW, whatever is said"
+    assert "did you mean 'lfw'" in command(*arguments, "--set", "lwf", check=2).stderr
+    assert "1 --set for 2 --bin" in command(*arguments, "--bin", pairs, "--set", "lfw", check=2).stderr
+    error = command("verify", "--model", model, "--data", tmp_path, "--set", "lfw", check=2).stderr
+    assert "name the file too" in error

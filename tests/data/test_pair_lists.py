@@ -9,6 +9,7 @@ from arcface_gluon.data.pair_lists import (
     Pair,
     differences,
     folds_of,
+    is_whole_set,
     read_agedb,
     read_cfp,
     read_lfw,
@@ -152,3 +153,15 @@ def test_whole_sets_have_no_differences():
         assert genuine * 2 == count
         assert differences(name, [Pair("a", "b", i % 2 == 0) for i in range(count)]) == []
     assert "fewer pairs than the 10 folds" in differences("lfw", [Pair("a", "b", True)])[-1]
+
+
+def test_whole_sets_are_told_by_the_order_of_their_pairs():
+    lfw = ([True] * 300 + [False] * 300) * 10
+    assert is_whole_set("lfw", lfw) and is_whole_set("lfw", np.array(lfw)) and is_whole_set("calfw", lfw)
+    other = [True, False] * 3000
+    assert not is_whole_set("lfw", other) and is_whole_set("agedb_30", other)
+    assert not is_whole_set("lfw", lfw[:-1]) and not is_whole_set("lfw", lfw[::-1])
+    assert not is_whole_set("calfw", sorted(lfw)), "a fold of one kind"
+    assert not is_whole_set("calfw", [*lfw[:-1], True])
+    assert not is_whole_set("cfp_fp", lfw) and is_whole_set("cfp_fp", ([True] * 350 + [False] * 350) * 10)
+    assert not is_whole_set("mine", lfw) and not is_whole_set("lfw", [])

@@ -12,6 +12,7 @@ from helpers import people
 from sklearn.metrics import roc_curve
 
 from arcface_gluon.data import ijb as lists
+from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.data.embedding_file import read_embeddings
 from arcface_gluon.data.features import write_feature
 from arcface_gluon.report.measurements import collect
@@ -203,3 +204,67 @@ def test_bad_input(ijb, data, features, bad_input):
     whole = data.media.read_text()
     data.media.write_text(whole + whole.splitlines()[0])
     bad_input(ijb.main, features, f"1.jpg is twice in template {whole.split()[1]}")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_modes_have_files_of_their_own(ijb, data, model_112, monkeypatch, capsys):
+    """A single crop by default; with the mirror other embeddings and results, which are not beside the paper's."""
+    pairs = lists.read_pairs(data.pairs)
+    monkeypatch.setitem(ijb.WHOLE, "IJBC", (144, int(pairs.same.sum()), int((~pairs.same).sum())))
+    arguments = ["--model", str(model_112), "--data", "data", "--quiet", "--row", "MS1MV2, R100, ArcFace"]
+    assert ijb.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "Mode: single crop; TAR of the nearest FAR. Data: data." in said and "ArcFace): " in said
+    assert ijb.main([*arguments, "--flip"]) == 0
+    said = capsys.readouterr().out
+    assert "Mode: image + mirror; TAR of the nearest FAR. Data: data." in said and "measured in another mode" in said
+    single, both = (read_embeddings(RUN / "embeddings" / f"ijbc-{mode}.npy") for mode in ("single", "mirror"))
+    check(json.loads((RUN / "ijb" / "ijbc-mirror.json").read_text()), data, naive(data, both.vectors))
+    check(json.loads((RUN / "ijb" / "ijbc.json").read_text()), data, naive(data, single.vectors))
+    assert not np.allclose(single.vectors, both.vectors)
+    assert {one.mode.flip: one.paper_data for one in collect("runs")[0]} == {False: True, True: False}
+    assert (RUN / "ijb" / "table.md").exists() and (RUN / "ijb" / "table-mirror.md").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_each_gallery_has_its_ranks(ijb, data, features, capsys):
+    assert ijb.main(features) == 0
+    said = capsys.readouterr().out
+    found = json.loads(Path("runs/ready/ijb/ijbc.json").read_text())["identification"]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| IJB-C")
+    ]
+    ranks = {row[1]: row[2:5] for row in rows if row[1] in ("merged", "G1", "G2")}
+    expected = zip(("merged", "G1", "G2"), [found["rank_merged_galleries"], *found["rank"]])
+    assert ranks == {name: [f"{100 * rate:.2f}" for rate in rates.values()] for name, rates in expected}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_ready_features_are_in_the_mode_noted_beside_them(ijb, data, features, bad_input, capfd):
+    assert ijb.main(features) == 0
+    said = capfd.readouterr().out
+    assert "ready.npy does not say how it was made; taken as without the mirror image" in said
+    assert ijb.main([*features, "--flip"]) == 0
+    assert "does not say" not in capfd.readouterr().out
+    for noted, option in ((True, "--no-flip"), (False, "--flip")):
+        Path("ready.json").write_text(json.dumps({"flip": noted}))
+        assert ijb.main(features) == 0
+        assert ("Mode: image + mirror" in capfd.readouterr().out) == noted
+        bad_input(ijb.main, [*features, option], "unlike what is asked for")
+    assert {one.mode.flip for one in collect("runs")[0]} == {True, False}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_demo_replaces_nothing(ijb, data, features, capsys):
+    assert ijb.main(features) == 0
+    before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    mark_demo("data/IJBC")
+    capsys.readouterr()
+    assert ijb.main([*features, "--row", "MS1MV2, R100, ArcFace"]) == 0
+    said = capsys.readouterr().out
+    assert "Data: demo: data." in said and "paper" not in said
+    assert before == {path: path.read_bytes() for path in before}
+    assert Path("runs/ready/demo/ijb/ijbc.json").exists()
+    assert len(collect("runs")[0]) == 1, "no demo enters the tables"
+    demos = [one for one in collect("runs", demos=True)[0] if one.demo]
+    assert [(one.row, one.model, one.paper_data) for one in demos] == [("ready (demo)", "ready (demo)", False)]

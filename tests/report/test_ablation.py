@@ -67,3 +67,12 @@ def test_files(folder):
 def test_an_empty_folder_gives_the_papers_side(tmp_path):
     assert write_ablation(tmp_path, LOSSES, []) == []
     assert "| triplet | Triplet (0.35) | 98.98 | 91.90 | 89.98 | 0 |" in (tmp_path / "ablation.md").read_text()
+
+
+def test_two_losses_have_no_rank_agreement(tmp_path):
+    for accuracy, loss in ((0.9, "arcface"), (0.8, "cosface")):
+        make_run(tmp_path, loss, 0, lfw=accuracy)
+    assert rank_agreements(collect_rows(tmp_path, LOSSES)) == []
+    make_run(tmp_path, "norm-softmax", 0, lfw=0.7)
+    (sentence,) = rank_agreements(collect_rows(tmp_path, LOSSES))
+    assert "over 3 losses" in sentence

@@ -61,3 +61,11 @@ def test_training_sets_are_told_by_their_sizes():
 
 def test_a_recipe_without_a_row_in_the_paper():
     assert paper_rows({}) == paper_rows({"paper": {}}) == paper_rows({"paper": {"table": "table99", "row": "x"}}) == []
+
+
+def test_a_training_set_a_third_larger_is_another_one():
+    casia = {"identities": 10_572, "images": 490_623}
+    key, row = "table2_losses", "ArcFace (0.5)"
+    assert is_papers_training_set(key, row, casia)
+    for name, factor in (("images", 1.3), ("images", 0.7), ("identities", 1.3), ("identities", 0.7)):
+        assert not is_papers_training_set(key, row, {**casia, name: int(casia[name] * factor)}), (name, factor)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from arcface_gluon.errors import UserError
+from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.run_report import write_report
+from arcface_gluon.report.verification_store import measures_of, save_verification
 
 
 def text_of(path):
@@ -136,3 +140,44 @@ def test_target_angles_are_shown_where_they_were_recorded(run_dir):
         file.write(json.dumps(record) + "\n")
     path = write_report(run_dir)
     assert "Figure 4a" in text_of(path) and path.read_text(encoding="utf-8").count("<svg") == 6
+
+
+def test_hardest_pairs_are_called_by_what_became_of_them(run_dir, images):
+    """Squared distance 0.4 is 37 degrees, 1.6 is 78 degrees; the threshold 1 is at 60."""
+    issame = np.repeat([True, False], 10)
+    distances = np.tile([0.4, 1.6], 10).astype(np.float32)
+    embeddings = np.array([vector for d in distances for vector in ((1, 0), (1 - d / 2, np.sqrt(d - d * d / 4)))])
+    result = dataclasses.replace(evaluate_pairs(embeddings, issame), threshold=1.0)
+    for path in (run_dir / "verification").iterdir():
+        path.unlink()
+    save_verification(run_dir, "lfw", result, images[:40])
+    page = write_report(run_dir).read_text(encoding="utf-8").replace("\u00a0", " ")
+    captions = re.findall(r'pair (\d+), ([\d.]+)°: <span class="(\w+)">([\w ]+)<', page)
+    assert len(captions) == 16
+    for number, angle, kind, words in captions:
+        accepted, right = float(angle) < 60, (float(angle) < 60) == issame[int(number)]
+        assert words == f"{'rightly' if right else 'wrongly'} {'accepted' if accepted else 'rejected'}"
+        assert kind == ("good" if right else "bad")
+    assert {words for *_, words in captions} == {
+        "rightly accepted",
+        "wrongly accepted",
+        "rightly rejected",
+        "wrongly rejected",
+    }
+
+
+def test_a_demo_and_another_mode_are_not_in_the_headline(run_dir, result):
+    save_verification(run_dir, "demo_lfw", result)
+    save_verification(run_dir, "lfw-single", result, measures=measures_of("lfw", result, flip=False))
+    words = text_of(write_report(run_dir))
+    headline = re.search(r"Pairs of faces told apart correctly: (.*?)\. Trained", words)[1]
+    assert "on lfw" in headline and "on orl" in headline
+    assert "demo" not in headline and "single" not in headline
+    assert re.search(r"demo_lfw image \+ mirror 200", words) and re.search(r"lfw-single single crop 200", words)
+
+
+def test_a_report_of_demos_alone_says_so(tmp_path, result):
+    folder = tmp_path / "runs" / "net" / "demo"
+    save_verification(folder, "demo_lfw", result)
+    words = text_of(write_report(folder))
+    assert "net, demo" in words and "Verified on demo sets alone" in words

@@ -10,7 +10,7 @@ from helpers import ROOT
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.measurements import collect
-from arcface_gluon.report.mode import papers_mode_of_set
+from arcface_gluon.report.mode import papers_mode, papers_mode_of_set
 from arcface_gluon.report.tables import HOW_TO_FILL, write_tables
 
 CASIA = {"path": "/data/casia", "images": 490_623, "identities": 10_572}
@@ -174,3 +174,40 @@ def test_commands_that_fill_gaps_exist():
 def test_no_folder_of_runs(tmp_path):
     with pytest.raises(UserError, match="nothing is not there"):
         write_tables(tmp_path / "nothing")
+
+
+def test_no_difference_where_one_of_the_seeds_is_not_of_the_papers_data(tmp_path):
+    write_results(tmp_path, {**MEGAFACE, "value": 98.0}, {**MEGAFACE, "value": 98.2, "paper_data": False})
+    write_tables(tmp_path)
+    assert line_of(tmp_path, MEGAFACE["row"], "## Table 6")[4] == "98.10 ± 0.14, n = 2"
+
+
+def test_other_modes_stand_apart_and_are_not_compared(tmp_path):
+    usual = papers_mode(MEGAFACE["table"])
+    single = {**MEGAFACE, "value": 90.0, "mode": {"flip": False, "rule": usual.rule}}
+    write_results(tmp_path, {**MEGAFACE, "mode": {"flip": True, "rule": usual.rule}}, single)
+    coverage = write_tables(tmp_path)
+    text = (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert f"| 98.31 (−0.17) | MegaFace, refined | {usual} |" in text
+    assert "| 90.00 | MegaFace, refined | single crop; a tie is a success |" in text
+    assert (coverage.filled, coverage.problems) == (1, [])
+    html = (tmp_path / "tables.html").read_text(encoding="utf-8")
+    assert "single crop; a tie is a success" in html
+    write_results(tmp_path, {**MEGAFACE, "mode": "single"})
+    assert "the mode 'single' is none" in write_tables(tmp_path).problems[0]
+
+
+def test_without_a_mode_what_added_the_mirror_is_not_compared(tmp_path):
+    """Files of versions that added the mirror to IJB's crops, and did not note it."""
+    ijb = {**MEGAFACE, "table": "table7_ijb", "row": "MS1MV2, R100, ArcFace", "column": "IJB-C TAR at FAR 1e-4"}
+    ytf = {**MEGAFACE, "table": "table4_lfw_ytf", "row": "MS1MV2, R100, ArcFace", "column": "YTF"}
+    write_results(tmp_path, {**ijb, "value": 0.957}, {**ytf, "value": 98.0})
+    assert [(one.column, one.paper_data) for one in collect(tmp_path)[0]] == [(ijb["column"], False), ("YTF", True)]
+
+
+def test_demos_enter_no_table(tmp_path):
+    write_results(tmp_path, {**MEGAFACE, "demo": True, "row": "orl, R18", "paper_data": False})
+    coverage = write_tables(tmp_path)
+    assert "orl, R18" not in (tmp_path / "tables.md").read_text(encoding="utf-8")
+    assert (coverage.filled, coverage.other_data, collect(tmp_path)[0]) == (0, 0, [])
+    assert len(collect(tmp_path, demos=True)[0]) == 1

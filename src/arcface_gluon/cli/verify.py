@@ -118,17 +118,17 @@ def describe(name: str, result: dict, flip: bool = True) -> str:
         f"{name}: accuracy {result['accuracy']:.2%} ± {result['std']:.2%}, threshold {result['threshold']:.3f} "
         f"({result['threshold_angle']:.1f}°)"
     )
-    pairs = f"{' ' * len(name)}  {result['pairs']} pairs, {'image + mirror' if flip else 'single crop'}"
+    pairs, mode = f"{' ' * len(name)}  {result['pairs']} pairs", "image + mirror" if flip else "single crop"
     kind = one_kind(result)
     if kind:
         other, accepted = ("impostor", "all") if kind == "genuine" else ("genuine", "none")
         return (
             f"{accuracy}\n{pairs}, all {kind}: AUC, EER and TAR are not defined without {other} pairs, and the "
-            f"accuracy says nothing: it is of a threshold that accepts {accepted} of the other folds"
+            f"accuracy says nothing: it is of a threshold that accepts {accepted} of the other folds; {mode}"
         )
     tar = ", ".join(f"{rate:.2%} at FAR {far}" for far, rate in result["tar_at_far"].items() if rate is not None)
     tar = f"TAR {tar}" if tar else "too few impostor pairs for a TAR"
-    return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}; {tar}"
+    return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}, {mode}; {tar}"
 
 
 def _for_this_set(args, name, flip):
