@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         values = recipe.resolve(run / "recipe.json")
         measured[run] = (values.loss, measure(run, values, args))
     mode = replace(papers_mode(TABLE), flip=args.flip)
-    lines = [*table(measured), "", f"{mode}{f'; on {set_name(args.bin)}' if args.bin else ''}"]
+    lines = table(measured, f"{mode}{f'; on {set_name(args.bin)}' if args.bin else ''}")
     end = mode.suffix(papers_mode(TABLE)) + "-demo" * bool(args.bin and is_demo(args.bin))
     with atomic_write(args.out / f"table3{end}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
@@ -166,9 +166,9 @@ def measurements(run, values, rows, test_set, comparable, mode):
     ]
 
 
-def table(measured):
-    """Markdown lines: the six rows, a column for each run with the paper's beside it."""
-    heads = ["degrees"]
+def table(measured, how):
+    """Markdown lines: the six rows, a column for each run with the paper's beside it; `how` they were measured."""
+    heads = [f"degrees ({how})"]
     for run, (loss, _) in measured.items():
         heads.append(f"{loss} ({run})")
         heads += [f"{COLUMNS[loss]}: paper"] if loss in COLUMNS else []
