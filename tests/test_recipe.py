@@ -28,6 +28,17 @@ def test_every_recipe_resolves_and_says_what_it_is(name):
     assert recipe.summary(name).endswith(".")
 
 
+def test_every_option_says_what_it_is_and_its_default_is_within_its_range():
+    for name, option in recipe.options().items():
+        assert option.meaning, name
+        assert option.allowed is None or option.allowed.test(option.default), name
+
+
+def test_the_command_prints_value_meaning_and_range(command):
+    said = command("recipes", "casia_r50").stdout
+    assert "train.momentum = 0.9" in said and "# of SGD [0 to below 1]" in said
+
+
 def test_overrides_keep_types():
     values = recipe.resolve("orl", ["train.lr=1", "data.validation=a,b", "train.contexts=4", "network.options.se=True"])
     assert values.train.lr == 1.0 and isinstance(values.train.lr, float)

@@ -8,13 +8,16 @@ EXAMPLE = "arcface-gluon recipes casia_r50"
 
 
 def add_arguments(parser):
-    parser.add_argument("name", nargs="?", help="show all values of this recipe instead")
+    parser.add_argument("name", nargs="?", help="show all values of this recipe, with meaning and range")
 
 
 def run(args):
     if args.name:
-        for key, value in recipe.flatten(recipe.resolve(args.name)).items():
-            print(f"{key} = {value!r}")
+        values, options = recipe.flatten(recipe.resolve(args.name)), recipe.options()
+        lines = {key: f"{key} = {value!r}" for key, value in values.items()}
+        width = max(len(line) for line in lines.values() if len(line) < 50)
+        for key, line in lines.items():
+            print(f"{line:{width}}  # {options[key].describe()}".rstrip(" #"))
         return
     names = recipe.names()
     width = max(map(len, names))

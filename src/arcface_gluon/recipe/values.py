@@ -5,71 +5,65 @@ from __future__ import annotations
 import ast
 import math
 import re
+from typing import Any
 
 from easydict import EasyDict
 
-from .errors import UserError
+from ..errors import UserError
+from .option import Option
 
-# Options whose default is None say here what else they may hold.
-_OPTIONAL = {"run.name": (str,), "data.path": (str,), "train.contexts": (int, str, list)}
-# What lists hold, whatever the default has in it.
-_ELEMENTS = {"data.validation": (str,), "train.lr_steps": (int,), "train.contexts": (int, str)}
 # MXNet and file formats count in 32 bits.
 _LARGEST = (1 << 31) - 1
 # No option needs more; Python's parser takes time and stack for each.
 _LONGEST, _DEEPEST = 10_000, 20
 
 
-def parse(key: str, text: str, default):
-    """The value that `text`, the right side of an override, has for an option of this default's type.
+def parse(key: str, text: str, option: Option | None) -> Any:
+    """The value that `text`, the right side of an override, has for an option.
 
     Args:
         key: the option's dotted name.
-        default: the option's value so far; None with an unknown name inside a dictionary of the user's own.
+        option: None for a name inside a dictionary of the user's own.
 
     Raises:
         UserError: the text is no such value; says what is wanted.
     """
     if len(text) > _LONGEST:
         raise UserError(f"{key} has {len(text):,} letters; an option has at most {_LONGEST:,}")
-    wanted = _OPTIONAL.get(key)
-    if wanted and text.lower() in ("none", ""):
-        return coerce(key, None if text else "", default)
-    if wanted == (str,) or isinstance(default, str):
-        return coerce(key, _unquoted(text), default)
+    if option is None:
+        return coerce(key, _literal(text), None)
+    if option.types and text.lower() in ("none", ""):
+        return coerce(key, None if text else "", option)
+    if option.kinds() == (str,):
+        return coerce(key, _unquoted(text), option)
     value = _literal(text)
-    if isinstance(default, (list, tuple)) and not isinstance(value, (list, tuple)):
+    if option.kinds() == (list,) and not isinstance(value, (list, tuple)):
         parts = [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
-        value = [_unquoted(part) if _ELEMENTS.get(key) == (str,) else _literal(part) for part in parts]
-    return coerce(key, value, default)
+        value = [_unquoted(part) if option.items == (str,) else _literal(part) for part in parts]
+    return coerce(key, value, option)
 
 
-def coerce(key: str, value, default):
-    """`value` as an option of this default's type holds it: a whole number becomes a float, a tuple a list.
+def coerce(key: str, value: Any, option: Option | None) -> Any:
+    """`value` as the option holds it: a whole number becomes a float, a tuple a list.
 
     Raises:
         UserError: it has another type, or is out of every range.
     """
     _check(key, value)
-    if key in _OPTIONAL:
-        kinds = _OPTIONAL[key]
-        if value is None:
-            return None
-    elif default is None:
+    if option is None or (option.types and value is None):
         return value
-    else:
-        kinds = (list,) if isinstance(default, (list, tuple)) else (type(default),)
+    kinds = option.kinds()
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(value, int) and not isinstance(value, bool) and kinds == (float,):
         value = float(value)
-    if isinstance(value, dict) and isinstance(default, dict):
+    if isinstance(value, dict) and option.own_names:
         return EasyDict(value)
     if not _is_one(value, kinds):
-        raise UserError(f"{key}={_shown(value)} must be {_names(kinds)}, such as {_shown(default)}")
-    for item in value if isinstance(value, list) and key in _ELEMENTS else ():
-        if not _is_one(item, _ELEMENTS[key]):
-            raise UserError(f"{key}: {_shown(item)} must be {_names(_ELEMENTS[key])}, as every item of the list")
+        raise UserError(f"{key}={_shown(value)} must be {_names(kinds)}, such as {_shown(option.default)}")
+    for item in value if isinstance(value, list) and option.items else ():
+        if not _is_one(item, option.items):
+            raise UserError(f"{key}: {_shown(item)} must be {_names(option.items)}, as every item of the list")
     return value
 
 
@@ -116,7 +110,7 @@ def _unquoted(text):
 
 
 def _names(kinds):
-    return "/".join({"str": "text", "EasyDict": "a dictionary"}.get(kind.__name__, kind.__name__) for kind in kinds)
+    return "/".join({"str": "text", "dict": "a dictionary"}.get(kind.__name__, kind.__name__) for kind in kinds)
 
 
 def _shown(value):

@@ -7,44 +7,15 @@ import copy
 import importlib.util
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from easydict import EasyDict
 
-from .errors import UserError, did_you_mean
-from .files import read_json
-from .recipe_values import coerce, parse
-
-# Dictionaries whose keys are the user's own (options of a network, multipliers by pattern, the paper's row).
-_OPEN = ("network.options", "head.options", "train.lr_multipliers", "train.wd_multipliers", "paper")
-_CHOICES = {
-    "data.on_error": ("skip_images", "skip", "stop"),
-    "head.boundary": ("literal", "monotone"),
-    "head.dtype": ("float32", "float16"),
-    "head.kind": ("margin", "softmax", "curricularface", "magface", "adaface", "triplet"),
-    "train.dtype": ("float32", "float16"),
-    "train.schedule": ("steps", "cosine", "polynomial"),
-}
-_POSITIVE = (
-    "network.embedding_size",
-    "head.scale",
-    "head.sub_centres",
-    "head.triplet_margin",
-    "data.threads",
-    *(
-        "train." + key
-        for key in ("batch_size", "accumulate", "iterations", "lr", "lr_factor", "power", "keep", "loss_scale")
-    ),
-    *("train." + key for key in ("log_every", "validate_every", "checkpoint_every", "loss_scale")),
-)
-_NOT_NEGATIVE = (
-    *("seed", "data.images_per_identity", "data.first_label", "train.weight_decay", "train.warm_up"),
-    *("head." + key for key in ("intra", "inter", "triplet", "block_rows")),
-    *("data.augment." + key for key in ("shift", "rotate", "scale", "light", "colour", "cutout")),
-)
-# At least 0 and below 1; at least 0 and at most 1.
-_BELOW_ONE = ("network.dropout", "train.momentum")
-_PROBABILITIES = tuple("data.augment." + key for key in ("flip", "erase", "jpeg"))
+from ..errors import UserError, did_you_mean
+from ..files import read_json
+from .option import Option, declared
+from .values import coerce, parse
 
 
 def find_recipe(name: str) -> Path | None:
@@ -56,6 +27,16 @@ def find_recipe(name: str) -> Path | None:
 def _folders() -> list[Path]:
     packaged = importlib.util.find_spec("arcface_gluon.recipes").submodule_search_locations
     return [Path("recipes"), Path(next(iter(packaged)))]
+
+
+def options() -> dict[str, Option]:
+    """Dotted name → Option of every value of a recipe, as recipes/base.py declares them."""
+    return _declared(find_recipe("base").resolve())
+
+
+@lru_cache(maxsize=None)
+def _declared(path: Path) -> dict[str, Option]:
+    return declared(_execute(path).recipe)
 
 
 def names() -> list[str]:
@@ -120,10 +101,10 @@ def resolve(name: str, overrides=()) -> EasyDict:
     for key, text in pairs:
         # A run's own recipe has its loss already, perhaps with settings given by hand.
         if key == "loss" and not (Path(name).suffix == ".json" and text == recipe.loss):
-            set_loss(recipe, parse(key, text, recipe.loss))
+            set_loss(recipe, parse(key, text, options()[key]))
     for key, text in pairs:
         if key != "loss":
-            _set(recipe, key, lambda default, key=key, text=text: parse(key, text, default))
+            _set(recipe, key, lambda option, key=key, text=text: parse(key, text, option))
     if recipe.run.name is None:
         chosen_loss = recipe.loss if any(key == "loss" for key, _ in pairs) else None
         recipe.run.name = Path(name).stem + (f"-{chosen_loss}" if chosen_loss else "")
@@ -159,15 +140,16 @@ def set_value(recipe: EasyDict, key: str, value):
     Raises:
         UserError: unknown name (the nearest known one is given) or wrong type.
     """
-    _set(recipe, key, lambda default: coerce(key, value, default))
+    _set(recipe, key, lambda option: coerce(key, value, option))
 
 
 def _set(recipe, key, value_for):
-    """Set the option `key` to what `value_for` gives for its default; None in a dictionary of the user's own names."""
-    opened = next((name for name in _OPEN if key.startswith(f"{name}.")), None)
+    """Set the value `key` to what `value_for` gives for its Option; for None inside a dictionary of own names."""
+    known = options()
+    opened = next((name for name in _own_names() if key.startswith(f"{name}.")), None)
     if opened:
         node, name = flatten(recipe)[opened], key[len(opened) + 1 :]
-        node.update(coerce(opened, {name: value_for(None)}, node))
+        node.update(coerce(opened, {name: value_for(None)}, known[opened]))
         return
     *groups, last = key.split(".")
     node = recipe
@@ -175,8 +157,8 @@ def _set(recipe, key, value_for):
         node = node.get(group) if isinstance(node, dict) else None
     if not isinstance(node, dict) or last not in node:
         raise UserError(f"unknown option {key!r}{did_you_mean(key, flatten(recipe))}")
-    if not isinstance(node[last], dict) or key in _OPEN:
-        node[last] = value_for(node[last])
+    if key in known:
+        node[last] = value_for(known[key])
         return
     values = value_for(None)
     if not isinstance(values, dict) or not values:
@@ -192,23 +174,10 @@ def check(recipe: EasyDict):
         UserError: names the option, its value and what is allowed.
     """
     values = flatten(recipe)
-    for key, choices in _CHOICES.items():
-        if values[key] not in choices:
-            raise UserError(f"{key}={values[key]!r}: choose one of {', '.join(choices)}")
-    for key in _POSITIVE:
-        if not values[key] > 0:
-            raise UserError(f"{key}={values[key]!r} must be above 0")
-    for key in _NOT_NEGATIVE:
-        if not values[key] >= 0:
-            raise UserError(f"{key}={values[key]!r} must not be negative")
-    if not 0 < recipe.head.sample_rate <= 1:
-        raise UserError(f"head.sample_rate={recipe.head.sample_rate!r} must be above 0 and at most 1")
-    for key in _BELOW_ONE:
-        if not 0 <= values[key] < 1:
-            raise UserError(f"{key}={values[key]!r} must be at least 0 and below 1")
-    for key in _PROBABILITIES:
-        if not 0 <= values[key] <= 1:
-            raise UserError(f"{key}={values[key]!r} must be a probability, from 0 to 1")
+    for key, option in options().items():
+        if option.allowed and not option.allowed.test(values[key]):
+            between = ": " if option.allowed.refusal.startswith("choose") else " "
+            raise UserError(f"{key}={values[key]!r}{between}{option.allowed.refusal}")
     if len(recipe.head.margin) != 3 or not all(map(_is_number, recipe.head.margin)):
         raise UserError(f"head.margin={recipe.head.margin!r} must be three numbers (m1, m2, m3) of eq. 4")
     if recipe.run.name.strip() in ("", ".", "..") or os.sep in recipe.run.name or not recipe.run.name.isprintable():
@@ -253,17 +222,37 @@ def changes(before, after) -> list[str]:
 
 def flatten(recipe, prefix="") -> dict:
     """Dotted name → value; dictionaries with the user's own keys stay whole."""
-    flat = {}
+    flat, own = {}, _own_names()
     for key, value in recipe.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and name not in _OPEN:
+        if isinstance(value, dict) and name not in own:
             flat.update(flatten(value, f"{name}."))
         else:
             flat[name] = value
     return flat
 
 
+def _own_names():
+    return [key for key, option in options().items() if option.own_names]
+
+
+def _defaults() -> EasyDict:
+    """The base recipe."""
+    recipe = EasyDict()
+    for key, option in options().items():
+        *groups, last = key.split(".")
+        node = recipe
+        for group in groups:
+            if group not in node:
+                node[group] = EasyDict()
+            node = node[group]
+        node[last] = copy.deepcopy(option.default)
+    return recipe
+
+
 def _load(name) -> EasyDict:
+    if name == "base":
+        return _defaults()
     path = Path(name)
     if path.suffix == ".json":
         return _checked_types(path, read_json(path))
@@ -283,7 +272,7 @@ def _load(name) -> EasyDict:
 
 def _checked_types(path, values) -> EasyDict:
     """The base recipe with the `values` of a file, each of its option's type."""
-    recipe = copy.deepcopy(_execute(find_recipe("base")).recipe)
+    recipe = _defaults()
     if not isinstance(values, dict):
         raise UserError(f"{path} is no recipe; give a recipe of recipes/, or the recipe.json of a run")
     try:
