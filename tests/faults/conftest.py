@@ -1,9 +1,11 @@
 """Tests under faults: kills, flipped bits, full disks. Run with `make test-faults`."""
 
+import os
 from pathlib import Path
 
 import pytest
 from jobs import last_run, make_data, train
+from ledger import Ledger
 from process import run
 
 HERE = Path(__file__).parent
@@ -34,18 +36,6 @@ def model(data, tmp_path_factory):
     return last_run(folder)
 
 
-class Ledger:
-    """What the tests count.
-
-    kills: {command: (kills, of which resumed to the same result, file operations of the command)}.
-    flips: {kind of file: (changes, {"detected", "harmless", "value-only": counts}, whether a checksum covers it)}.
-    full: {command or file: how often its disk was full}.
-    """
-
-    def __init__(self):
-        self.kills, self.flips, self.full = {}, {}, {}
-
-
 LEDGER = Ledger()
 
 
@@ -54,10 +44,9 @@ def ledger():
     return LEDGER
 
 
-def pytest_terminal_summary(terminalreporter):
-    for name, (changes, counts, _) in LEDGER.flips.items():
-        terminalreporter.write_line(f"{name}: {changes} changes, {counts}")
-    for name, times in LEDGER.full.items():
-        terminalreporter.write_line(f"{name}: {times} full disks")
-    for name, (kills, same, operations) in LEDGER.kills.items():
-        terminalreporter.write_line(f"{name}: {kills} kills over {operations} file operations, {same} resumed alike")
+def pytest_terminal_summary(terminalreporter, exitstatus):
+    """Show the counts; with FAULTS_DOCS=file, write them there if all went well."""
+    for line in LEDGER.tables():
+        terminalreporter.write_line(line)
+    if os.environ.get("FAULTS_DOCS") and exitstatus == 0:
+        LEDGER.write(os.environ["FAULTS_DOCS"])

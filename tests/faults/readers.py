@@ -133,9 +133,22 @@ def _part(folder, file):
 
 
 def _metrics(folder, file):
+    import logging
+
+    from arcface_gluon.errors import UserError
     from arcface_gluon.training.log import read_metrics
 
-    return read_metrics(file)
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logging.getLogger("arcface_gluon").addHandler(handler)
+    try:
+        records = read_metrics(file)
+    finally:
+        logging.getLogger("arcface_gluon").removeHandler(handler)
+    if told:
+        raise UserError(told[0])
+    return records
 
 
 def _json(folder, file):

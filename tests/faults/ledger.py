@@ -1,0 +1,60 @@
+"""What the tests of this folder count, and its table in docs/reliability.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from arcface_gluon.report.tables import markdown_table
+
+_BEGIN, _END = "<!-- make test-faults DOCS=1 -->", "<!-- end -->"
+
+
+class Ledger:
+    """Counts by name.
+
+    Attributes:
+        kills: {command: (kills, of which ended as if undisturbed, file operations of the command)}.
+        flips: {kind of file: (changes, {"detected", "harmless", "value-only": counts}, whether a checksum covers it)}.
+        full: {command or file: how often its disk was full}.
+        fuzz: {reader: inputs}.
+    """
+
+    def __init__(self):
+        self.kills, self.flips, self.full, self.fuzz = {}, {}, {}, {}
+
+    def tables(self) -> list[str]:
+        """Lines of Markdown."""
+        lines = []
+        if self.kills:
+            rows = [[name, *map(str, counts)] for name, counts in self.kills.items()]
+            rows.append(["together", *(str(sum(counts[i] for counts in self.kills.values())) for i in (0, 1)), ""])
+            lines += _table(["killed", "SIGKILLs", "then ended as if undisturbed", "file operations"], rows)
+        if self.flips:
+            kinds = ("detected", "harmless", "value-only")
+            rows = [
+                [name, str(changes), *(str(counts[kind]) for kind in kinds), "yes" if covered else "no"]
+                for name, (changes, counts, covered) in self.flips.items()
+            ]
+            sums = (sum(counts[kind] for _, counts, _ in self.flips.values()) for kind in kinds)
+            rows.append(["together", str(sum(row[0] for row in self.flips.values())), *map(str, sums), ""])
+            lines += _table(["bits flipped or file cut", "changes", *kinds, "checksum"], rows)
+        if self.full:
+            rows = [[name, str(times)] for name, times in self.full.items()]
+            lines += _table(["disk full", "times; each refused in a line, and gone on with"], rows)
+        if self.fuzz:
+            lines += _table(["fuzzed", "inputs"], [[name, f"{count:,}"] for name, count in self.fuzz.items()])
+        return lines
+
+    def write(self, path) -> None:
+        """Replace the section of a document between its marks by the tables."""
+        path = Path(path)
+        text = path.read_text(encoding="utf-8")
+        section = "\n".join([_BEGIN, *self.tables(), _END])
+        replaced, count = re.subn(f"{_BEGIN}.*?{_END}", lambda _: section, text, flags=re.DOTALL)
+        assert count == 1, f"{path} has not one section {_BEGIN} … {_END}"
+        path.write_text(replaced, encoding="utf-8")
+
+
+def _table(heads, rows):
+    return ["", *markdown_table(heads, rows), ""]
