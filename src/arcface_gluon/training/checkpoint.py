@@ -107,9 +107,9 @@ def record_validation(folder, changes: dict):
         UserError: it cannot be written; the checkpoint stays as it is.
     """
     state = read_json(folder / STATE)
-    write_json(folder / STATE, {**state, **changes}, sealed=True)
     if changes["best"]:
         write_json(folder.parent / "best.json", {"iteration": changes["best"]["iteration"]})
+    write_json(folder / STATE, {**state, **changes}, sealed=True)  # last: after a kill before it, all is done again
 
 
 def load_checkpoint(folder) -> tuple[dict, dict]:

@@ -50,18 +50,26 @@ class TrainingLog:
         quiet: no progress.
         silent: write and show nothing (the processes other than the first).
         tensorboard: write events under run_folder/tensorboard too.
+        validated: iteration of the last validation that the checkpoint knows of; lines of later ones are removed too.
 
     Raises:
         UserError: TensorBoard was asked for and its package is missing, or the folder cannot be written to.
     """
 
-    def __init__(self, run_folder, start, iterations, log_every=20, quiet=False, tensorboard=False, silent=False):
+    def __init__(
+        self, run_folder, start, iterations, log_every=20, quiet=False, tensorboard=False, silent=False, validated=None
+    ):
         self._silent, self._quiet = silent, quiet
         if silent:
             return
         run_folder = Path(run_folder)
         self._path = run_folder / "metrics.jsonl"
-        kept = [record for record in read_metrics(self._path) if record["iteration"] <= start]
+        validated = start if validated is None else validated
+        kept = [
+            record
+            for record in read_metrics(self._path)
+            if record["iteration"] <= (validated if "verification" in record else start)
+        ]
         with atomic_write(self._path, "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in kept)
         self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 (closed by close)

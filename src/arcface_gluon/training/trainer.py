@@ -97,6 +97,7 @@ class Trainer:
             self.quiet,
             settings.tensorboard,
             self.processes.rank > 0,
+            self.validated,
         )
         words = "stopping after this iteration" if self.processes.rank == 0 else None
         try:
@@ -233,11 +234,12 @@ class Trainer:
             accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
             if self.best is None or accuracy > self.best["accuracy"]:
                 self.best = {"iteration": self.iteration, "accuracy": accuracy}
+        # The checkpoint last: until it says so, a validation counts as not done, and its line is written anew.
+        log.write({"iteration": self.iteration, "verification": self.verification})
         if self.processes.rank == 0:
             record_validation(
                 folder, {"verification": self.verification, "validated": self.validated, "best": self.best}
             )
-        log.write({"iteration": self.iteration, "verification": self.verification})
         for name, result in self.verification.items():
             log.say(f"iteration {self.iteration}: {name} {result['accuracy']:.2%} ± {result['std']:.2%}")
 
