@@ -58,6 +58,13 @@ class DeviceKernels:
     def row_dots(self, a, b):
         return row_sums(a * b)
 
+    def scale(self, array, column, out):
+        nd.broadcast_mul(array, column, out=out)
+
+    def blend(self, total, before, part, now):
+        nd.broadcast_mul(total, before, out=total)
+        nd.elemwise_add(total, nd.broadcast_mul(part, now), out=total)
+
     def mask(self, logits, places, value):
         flat = logits.reshape((-1,))
         set_rows(flat, places, nd.full((places.shape[0],), value, self.context))

@@ -17,7 +17,7 @@ from ..parallel.threads import in_parts
 from .interfaces import SMALLEST_SQUARE
 
 # Bytes of logits, and rows of centres (with gradient, momentum and scratch), that are worked through together.
-LOGIT_BYTES = 1 << 18
+LOGIT_BYTES = 1 << 17
 CENTRE_ROWS = 128
 # Elements that are worth a thread.
 WORTH_A_THREAD = 1 << 14
@@ -68,6 +68,21 @@ class HostKernels:
 
     def row_dots(self, a, b):
         return np.einsum("ij,ij->i", a, b)[:, None]
+
+    def scale(self, array, column, out):
+        def work(first, last):
+            np.multiply(array[first:last], column[first:last], out=out[first:last])
+
+        in_parts(work, len(array), _rows_worth_a_thread(array))
+
+    def blend(self, total, before, part, now):
+        def work(first, last):
+            t, p = total[first:last], part[first:last]
+            np.multiply(t, before[first:last], out=t)
+            np.multiply(p, now[first:last], out=p)
+            np.add(t, p, out=t)
+
+        in_parts(work, len(total), _rows_worth_a_thread(total))
 
     def mask(self, logits, places, value):
         logits.reshape(-1)[places] = value

@@ -115,6 +115,12 @@ class Kernels(Protocol):
     def row_dots(self, a: Any, b: Any) -> Any:
         """(n, 1) inner products of the rows of (n, d) and (n, d)."""
 
+    def scale(self, array: Any, column: Any, out: Any) -> None:
+        """out = array * column: (n, d) times (n, 1)."""
+
+    def blend(self, total: Any, before: Any, part: Any, now: Any) -> None:
+        """total = total * before + part * now, in place: (n, d) times (n, 1). May destroy `part`."""
+
     def mask(self, logits: Any, places: Any, value: float) -> None:
         """Set places of the flat logits."""
 

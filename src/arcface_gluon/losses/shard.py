@@ -25,8 +25,8 @@ from .shard_step import Forward, Own
 
 nd = mx.nd
 
-# Classes a block: a CPU wants them in its caches, a GPU wants few calls.
-BLOCK_CLASSES = {"cpu": 2048, "gpu": 65536}
+# Classes a block: what a block leaves should be in a CPU's last cache when it is read again; a GPU wants few calls.
+BLOCK_CLASSES = {"cpu": 8192, "gpu": 65536}
 KERNELS = {"cpu": HostKernels, "gpu": DeviceKernels}
 MAX_ELEMENTS = 2**31 - 1
 

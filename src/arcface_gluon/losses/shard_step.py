@@ -72,8 +72,8 @@ class Forward:
         self._kernels, self._space, self._turn = shard.kernels, shard.workspace, shard.turn
         self._features = self._kernels.wrap(features)
         self._masks = self._place_masks()
-        scaled = self._space.features.get()
-        scaled[:] = self._features.get() * scale
+        column = self._kernels.column(np.full(features.shape[0], scale))
+        self._kernels.scale(self._features.get(), column, self._space.features.get())
         self._pull, self._reference, self._answers = None, None, []
         self._sums: tuple | None = None
         self._run()
@@ -131,7 +131,7 @@ class Forward:
 
     def weigh(self, share: np.ndarray) -> None:
         """Features times one number a sample (B,) into the workspace's `weighted`."""
-        self._space.weighted.get()[:] = self._features.get() * self._kernels.column(share)
+        self._kernels.scale(self._features.get(), self._kernels.column(share), self._space.weighted.get())
 
     def _finish(self, k):
         logits = self._space.logits[k].get()
@@ -159,8 +159,8 @@ class Forward:
             self._pull, self._reference = part * 1, own
             return
         reference = xp.maximum(self._reference, own)
-        before, now = xp.exp(self._reference - reference), xp.exp(own - reference)
-        self._pull, self._reference = self._pull * before + part * now, reference
+        self._kernels.blend(self._pull, xp.exp(self._reference - reference), part, xp.exp(own - reference))
+        self._reference = reference
 
     def _block_sums(self):
         """(B, K) largest logit of each block, and its log-sum-exp."""
