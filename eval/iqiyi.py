@@ -109,7 +109,8 @@ def centres(source, videos, data) -> Centres:
 
     skip = source.options.skip_missing
     if source.net is None:
-        source.note(source.options.features)
+        for line in source.note(source.options.features):
+            print(line)
         vectors, names, positions = ready_rows(source.options.features, videos, skip)
     else:
         paths, positions, _ = frames(data, videos, skip)

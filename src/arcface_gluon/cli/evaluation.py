@@ -68,26 +68,23 @@ class Source:
         asked = self.options.flip if self.options.flip is not None else self.ready_flip
         return self.options.usual_flip if asked is None else asked
 
-    def note(self, ready):
-        """Take note of how ready features were made, and say so where nothing tells it.
+    def note(self, ready) -> list[str]:
+        """Take note of how ready features were made; gives the line that says so where nothing tells it.
 
         Raises:
             UserError: not as asked for, or not as those before.
         """
         noted, asked = noted_flip(ready), self.options.flip
-        if noted is None:
-            if asked is None:
-                usual, other = ("with", "--no-flip") if self.options.usual_flip else ("without", "--flip")
-                print(
-                    f"{ready} does not say how it was made; taken as {usual} the mirror image ({other} for the other)"
-                )
-            return
+        if noted is None and asked is None:
+            usual, other = ("with", "--no-flip") if self.options.usual_flip else ("without", "--flip")
+            return [f"{ready} does not say how it was made; taken as {usual} the mirror image ({other} for the other)"]
         if {asked, self.ready_flip, noted} >= {True, False}:
             raise UserError(
                 f"{ready} was made {'with' if noted else 'without'} the mirror image, unlike what is asked for or the "
                 "features before; leave out --flip and --no-flip, or extract it again"
             )
-        self.ready_flip = noted
+        self.ready_flip = self.ready_flip if noted is None else noted
+        return []
 
     def folder(self, name: str, table: str) -> Path:
         """Folder for the results of an evaluation; that of another mode than the paper's is another one."""
@@ -107,7 +104,8 @@ class Source:
         """
         skip = self.options.skip_missing
         if self.net is None:
-            self.note(ready)
+            for line in self.note(ready):
+                print(line)
             return find_features(ready, images.names, self.options.ending, skip)
         from ..embed import embed_to_file
 

@@ -71,10 +71,10 @@ def run(args):
             "choose the sets with --bin"
         )
     for number, (name, (images, issame)) in enumerate(sets.items()):
-        given = ["--model", str(subject.path)]
+        given, remarks = ["--model", str(subject.path)], []
         if args.features:
             given = ["--features", str(args.features[number])]
-            source.note(args.features[number])
+            remarks = source.note(args.features[number])
             result = evaluate_pairs(_ready(args.features[number], len(images)), issame)
         else:
             result = verify_set(
@@ -86,7 +86,8 @@ def run(args):
         # Of a set that is said to be LFW, the number of pairs must agree, not their order.
         whole = len(issame) == EXPECTED[name].pairs if name in args.set else None
         command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, name, source.flip)])
-        for line in keep_verification(place, name, result, images, args.row, command, source.flip, whole):
+        kept = keep_verification(place, name, result, images, args.row, command, source.flip, whole)
+        for line in (*remarks, *kept):
             print(f"{' ' * len(name)}  {line}")
         reports[place.folder / "report.html"] = None
     print(*(f"report: {report}" for report in reports), sep="\n")
