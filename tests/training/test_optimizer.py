@@ -62,3 +62,14 @@ def test_state_goes_on_where_it_stopped():
     steps(first, nets[0], 2)
     steps(second, nets[1], 2)
     assert (nets[0].weight.data() == nets[1].weight.data()).asnumpy().all()
+
+
+def test_multipliers_are_found_anywhere_in_the_name_and_the_first_one_counts():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3, in_units=2), nn.BatchNorm(in_channels=3))
+    net.initialize()
+    ReplicaSGD(net, [mx.cpu()], 0.9, 0.1, {"gamma$": 0.5, "^1": 0.1}, {"bias|beta": 0.0})
+    factors = {
+        name: (p.lr_mult, p.wd_mult) for name, p in net._collect_params_with_prefix().items() if "run" not in name
+    }
+    assert factors == {"0.weight": (1, 1), "0.bias": (1, 0), "1.gamma": (0.5, 1), "1.beta": (0.1, 0)}

@@ -72,3 +72,12 @@ def test_bad_input_is_told_in_one_line():
     ]:
         with pytest.raises(UserError, match=words):
             call()
+
+
+def test_the_rate_falls_on_a_cosine_step_by_step(monkeypatch):
+    rates = []
+    monkeypatch.setattr(mx.gluon.Trainer, "set_learning_rate", lambda trainer, rate: rates.append(rate))
+    features, labels = ambiguous_videos(np.random.default_rng(6), 50)
+    train_video_mlp(features, labels, hidden=4, epochs=3, batch_size=12, lr=0.2)
+    steps = 3 * 4  # four whole batches an epoch
+    np.testing.assert_allclose(rates, [0.1 * (1 + np.cos(np.pi * step / steps)) for step in range(steps)], rtol=1e-12)
