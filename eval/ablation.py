@@ -21,7 +21,9 @@ from arcface_gluon import recipe
 from arcface_gluon.cli.options import add_overrides, overrides
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
+from arcface_gluon.losses import build_head
 from arcface_gluon.report.ablation import run_place, write_ablation
+from arcface_gluon.runtime import import_mxnet
 
 RECIPES = {"orl": "orl", "casia": "casia_r50"}
 # ORL: two fifths of the recipe's schedule, so that all rows with three seeds end in under an hour on two cores.
@@ -43,13 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     folder = args.out or Path("runs") / f"ablation-{name}"
     base = args.recipe or RECIPES.get(name, "orl")
     settings = [f"data.path={args.data}", f"run.folder={folder}", *SHORT.get(name, []), *overrides(args)]
-    jobs = [(seed, loss) for seed in range(args.seeds) for loss in losses]
+    jobs = [prepare(base, settings, folder, seed, loss) for seed in range(args.seeds) for loss in losses]
     began, failures, done = time.perf_counter(), [], 0
-    for number, (seed, loss) in enumerate(jobs, start=1):
-        place = run_place(folder, loss, seed)
-        # Settings given by hand come last, and win over the loss's.
-        wanted = [f"loss={loss}", f"seed={seed}", *settings, f"run.folder={place.parent}", f"run.name={loss}"]
-        if not finished(place, recipe.resolve(base, wanted)):
+    for number, (seed, loss, place, wanted, values) in enumerate(jobs, start=1):
+        if not finished(place, values):
             print(f"[{number}/{len(jobs)}] {loss}, seed {seed}", flush=True)
             status = train(base, wanted, place)
             done += 1
@@ -77,6 +76,23 @@ def chosen_losses(names):
         if name not in known:
             raise UserError(f"unknown loss {name!r} (`arcface-gluon losses` lists them)")
     return {name: known[name] for name in names.split(",")}
+
+
+def prepare(base: str, settings: list[str], folder: Path, seed: int, loss: str) -> tuple:
+    """(seed, loss, folder, overrides, recipe) of a job, whose loss can be built with the settings of all.
+
+    Raises:
+        UserError: it cannot; the loss is named.
+    """
+    place = run_place(folder, loss, seed)
+    # Settings given by hand come last, and win over the loss's.
+    wanted = [f"loss={loss}", f"seed={seed}", *settings, f"run.folder={place.parent}", f"run.name={loss}"]
+    try:
+        values = recipe.resolve(base, wanted)
+        build_head(values.head, 2, values.network.embedding_size, [import_mxnet().cpu()])
+    except UserError as error:
+        raise UserError(f"loss {loss}: {error}") from error
+    return seed, loss, place, wanted, values
 
 
 def finished(place, wanted) -> bool:

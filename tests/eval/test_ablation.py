@@ -61,13 +61,26 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
     assert "Kendall's tau" in text and "recipe orl, s = 32, 300 images of 30 identities, 2 iter" in text
 
 
+def test_a_setting_that_one_loss_cannot_have_stops_before_the_first_run(command, tmp_path):
+    for more, words in [
+        ("head.sub_centres=2", "loss softmax: head.sub_centres goes with head.kind=margin"),
+        ("train.batch_size=0", "loss arcface: train.batch_size=0 must be above 0"),
+    ]:
+        error = command("eval", "ablation", "--data", "orl", "--losses", "arcface,softmax", more, check=2).stderr
+        assert words in error
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_loss_that_fails_is_named_and_the_others_go_on(orl, tmp_path):
     command = [sys.executable, "-m", "arcface_gluon", "eval", "ablation", "--data", orl, "--seeds", "1"]
-    settings = [*TINY, "train.iterations=1", "train.validate_every=1", "data.validation=orl", "head.sub_centres=2"]
+    settings = [*TINY, "train.iterations=1", "train.validate_every=1", "data.validation=orl"]
+    lost = tmp_path / "runs" / f"ablation-{orl.name}" / "seed-0" / "softmax" / "checkpoints" / "00000001"
+    lost.mkdir(parents=True)  # a run whose recipe was deleted
+    (lost / "state.json").write_text("{}")
     command += ["--losses", "arcface,softmax", *settings]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "FAILED with status 2: head.sub_centres goes with" in done.stdout
+    assert "FAILED with status 2: cannot read" in done.stdout
     text = (tmp_path / "runs" / f"ablation-{orl.name}" / "ablation.md").read_text()
     assert "Failed: softmax, seed 0" in text and "| arcface | ArcFace (0.5) |" in text
