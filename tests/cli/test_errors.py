@@ -134,6 +134,38 @@ def test_images_of_unequal_sides(command, tmp_path, network):
     assert np.load("faces.npy").shape == (8, 32)
 
 
+def test_images_that_are_scaled_are_told_once(command, records, tmp_path):
+    command(*train(records))
+    large = [cv2.imencode(".png", np.full((160, 160, 3), 9 * i, np.uint8))[1] for i in range(8)]
+    write_bin(records / "large.bin", [large[i % 8] for i in range(40)], [True, False] * 10)
+    error = command("verify", "--model", "runs/orl", "--bin", records / "large.bin").stderr
+    assert error.count("40 of 40 images are 160x160, not 112x112") == 1 and "aligned" in error
+    assert "160" not in command("verify", "--model", "runs/orl", "--bin", records / "set.bin").stderr
+    write_training_set(records, ((image, i // 2) for i, image in enumerate(large)))
+    assert "8 of 8 images are 160x160" in command(*train(records)).stderr
+
+
+def test_labels_from_one(command, records):
+    write_training_set(records, ((jpeg(i), 1 + i // 2) for i in range(8)))
+    (records / "property").write_text("4,112,112\n")
+    refused(command, train(records), "property says 4 identities", "labels run from 1 to 4", "data.first_label=1")
+    assert "8 images of 4 identities" in command(*train(records, "data.first_label=1")).stdout
+    error = command(*train(records, "data.on_error=skip")).stderr
+    assert "warning: " in error and "2 images have no identity" in error
+
+
+def test_records_are_no_verification_set(command, records):
+    refused(command, ["unpack", records / "train.rec", "out"], "train.rec is a file of training records")
+
+
+def test_embed_says_that_the_index_is_cut(command, records):
+    (records / "train.idx").write_text("".join((records / "train.idx").read_text().splitlines(True)[1:3]))
+    command(*train(records, "data.on_error=skip"))
+    out = command("embed", records / "train.rec", "--model", "runs/orl", "--out", "faces.npy").stdout
+    assert "train.idx lists 2 images, but train.rec holds 8; delete the .idx" in out
+    assert np.load("faces.npy").shape == (2, 32)
+
+
 def test_nothing_to_resume(command, records):
     refused(command, [*train(records), "--resume"], "runs/orl", "RESUME")
 

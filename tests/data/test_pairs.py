@@ -277,7 +277,7 @@ def test_arrays_of_pixels_in_a_file_are_named(tmp_path):
     [
         (struct.pack("<II", 0xCED7230A, 28), "a file of training records"),
         (b"\xff\xd8\xff\xe0", "an image"),
-        (b"\x89PNG\r\n", "an image"),
+        (b"\x89PNG\r\n\x1a\n", "an image"),
         (b"\x93NUMPY\x01", r"an array of NumPy \(.npy\)"),
         (b"PK\x03\x04", "an archive"),
     ],

@@ -7,6 +7,7 @@ It has a row for each image in the order of the pairs, or an index as `arcface-g
 from __future__ import annotations
 
 import shlex
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def add_arguments(parser):
 def run(args):
     check_row(args.row)
     source = open_source(args, demo=False)  # each set tells itself
-    from ..embed import verify_set
+    from ..data.images import EncodedImages
+    from ..embed import input_size, verify_set
     from ..report.results import keep_verification
 
     subject, results, reports = source.subject, {}, {}
@@ -77,6 +79,9 @@ def run(args):
             remarks = source.note(args.features[number])
             result = evaluate_pairs(_ready(args.features[number], len(images)), issame)
         else:
+            note = EncodedImages(name, images).size_note(input_size(source.net))
+            if note:
+                print(f"warning: {note}", file=sys.stderr)
             result = verify_set(
                 source.net, images, issame, source.devices, args.batch_size, 10, args.quiet, name, source.flip
             )

@@ -17,6 +17,7 @@ from .align import align
 from .decode import decode_image, image_size
 from .ijb import read_landmarks
 from .image_folder import find_image, find_images, left_out_line
+from .label_check import index_notes
 from .pairs import read_bin
 from .records import FaceRecords
 from .sizes import size_line
@@ -87,8 +88,7 @@ class Images:
                 sizes[image_size(self.read(index))] += 1
             except (ImageError, ValueError):
                 continue  # told when it is its turn
-        source = self.source if step == 1 else f"{self.source}, of whose {len(self):,} images a sample was looked at"
-        return size_line(source, sizes, size)
+        return size_line(self.source, sizes, size, len(self) if step > 1 else None)
 
     def missing(self) -> list:
         """Indices of images that are known to be missing without reading any."""
@@ -173,6 +173,7 @@ class RecordImages(Images):
     def __init__(self, path):
         self._records = FaceRecords(path)
         super().__init__(path, self._records.keys.tolist(), self._records.labels().tolist())
+        self.notes = index_notes(self._records)
 
     def read(self, index):
         try:

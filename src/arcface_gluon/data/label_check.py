@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .decode import decode_image
+from .decode import image_size
 from .label_counts import Labels
 from .sizes import size_line
 
@@ -52,6 +52,11 @@ def check_training_set(records, on_error="skip_images") -> list[str]:
             raise UserError(f"{fault.what}; {fault.mend}, or data.on_error=skip {fault.skip}")
         lines.append(f"{fault.what}; data.on_error={on_error} {fault.skip}")
     return [*lines, *_notes(records, labels, bool(faults)), *filter(None, [_sizes_line(records)])]
+
+
+def index_notes(records) -> list[str]:
+    """What the index leaves out, one line each: for those who read the images and not their labels."""
+    return [f"{fault.what}; {fault.mend}" for fault in _index_faults(records)]
 
 
 def missing_property(records) -> UserError:
@@ -160,7 +165,7 @@ def _sizes(records):
     sizes = Counter()
     for index in np.unique(np.linspace(0, len(records) - 1, _SAMPLE).astype(int)):
         try:
-            sizes[decode_image(records.encoded(int(index))).shape[:2]] += 1
+            sizes[image_size(records.encoded(int(index)))] += 1
         except (UserError, ValueError):
             continue  # told when it is met in training
     return sizes

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import UserError
 from ..files import atomic_write
 from .bin_pickle import Array, Refused, load_pickle
+from .decode import is_image
 from .encoded import encoded_bytes
 from .recordio import MAGIC
 
@@ -24,7 +25,6 @@ MAX_IMAGE_BYTES = 1 << 26
 # First bytes of files that are whole, but no pickle.
 _OTHER_FILES = (
     (struct.pack("<I", MAGIC), "a file of training records (train.rec)"),
-    *((first, "an image") for first in (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")),
     (b"\x93NUMPY", "an array of NumPy (.npy)"),
     (b"PK\3\4", "an archive (.zip, .npz)"),
     (b"\x1f\x8b", "an archive (.gz)"),
@@ -61,7 +61,9 @@ def read_bin(path):
 
 def _refuse_other_files(path, start):
     """Tell a whole file of another kind from a damaged set, by its first bytes."""
-    kind = next((kind for first, kind in _OTHER_FILES if start.startswith(first)), None)
+    kind = next(
+        (kind for first, kind in _OTHER_FILES if start.startswith(first)), "an image" if is_image(start) else None
+    )
     if kind is not None:
         raise UserError(f"{path} is {kind}, not a verification set (.bin: encoded images in pairs, and truth values)")
 

@@ -20,9 +20,13 @@ def size_line(source, sizes: Counter, expected, total=None) -> str | None:
         return None
     named = [_text(size) for size, _ in sizes.most_common() if size != tuple(expected)]
     kinds = ", ".join(named[:3]) + (f" and {len(named) - 3} other sizes" if len(named) > 3 else "")
-    images = "images" if looked_at == (total or looked_at) else f"images looked at (there are {total:,})"
+    of = (
+        f"{looked_at:,} images"
+        if looked_at == (total or looked_at)
+        else f"a sample of {looked_at:,} images ({total:,})"
+    )
     return (
-        f"{source}: {other:,} of {looked_at:,} {images} are {kinds}, not {_text(expected)} pixels, and are scaled; "
+        f"{source}: {other:,} of {of} are {kinds}, not {_text(expected)} pixels, and are scaled; "
         "faces must be aligned by their five points to that size (arcface_gluon.data.align), or accuracy is far too low"
     )
 
