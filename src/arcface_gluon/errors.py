@@ -47,12 +47,19 @@ _ALIASES = {alias: names.split() for aliases, names in _ELSEWHERE.items() for al
 # insightface's LResNet100E-IR, iresnet50, ir_se50, r50v1, resnet34 …
 _RESNET = re.compile(r"l?(?:i?r|ir|resnet|iresnet|irse|arcfacer)(?:es)?(?:net)?(\d+)(?:eir|v1|ir|fc)?")
 
+_LONGEST = 2000  # letters of a message
+
 
 class UserError(Exception):
     """Bad input. The message is one line that names the file or option and says what to do about it.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with status 2. Whatever names and values from outside are in
+    the message, it stays one line that any terminal takes, of at most 2,000 letters.
     """
+
+    def __init__(self, message: str = ""):
+        line = "".join(letter if letter.isprintable() else " " for letter in str(message))
+        super().__init__(line if len(line) <= _LONGEST else f"{line[:1400]} … {line[-500:]}")
 
 
 def did_you_mean(name, known) -> str:

@@ -1,0 +1,29 @@
+"""Every reader reads a damaged or hostile file or refuses it in one line, within a memory limit (`fuzzing`)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fuzzing import READERS
+
+# Inputs for each; 9,000 in all.
+EXAMPLES = {
+    "lists of data sets": 300,
+    "recipes (.json)": 300,
+    "overrides": 1500,
+    "symbols (.json)": 400,
+    "images": 1500,
+}
+USUAL = 850
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_survives(name):
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fuzzing.py")), name, str(EXAMPLES.get(name, USUAL))],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
