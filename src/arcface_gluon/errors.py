@@ -53,8 +53,8 @@ _LONGEST = 2000  # letters of a message
 class UserError(Exception):
     """Bad input. The message is one line that names the file or option and says what to do about it.
 
-    The command line prints it without a traceback and exits with status 2. Whatever names and values from outside are in
-    the message, it stays one line that any terminal takes, of at most 2,000 letters.
+    The command line prints it without a traceback and exits with status 2. Whatever names and values from outside
+    are in the message, it stays one line that any terminal takes, of at most 2,000 letters.
     """
 
     def __init__(self, message: str = ""):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.report.verification_store import hardest_pairs, load_verification, measures_of, save_verification
+from arcface_gluon.report.verification_store import (
+    checked_measures,
+    hardest_pairs,
+    load_verification,
+    measures_of,
+    save_verification,
+)
 
 
 def test_what_is_saved_is_read_back(tmp_path, result, images):
@@ -42,5 +48,34 @@ def test_any_set_name_becomes_a_file_inside_the_run(tmp_path, result):
 def test_a_damaged_file_is_named(tmp_path, result, damage):
     path = save_verification(tmp_path, "lfw", result)
     path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match="lfw.npz is .*verify again"):
+        load_verification(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"distances": np.array([np.nan] * 3)},
+        {"distances": np.zeros((3, 1))},
+        {"issame": np.array([True])},
+        {"hardest": np.array([10**6])},
+        {"hardest": np.array([-1])},
+        {"image_ends": np.array([1])},
+        {"name": np.array(3)},
+        {"measures": np.array("[]")},
+        {"measures": np.array("[" * 100_000)},
+    ],
+)
+def test_parts_that_no_report_can_show_are_refused(tmp_path, result, images, change):
+    path = save_verification(tmp_path, "lfw", result, images)
+    with np.load(path) as archive:
+        parts = {**archive, **change}
+    np.savez(path, **parts)
     with pytest.raises(UserError, match="lfw.npz is not a stored verification"):
         load_verification(path)
+
+
+def test_measures_of_other_types_are_left_out():
+    values = {"accuracy": "high", "std": 0.1, "tar_at_far": {"1e-3": 0.5, "x": 1, "0.1": "y"}, "set": "lfw"}
+    assert checked_measures(values) == {"std": 0.1, "tar_at_far": {"1e-3": 0.5}, "set": "lfw"}
+    assert checked_measures({"tar_at_far": 3}) == {"tar_at_far": {}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
+import warnings
 from contextlib import nullcontext
 
 import cv2
@@ -15,6 +16,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..runtime import MAX_PIXELS
 
+# What it says of a damaged TIFF goes to the terminal; the error tells it.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 # Images with more pixels than this are decoded one at a time, whatever the number of threads.
 _LARGE = 1 << 24
 _one_large = threading.Lock()

@@ -10,7 +10,7 @@ from ..data.demos import is_demo_name
 from ..errors import UserError
 from ..files import read_json
 from ..training.log import read_metrics
-from .verification_store import StoredVerification, load_verification
+from .verification_store import StoredVerification, checked_measures, load_verification
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RunFiles:
         stored = {found.name: found.measures for found in self.verifications}
         summary = _dictionary(self.summary.get("verification"))
         names = dict.fromkeys([*summary, *stored])
-        return {name: {**_dictionary(summary.get(name)), **stored.get(name, {})} for name in names}
+        return {name: {**checked_measures(_dictionary(summary.get(name))), **stored.get(name, {})} for name in names}
 
 
 def read_run(run_dir) -> RunFiles:

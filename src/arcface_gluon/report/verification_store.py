@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import load_npz
 from ..data.pair_lists import is_whole_set
 from ..errors import UserError
-from ..files import write_npz
+from ..files import parse_json, write_npz
 from ..protocols.verification import VerificationResult
 
 HARDEST = 8  # pairs of each kind
+_ARRAYS = ("name", "measures", "distances", "issame", "hardest", "image_bytes", "image_ends")
+_NUMBERS = ("pairs", "folds", "accuracy", "std", "threshold", "threshold_angle", "eer", "auc")
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,70 @@ def load_verification(path) -> StoredVerification:
     Raises:
         UserError: it is missing, damaged or something else.
     """
+    cure = "verify again to replace it"
+    found = load_npz(path, _ARRAYS, cure)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            ends = archive["image_ends"]
-            data = archive["image_bytes"].tobytes()
-            images = [data[start:end] for start, end in zip(np.r_[0, ends[:-1]], ends)]
-            name, issame = str(archive["name"]), archive["issame"]
-            # Earlier versions kept neither the mode nor what the set is.
-            usual = {"set": name, "flip": name != "ytf", "whole_set": is_whole_set(name, issame)}
-            measures = {**usual, **json.loads(str(archive["measures"]))}
-            return StoredVerification(
-                name=name,
-                measures=measures,
-                distances=archive["distances"],
-                issame=issame,
-                pictures=dict(zip(archive["hardest"].tolist(), zip(images[0::2], images[1::2]))),
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is not a stored verification ({error}); verify again to replace it") from error
+        _check(found)
+        ends, data = found["image_ends"], found["image_bytes"].tobytes()
+        images = [data[start:end] for start, end in zip(np.r_[0, ends[:-1]], ends)]
+        name, issame = str(found["name"]), found["issame"]
+        # Earlier versions kept neither the mode nor what the set is.
+        usual = {"set": name, "flip": name != "ytf", "whole_set": is_whole_set(name, issame)}
+        return StoredVerification(
+            name=name,
+            measures={**usual, **checked_measures(parse_json(str(found["measures"])))},
+            distances=found["distances"],
+            issame=issame,
+            pictures=dict(zip(found["hardest"].tolist(), zip(images[0::2], images[1::2]))),
+        )
+    except ValueError as error:
+        raise UserError(f"{path} is not a stored verification ({error}); {cure}") from error
+
+
+def _check(found):
+    """Arrays of the right types and lengths, so that whatever draws or prints them can."""
+    distances, issame, hardest, ends = (found[name] for name in ("distances", "issame", "hardest", "image_ends"))
+    if distances.ndim != 1 or distances.dtype.kind != "f" or not np.isfinite(distances).all():
+        raise ValueError("its distances are no numbers")
+    if issame.shape != distances.shape or issame.dtype != bool:
+        raise ValueError("its truth values are not one a distance")
+    if (
+        hardest.ndim != 1
+        or hardest.dtype.kind != "i"
+        or ends.dtype.kind != "i"
+        or ends.shape not in ((0,), (2 * len(hardest),))
+    ):
+        raise ValueError("its pictures are not two a pair")
+    if len(hardest) and not (hardest.min() >= 0 and hardest.max() < len(distances)):
+        raise ValueError("its pictures are of pairs that it has not")
+    if found["image_bytes"].dtype != np.uint8 or found["name"].dtype.kind != "U" or found["measures"].dtype.kind != "U":
+        raise ValueError("its parts are of other types")
+
+
+def checked_measures(values) -> dict:
+    """Measures of a verification as JSON has them, without those that are not what they are named.
+
+    Raises:
+        ValueError: it is no dictionary of measures.
+    """
+    if not isinstance(values, dict):
+        raise ValueError("its measures are no dictionary")
+    rates = values.get("tar_at_far")
+    known = {key: value for key, value in values.items() if key not in _NUMBERS or value is None or _is_number(value)}
+    if rates is not None:
+        known["tar_at_far"] = dict(item for item in rates.items() if _is_rate(*item)) if isinstance(rates, dict) else {}
+    return known
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_rate(far, rate):
+    try:
+        return 0 <= float(far) <= 1 and (rate is None or _is_number(rate))
+    except ValueError:
+        return False
 
 
 def hardest_pairs(distances, issame, count=HARDEST) -> np.ndarray:
