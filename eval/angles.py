@@ -108,9 +108,9 @@ def measure(run, values, args) -> dict:
     features = embed_images(net, EncodedImages(test_set, kept), devices, flip=args.flip, quiet=False, what=test_set)
     rows = table3(found, angle_statistics(features, labels, contexts=devices))
     mode = replace(papers_mode(TABLE), flip=args.flip)
-    whole = test_set == "lfw" and is_whole_set("lfw", issame)
     place = run / "demo" if is_demo_name(test_set) else run
-    entries = measurements(run, values, rows, test_set, on_paper_data(found.classes, whole, mode), mode)
+    comparable = on_paper_data(found.classes, test_set, issame, mode)
+    entries = measurements(run, values, rows, test_set, comparable, mode)
     write_json(place / "results" / f"angles{mode.suffix(papers_mode(TABLE))}.json", [seal(entry) for entry in entries])
     return rows
 
@@ -137,8 +137,9 @@ def identities_of_pairs(images, issame):
     return [distinct[i] for i in kept], np.unique([root(i) for i in kept], return_inverse=True)[1]
 
 
-def on_paper_data(identities, whole, mode):
+def on_paper_data(identities, test_set, issame, mode):
     """Whether training set, test set and mode are the paper's."""
+    whole = test_set == "lfw" and is_whole_set("lfw", issame)
     return abs(identities - CASIA) <= CASIA / 10 and whole and mode == papers_mode(TABLE)
 
 

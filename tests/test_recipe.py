@@ -84,6 +84,13 @@ def test_loss_changes_the_papers_row_and_the_runs_name():
     values = recipe.resolve("casia_r50", ["loss=cosface"])
     assert values.paper["row"] == "CosFace (0.35)"
     assert values.run.name == "casia_r50-cosface"
+    own = recipe.resolve("casia_r50").paper
+    assert own and recipe.resolve("casia_r50", [f"loss={recipe.resolve('casia_r50').loss}"]).paper == own
+    # Other tables have a row for the recipe's own loss only.
+    own = recipe.resolve("ms1mv2_r100")
+    assert own.paper and recipe.resolve("ms1mv2_r100", [f"loss={own.loss}"]).paper == own.paper
+    assert recipe.resolve("ms1mv2_r100").paper["table"] != "table2_losses"
+    assert recipe.resolve("ms1mv2_r100", ["loss=cosface"]).paper == {}
 
 
 def test_saved_recipe_resolves_to_itself(tmp_path):

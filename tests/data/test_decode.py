@@ -173,3 +173,24 @@ def test_only_known_formats_reach_a_decoder():
         assert not is_image(data)
         with pytest.raises(ValueError, match="known format"):
             decode_image(data + bytes(100))
+
+
+@pytest.mark.parametrize("height, width, way", [(300, 40, "LINEAR"), (40, 300, "LINEAR"), (300, 250, "AREA")])
+def test_only_images_larger_along_both_sides_are_averaged(height, width, way):
+    data = encode(picture(height, width))
+    scaled = cv2.resize(decode_image(data), (112, 112), interpolation=getattr(cv2, f"INTER_{way}"))
+    assert np.array_equal(decode_image(data, (112, 112)), scaled)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_no_format_is_turned_by_its_exif(kind):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    files = []
+    for options in ({}, {"exif": exif}):
+        file = io.BytesIO()
+        lossless = {"lossless": True} if kind == "WEBP" else {}
+        Image.fromarray(picture(60, 90)).save(file, kind, **lossless, **options)
+        files.append(file.getvalue())
+    plain, turned = map(decode_image, files)
+    assert files[0] != files[1] and plain.shape == (60, 90, 3) and np.array_equal(turned, plain)

@@ -143,3 +143,9 @@ def test_cutout_hides_a_square_around_any_pixel(image):
     corner = apply_later(Augment(cutout=20), image, cutout=0.4, x=0.0, y=0.0)
     assert (corner[:10, :10] == 127).all() and np.array_equal(corner[10:], image[10:])
     assert np.array_equal(apply_later(Augment(cutout=20), image, cutout=0.5), image)
+
+
+def test_scale_goes_both_ways(image):
+    assert np.array_equal(apply(Augment(scale=0.5), image, size=0.5), image)
+    smaller = apply(Augment(scale=0.5), image, size=0.0)
+    assert (int(smaller[56, 66, 0]) - int(smaller[56, 46, 0])) / 20 == pytest.approx(1 / 0.5, abs=0.06)

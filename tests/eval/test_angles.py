@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from helpers import TINY
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.measurements import collect
+from arcface_gluon.report.mode import papers_mode
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,21 @@ def test_genuine_pairs_connect_images_to_identities(angles):
 def test_a_set_without_genuine_pairs_is_refused(angles):
     with pytest.raises(UserError, match="no genuine pair"):
         angles.identities_of_pairs(["a", "b"], [False])
+
+
+@pytest.mark.parametrize(
+    "identities, test_set, pairs, flip, papers",
+    [
+        (10_572, "lfw", 6000, False, True),
+        (30, "lfw", 6000, False, False),
+        (10_572, "agedb_30", 6000, False, False),  # as many pairs as LFW has
+        (10_572, "lfw", 600, False, False),
+        (10_572, "lfw", 6000, True, False),
+    ],
+)
+def test_only_casia_and_lfw_are_the_papers_sets(angles, identities, test_set, pairs, flip, papers):
+    mode = replace(papers_mode("table3_angles_degrees"), flip=flip)
+    assert angles.on_paper_data(identities, test_set, np.arange(pairs) % 2 == 0, mode) == papers
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from arcface_gluon.data import ijb as lists
 from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.data.embedding_file import read_embeddings
 from arcface_gluon.data.features import write_feature
+from arcface_gluon.protocols import templates
 from arcface_gluon.report.measurements import collect
 
 RUN = Path("runs") / "tiny"
@@ -173,6 +175,24 @@ def test_the_papers_numbers_of_the_whole_set_are_compared(ijb, data, features, m
     assert [one.paper_data for one in collect("runs")[0]] == [True]
     assert ijb.main([*features, *row, "--norm-weight"]) == 0
     assert [one.paper_data for one in collect("runs")[0]] == [False, True]  # ijbc-norm-weight.json, ijbc.json
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_table_has_the_rate_at_the_nearest_far(ijb, data, features, monkeypatch, capsys):
+    """The rule of the published numbers; the other one stands in the JSON."""
+    nearest, at_most = [0.11, 0.12, 0.13, 0.14, 0.15, 0.16], [0.51, 0.52, 0.53, 0.54, 0.55, 0.56]
+    verify = templates.verify
+
+    def known(*arguments):
+        return replace(verify(*arguments), tar_nearest=nearest, tar_at_most=at_most)
+
+    monkeypatch.setattr(templates, "verify", known)
+    assert ijb.main(features) == 0
+    assert "| IJB-C | 11.00 | 12.00 | 13.00 | 14.00 | 15.00 | 16.00 |" in capsys.readouterr().out
+    (measured,) = collect("runs")[0]
+    assert (measured.column, measured.value) == ("IJB-C TAR at FAR 1e-4", 0.13)
+    found = json.loads(Path("runs/ready/ijb/ijbc.json").read_text())["verification"]
+    assert list(found["tar_far_at_most"].values()) == at_most
 
 
 def test_bad_input(ijb, data, features, bad_input):

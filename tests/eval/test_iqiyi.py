@@ -104,6 +104,19 @@ def test_every_row_of_the_table_agrees_with_what_is_written_out(iqiyi, features,
     assert Path("runs/a/figures/iqiyi-average-precision.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_context_counts_by_its_weight(iqiyi, features):
+    train, persons = len(TRAIN), np.array([person for _, person in TRAIN + VAL])
+    parts = [log_probabilities(rows, train, persons) for rows in (video_centres("a.npy"), unit(np.load("context.npy")))]
+    found = {}
+    for weight in (1, 0.05, 40):
+        assert iqiyi.main([*features, "--context", "context.npy", "--context-weight", str(weight)]) == 0
+        found[weight] = results()["methods"]["+ Context"]["map_at_100"]
+        expected = mean_average_precision(parts[0] + weight * parts[1], persons[train:])
+        assert found[weight] == pytest.approx(expected, abs=1e-12)
+    assert len(set(found.values())) == 3
+
+
 def test_features_of_videos_are_as_those_of_their_frames(iqiyi, features):
     assert iqiyi.main(features) == 0
     expected = results()["methods"]

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,6 +77,13 @@ def test_ready_features_agree_with_the_rates_written_out(trillion, features, cap
     assert rows[1]["value"] == 100 * results()["verification_tpr_at_fpr"]["1e-09"] and not rows[1]["paper_data"]
     assert "| net |" in Path("runs/net/trillion-pairs/table.md").read_text()
     assert Path("runs/net/figures/trillion-pairs-roc.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("factor, whole", [(1, True), (0.995, True), (1.005, True), (0.98, False), (1.02, False)])
+def test_the_whole_set_has_the_authors_numbers_but_for_their_rounding(trillion, factor, whole):
+    sizes = {"probes": 274_000, "distractors": 1_580_000}
+    for name in sizes:
+        assert trillion.is_whole(SimpleNamespace(**{**sizes, name: factor * sizes[name]})) == whole
 
 
 def test_matrix_files_and_a_part(trillion, features, capfd):

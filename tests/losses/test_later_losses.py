@@ -192,3 +192,24 @@ def test_sub_centres_move_and_load_by_class():
         assert arrays["weight"].shape[0] == 3 * (stop - start)
         target.load_rows(start, arrays)
     assert np.array_equal(target.centres(), source.centres())
+
+
+def numeric(function, x, step=1e-4):
+    return (function(x + step) - function(x - step)) / (2 * step)
+
+
+def test_magface_has_no_gradient_by_lengths_outside_of_its_bounds():
+    """Loss term and margin by the length, at lengths below, within and above [10, 110]."""
+    margin, theta, lengths = MagFace(), np.full(4, 0.7), np.array([5.0, 10.5, 109.0, 130.0])
+    _, _, by_length, _, term_by_length = margin(theta, lengths)
+    np.testing.assert_allclose(by_length, numeric(lambda a: margin(theta, a)[0], lengths), atol=1e-8)
+    np.testing.assert_allclose(term_by_length, numeric(lambda a: margin(theta, a)[3], lengths), atol=1e-8)
+    assert (by_length != 0).tolist() == (term_by_length != 0).tolist() == [False, True, True, False]
+
+
+def test_adaface_has_no_gradient_where_the_angle_is_clipped():
+    margin, z = AdaFace(), np.array([1.0, 1.0, -1.0, -1.0])
+    theta = np.array([0.3, 0.5, np.pi - 0.5, np.pi - 0.3])  # less z m = 0.4: below 0, within, within, above pi
+    value, slope = margin.at_quality(theta, z)
+    np.testing.assert_allclose(slope, numeric(lambda t: margin.at_quality(t, z)[0], theta), atol=1e-8)
+    assert (slope != 0).tolist() == [False, True, True, False]

@@ -109,3 +109,10 @@ def test_seed_and_iteration_fix_the_sample_so_that_a_run_resumes():
     resumed.load_state({"iteration": 2})
     step(resumed, x, labels)
     assert np.array_equal(sampled(resumed), samples[2]) and resumed.state() == first.state() == {"iteration": 3}
+
+
+def test_a_part_of_a_centre_counts_as_one():
+    for classes, rate, count in ((55, 0.1, 6), (50, 0.1, 5), (3, 0.1, 1)):
+        shard = SampledShard(0, classes, 2, mx.cpu(), rate)
+        shard.sample(np.array([], int), np.random.default_rng(0))
+        assert len(shard.sampled) == count

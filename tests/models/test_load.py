@@ -51,6 +51,16 @@ def test_a_run_gives_its_last_checkpoint(tmp_path):
     assert_same(embeddings(run / "checkpoints" / "00000200"), outputs[200])
 
 
+def test_the_fixed_gamma_is_1_whatever_a_file_holds(tiny, tmp_path):
+    export_model(tiny, tmp_path / "m")
+    arrays = read_params(tmp_path / "m-0000.params")
+    gamma = next(name for name in arrays if name.endswith("fc1_gamma"))
+    write_params(tmp_path / "m-0000.params", {**arrays, gamma: 3 * arrays[gamma]})
+    net = load_model(tmp_path / "m", CPU)
+    assert_same(net(BATCH).asnumpy(), tiny(BATCH).asnumpy())
+    assert (net.fc1.gamma.data().asnumpy() == 1).all(), "what is written again is the reference's"
+
+
 @pytest.mark.parametrize("name", ["m", "m-symbol.json", "m-0000.params", "."])
 def test_an_export_is_found_by_prefix_file_or_folder(tiny, tmp_path, name):
     export_model(tiny, tmp_path / "m")

@@ -68,3 +68,13 @@ def test_plan_command(command, tmp_path):
     assert "does not fit" in done.stdout and "head.block_rows=16384" in done.stdout
     assert (tmp_path / "plan.json").read_text().count("option") > 1
     assert "--gpus" in command("plan", "--gpus", "0", check=2).stderr
+
+
+def test_parts_of_a_batch_take_one_more_pass_and_blocks_one_more_product():
+    setting = Setting(identities=10, devices=1, batch_size=8, embedding_size=5)
+    plain, parts, blocks = (
+        cost(replace(setting, **changes), NETWORK, MACHINE) for changes in ({}, {"accumulate": 2}, {"block_rows": 4})
+    )
+    assert parts.seconds_backbone - plain.seconds_backbone == pytest.approx(2 * 2000 * 8 / 1e9 / 0.5)
+    assert blocks.seconds_head - plain.seconds_head == pytest.approx(2 * 8 * 10 * 5 / 1e9)
+    assert parts.seconds_head == plain.seconds_head and blocks.seconds_backbone == plain.seconds_backbone

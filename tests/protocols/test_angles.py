@@ -88,3 +88,13 @@ def test_bad_input_is_told_in_one_line():
         with pytest.raises(UserError, match=words) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+def test_a_centre_is_that_of_the_label_also_where_the_first_classes_have_no_image():
+    random = np.random.default_rng(2)
+    centres, labels = random.normal(size=(6, 5)), np.repeat([1, 4], 3)
+    embeddings = centres[labels] + random.normal(size=(6, 5)) / 10
+    assert angle_statistics(embeddings, labels, centres).w_ec < 10
+    assert naive(embeddings, labels, centres)["w_ec"] == pytest.approx(
+        angle_statistics(embeddings, labels, centres).w_ec, abs=2e-5
+    )
