@@ -31,12 +31,13 @@ def load_npy(path, cure="write it again") -> np.ndarray:
         raise UserError(f"{path} is not a whole .npy array ({type(error).__name__}); {cure}") from error
 
 
-def load_npz(path, names, cure="write it again") -> dict[str, np.ndarray]:
+def load_npz(path, names, cure="write it again", what="a whole .npz archive") -> dict[str, np.ndarray]:
     """Arrays of an uncompressed .npz file, as `np.savez` writes it.
 
     Args:
         names: which arrays.
         cure: as for `load_npy`.
+        what: what the file should be, for messages.
 
     Raises:
         UserError: the file is missing, damaged or compressed, or lacks an array.
@@ -50,4 +51,4 @@ def load_npz(path, names, cure="write it again") -> dict[str, np.ndarray]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check the path, or {cure}") from error
     except Exception as error:  # BadZipFile, KeyError, ValueError, SyntaxError, EOFError, zlib.error, MemoryError, ...
-        raise UserError(f"{path} is damaged or another file ({type(error).__name__}); {cure}") from error
+        raise UserError(f"{path} is not {what} ({type(error).__name__}); {cure}") from error

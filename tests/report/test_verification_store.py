@@ -48,7 +48,7 @@ def test_any_set_name_becomes_a_file_inside_the_run(tmp_path, result):
 def test_a_damaged_file_is_named(tmp_path, result, damage):
     path = save_verification(tmp_path, "lfw", result)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match="lfw.npz is .*verify again"):
+    with pytest.raises(UserError, match="lfw.npz is not a stored verification"):
         load_verification(path)
 
 

@@ -155,7 +155,12 @@ class _Run:
         write_npz(self.path, fingerprint=self.fingerprint, highest=self.highest.raise_floor(), **values)
 
     def _load(self):
-        values = load_npz(self.path, (*self._FIELDS, "highest", "fingerprint"), "remove it to start again")
+        values = load_npz(
+            self.path,
+            (*self._FIELDS, "highest", "fingerprint"),
+            "remove it to start again",
+            "a state that was saved whole",
+        )
         if str(values.pop("fingerprint")) != self.fingerprint:
             raise UserError(f"{self.path} is the state of a run over other features; remove it or name another file")
         self.highest.add(values.pop("highest"))

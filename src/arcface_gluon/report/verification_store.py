@@ -86,7 +86,7 @@ def load_verification(path) -> StoredVerification:
         UserError: it is missing, damaged or something else.
     """
     cure = "verify again to replace it"
-    found = load_npz(path, _ARRAYS, cure)
+    found = load_npz(path, _ARRAYS, cure, "a stored verification")
     try:
         _check(found)
         ends, data = found["image_ends"], found["image_bytes"].tobytes()
