@@ -20,7 +20,7 @@ recipe = dict(
         folder=Option("runs", "where runs go"),
     ),
     network=dict(
-        name=Option("r50", "a name of models.model_names"),
+        name=Option("r50", "a name of models.model_names, or a class as module:class"),
         embedding_size=Option(512, "values of an embedding", POSITIVE),
         dropout=Option(0.4, "between the last convolution and the embedding", BELOW_ONE),
         options=Option({}, "further options of models.get_model, such as {'se': True}", own_names=True),
@@ -29,7 +29,7 @@ recipe = dict(
         kind=Option(
             "margin",
             "margin: eq. 4; softmax: eq. 1, with bias, nothing normalised; triplet: that loss alone; or a later loss",
-            one_of("margin", "softmax", "curricularface", "magface", "adaface", "triplet"),
+            one_of("margin", "softmax", "curricularface", "magface", "adaface", "triplet", own=True),
         ),
         margin=Option([1.0, 0.5, 0.0], "m1, m2 (radians), m3 of eq. 4: s (cos(m1 theta + m2) - m3)"),
         boundary=Option(
@@ -88,7 +88,9 @@ recipe = dict(
         lr_steps=Option([20_000, 28_000], "iterations at which lr is multiplied by lr_factor", items=(int,)),
         lr_factor=Option(0.1, "what lr is multiplied by", POSITIVE),
         schedule=Option(
-            "steps", "cosine, polynomial: from lr to 0 over all iterations", one_of("steps", "cosine", "polynomial")
+            "steps",
+            "cosine, polynomial: from lr to 0",
+            one_of("steps", "cosine", "polynomial", own=True),
         ),
         power=Option(2.0, "of schedule=polynomial", POSITIVE),
         warm_up=Option(0, "iterations over which the rate rises evenly to lr", NOT_NEGATIVE),

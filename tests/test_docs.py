@@ -32,7 +32,7 @@ def run(source, names):
 
 
 def test_a_margin_and_a_training_loop():
-    (source,) = python_of("docs/extending.md")
+    source = python_of("docs/extending.md")[-1]
     losses = run(source, {})["losses"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
 
@@ -78,13 +78,7 @@ def test_named_commands_exist(page):
 
 @pytest.mark.slow
 def test_the_tutorial_runs_as_it_stands(tmp_path):
-    text = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
-    commands = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", commands], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_shell("docs/tutorial.md", tmp_path)
     assert len(np.load(tmp_path / "faces.npy")) > 0
     assert (tmp_path / "runs/orl/report.html").is_file() and (tmp_path / "runs/tables.html").is_file()
 
@@ -98,3 +92,27 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path):
     assert done.returncode == 0, done.stderr
     first, last = map(float, re.search(r"loss ([\d.]+) -> ([\d.]+)", done.stdout).groups())
     assert last < first and "accuracy" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_is_of_ones_own_works_from_files_alone(tmp_path):
+    for source in python_of("docs/extending.md")[:-1]:
+        (tmp_path / re.match(r"# (\S+)", source)[1]).write_text(source)
+    run_shell("docs/extending.md", tmp_path)
+    rates = [
+        json.loads(line)["lr"] for line in (tmp_path / "runs/b/metrics.jsonl").read_text().splitlines() if "lr" in line
+    ]
+    assert rates[-1] == pytest.approx(0.05 / 1.01)
+    recipes = [json.loads((tmp_path / f"runs/{name}/recipe.json").read_text()) for name in "ac"]
+    assert recipes[0]["head"]["kind"] == "mine:Linear" and recipes[1]["network"]["name"] == "plain:Plain"
+
+
+def run_shell(page, folder):
+    """The commands of a page, one after the other, in a folder."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    commands = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

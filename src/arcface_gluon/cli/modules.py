@@ -19,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     """The name of a module of `folder`, and whatever that module takes."""
     lines = "\n".join(f"  {name:14} {line}" for name, line in modules(folder).items())
     parser.epilog = f"{lines}\n\n`{parser.prog} NAME --help` tells the options of one."
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one of those below; without it they are listed")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="one of those below, or a file.py of your own; without it they are listed",
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what that one takes")
 
 
@@ -29,6 +34,8 @@ def run(args: argparse.Namespace, folder: str) -> int:
     Raises:
         UserError: there is no such module.
     """
+    if args.name and args.name.endswith(".py"):
+        return _own(Path(args.name)).main(args.arguments)
     known = modules(folder)
     if args.name is None:
         for name, line in known.items():
@@ -39,6 +46,18 @@ def run(args: argparse.Namespace, folder: str) -> int:
         raise UserError(f"no `{args.command} {args.name}`{did_you_mean(args.name, known)}; there are {names}")
     module = importlib.import_module(f"arcface_gluon.{folder}.{args.name.replace('-', '_')}")
     return module.main(args.arguments)
+
+
+def _own(path):
+    """A module of the user's own, by its path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file():
+        raise UserError(f"{path} is not there")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "main", None)):
+        raise UserError(f"{path} has no function main(arguments), which gives the exit status")
+    return module
 
 
 def modules(folder: str) -> dict[str, str]:

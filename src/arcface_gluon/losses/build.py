@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UserError
+from ..named import is_named, load_named
 from .adaptive import AdaFace, MagFace
 from .curricular import CurricularHead
 from .margins import Margin
@@ -12,7 +13,8 @@ from .softmax_head import SoftmaxHead
 from .sub_centre import SubCentreHead
 from .triplet import TripletHead
 
-_ADAPTIVE = {"magface": MagFace, "adaface": AdaFace}
+# Margins by the name that head.kind has for them; their settings are head.options.
+MARGINS = {"magface": MagFace, "adaface": AdaFace}
 
 
 def build_head(settings, num_classes, embedding_size, contexts, seed=0, group=None):
@@ -44,8 +46,15 @@ def _classifier(settings, place, common):
         common["scale"] = settings.scale
         common["intra"] = Intra(settings.intra) if settings.intra else None
         common["inter"] = Inter(settings.inter) if settings.inter else None
-        if settings.kind in _ADAPTIVE:
-            return ShardedMarginHead(*place, margin=_ADAPTIVE[settings.kind](**settings.options), **common)
+        if is_named(settings.kind):
+            own = load_named("head.kind", settings.kind)
+            if not hasattr(own, "EQUATION"):
+                raise UserError(f"head.kind={settings.kind} is no margin with an EQUATION (see docs/extending.md)")
+            if isinstance(own, type) and issubclass(own, ShardedMarginHead):
+                return own(*place, **common, **settings.options)
+            return ShardedMarginHead(*place, margin=own(**settings.options), **common)
+        if settings.kind in MARGINS:
+            return ShardedMarginHead(*place, margin=MARGINS[settings.kind](**settings.options), **common)
         common["margin"] = Margin(*settings.margin, boundary=settings.boundary)
         if settings.kind == "curricularface":
             return CurricularHead(*place, **common, **settings.options)

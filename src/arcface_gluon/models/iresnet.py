@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
+from ..recipe.option import Option
 from .backbone import INPUT_SCALE, Backbone, sides
 from .layers import BN_EPSILON, PReLU, SqueezeExcitation, batch_norm, conv
+from .network_options import FLAG, FOUR_COUNTS, INPUT_SIZE, between, is_number, must_be
 
 UNITS = {
     18: (2, 2, 2, 2),
@@ -90,6 +92,20 @@ class IResNet(Backbone):
         epsilon: of every BatchNorm; arcface_torch's is 1e-5.
         input_scale: what (x - 127.5) is multiplied by; arcface_torch's is 1 / 127.5.
     """
+
+    OPTIONS = {
+        "units": Option((3, 4, 14, 3), "residual units in each of the four stages", FOUR_COUNTS),
+        "width": Option(
+            1.0, "multiplies all channel counts", must_be("above 0", lambda v: is_number(v) and 0 < v <= 16)
+        ),
+        "se": Option(False, "squeeze-and-excitation in every unit", FLAG),
+        "output": Option("E", "head", must_be("one of " + ", ".join(OUTPUTS), lambda v: v in OUTPUTS)),
+        "dropout": Option(0.4, "heads E and F", must_be("in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)),
+        "input_size": INPUT_SIZE,
+        "stem_stride": Option(1, "stride of the first convolution", must_be("1 or 2", lambda v: v in (1, 2))),
+        "epsilon": Option(BN_EPSILON, "of every BatchNorm", between(1e-7, 0.1)),
+        "input_scale": Option(INPUT_SCALE, "what (x - 127.5) is multiplied by", between(1e-4, 1)),
+    }
 
     def __init__(
         self,

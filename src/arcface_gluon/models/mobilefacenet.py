@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from mxnet.gluon import HybridBlock, nn
 
+from ..recipe.option import Option
 from .backbone import Backbone, sides
 from .layers import PReLU, batch_norm, conv
+from .network_options import FOUR_COUNTS, INPUT_SIZE, must_be
 
 # The reference leaves MXNet's default in all but the last BatchNorm.
 EPSILON = 1e-3
@@ -72,6 +74,12 @@ class MobileFaceNet(Backbone):
         strided_kernel: side of the kernels at stride 2. With 4, whose first row and column are 0, they see what
             TensorFlow's 3x3 kernels see, which pad an even side by one pixel at its end.
     """
+
+    OPTIONS = {
+        "blocks": Option((1, 4, 6, 2), "units at 56, 28, 14 and 7 pixels", FOUR_COUNTS),
+        "input_size": INPUT_SIZE,
+        "strided_kernel": Option(3, "side of the kernels at stride 2", must_be("3 or 4", lambda v: v in (3, 4))),
+    }
 
     def __init__(self, spec, embedding_size=512, blocks=(1, 4, 6, 2), input_size=112, strided_kernel=3):
         super().__init__(spec)

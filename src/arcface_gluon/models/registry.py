@@ -2,104 +2,76 @@
 
 from __future__ import annotations
 
+from typing import Any, Mapping
+
+from mxnet.gluon import HybridBlock
+
 from ..errors import UserError, did_you_mean
-from .backbone import INPUT_SCALE
-from .iresnet import OUTPUTS, UNITS, IResNet
-from .layers import BN_EPSILON
+from ..named import is_named, load_named
+from ..recipe.option import Option
+from .iresnet import UNITS, IResNet
 from .mobilefacenet import MobileFaceNet
+from .network_options import EMBEDDING_SIZE
 
-_IRESNET_OPTIONS = {
-    "units": None,
-    "width": 1.0,
-    "se": False,
-    "output": "E",
-    "dropout": 0.4,
-    "input_size": 112,
-    "stem_stride": 1,
-    "epsilon": BN_EPSILON,
-    "input_scale": INPUT_SCALE,
-}
-
-# name -> (class, its options with their defaults)
-_NETWORKS = {f"r{depth}": (IResNet, {**_IRESNET_OPTIONS, "units": units}) for depth, units in UNITS.items()}
-_NETWORKS["mobilefacenet"] = (MobileFaceNet, {"blocks": (1, 4, 6, 2), "input_size": 112, "strided_kernel": 3})
+# name -> (class, the values that the name stands for); each class declares its options.
+_NETWORKS: dict[str, tuple[type, dict]] = {f"r{depth}": (IResNet, {"units": units}) for depth, units in UNITS.items()}
+_NETWORKS["mobilefacenet"] = (MobileFaceNet, {})
 
 
-def _positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _four_counts(value):
-    return isinstance(value, (list, tuple)) and len(value) == 4 and all(_positive(n) and n <= 100 for n in value)
-
-
-def _between(low, high):
-    return lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high
-
-
-def _sides(value):
-    pair = value if isinstance(value, (list, tuple)) else (value, value)
-    return len(pair) == 2 and all(_positive(side) and 16 <= side <= 4096 for side in pair)
-
-
-# option -> (test, what it must be)
-_CHECKS = {
-    "units": (_four_counts, "four counts, 1 to 100"),
-    "blocks": (_four_counts, "four counts, 1 to 100"),
-    "strided_kernel": (lambda v: v in (3, 4), "3 or 4"),
-    "width": (lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v <= 16, "above 0"),
-    "se": (lambda v: isinstance(v, bool), "True or False"),
-    "output": (lambda v: v in OUTPUTS, "one of " + ", ".join(OUTPUTS)),
-    "dropout": (lambda v: isinstance(v, (int, float)) and 0 <= v < 1, "in [0, 1)"),
-    "epsilon": (_between(1e-7, 0.1), "between 1e-7 and 0.1"),
-    "input_scale": (_between(1e-4, 1), "between 1e-4 and 1"),
-    "stem_stride": (lambda v: v in (1, 2), "1 or 2"),
-    "input_size": (_sides, "a side in pixels, or height and width (such as 112,96), of 16 to 4096"),
-}
-
-
-def model_names():
+def model_names() -> list[str]:
     """Names that `get_model` knows."""
     return list(_NETWORKS)
 
 
-def model_options(name):
+def model_options(name: str) -> dict[str, Any]:
     """Options of a network with their defaults.
 
     Raises:
         UserError: unknown name; the nearest known one is named.
     """
+    network, values = _find(name)
+    return {**{key: option.default for key, option in network.OPTIONS.items()}, **values}
+
+
+def _find(name) -> tuple[type, dict]:
+    if is_named(name):
+        network = load_named("network.name", name)
+        if not (isinstance(network, type) and issubclass(network, HybridBlock) and hasattr(network, "OPTIONS")):
+            raise UserError(f"network.name={name} is no HybridBlock with OPTIONS (docs/extending.md has one)")
+        return network, {}
     if name not in _NETWORKS:
         raise UserError(f"unknown network {name!r}{did_you_mean(name, _NETWORKS)}")
-    return dict(_NETWORKS[name][1])
+    return _NETWORKS[name]
 
 
-def get_model(name, embedding_size=512, options=None, **more):
+def get_model(
+    name: str, embedding_size: int = 512, options: Mapping[str, Any] | None = None, **more: Any
+) -> HybridBlock:
     """Build an embedding network, not initialised: `net.initialize(ctx=contexts)` draws the reference's weights.
 
     The network takes (B, 3, 112, 112), or what `input_size` says: RGB 0..255, uint8 or floating. It gives
     (B, embedding_size) float32. `get_model(**net.spec)` builds the same network again.
 
     Args:
-        name: r18, r34, r50, r100, r152, r200 (IResNet) or mobilefacenet.
+        name: r18, r34, r50, r100, r152, r200 (IResNet), mobilefacenet, or a class of one's own as "module:Class".
         embedding_size: d.
-        options, **more: options of the network, as a dict or by keyword. IResNet: `width` (channel multiplier),
-            `units` (counts of the four stages), `se`, `output` (letter of the head), `dropout`, `stem_stride`,
-            `epsilon`, `input_scale`. MobileFaceNet: `blocks` (counts of its four stages), `strided_kernel`. Both:
-            `input_size`, a side or (height, width).
+        options, **more: options of the network, as a dict or by keyword: `IResNet.OPTIONS`, `MobileFaceNet.OPTIONS`.
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.
     """
+    network, _ = _find(name)
     defaults = model_options(name)
     chosen = {**defaults, **(options or {}), **more}
     for option, value in chosen.items():
         if option not in defaults:
             raise UserError(f"unknown option {option!r} for {name}{did_you_mean(option, defaults)}")
-        valid, expected = _CHECKS[option]
-        if not valid(value):
-            raise UserError(f"{name}: {option}={value!r} must be {expected}")
-    if not _positive(embedding_size):
-        raise UserError(f"{name}: embedding_size={embedding_size!r} must be a count above 0")
+        _check(f"{name}: {option}", value, network.OPTIONS[option])
+    _check(f"{name}: embedding_size", embedding_size, EMBEDDING_SIZE)
     spec = {"name": name, "embedding_size": embedding_size, "options": chosen}
-    return _NETWORKS[name][0](spec, embedding_size=embedding_size, **chosen)
+    return network(spec, embedding_size=embedding_size, **chosen)
+
+
+def _check(what, value, option: Option) -> None:
+    if option.allowed and not option.allowed.test(value):
+        raise UserError(f"{what}={value!r} {option.allowed.refusal}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
+from ..named import is_named
+
 
 class Range(NamedTuple):
     """Which values an option may have: a test, how it is listed, and how another value is refused."""
@@ -21,10 +23,10 @@ BELOW_ONE = Range(lambda value: 0 <= value < 1, "0 to below 1", "must be at leas
 SHARE = Range(lambda value: 0 < value <= 1, "above 0, up to 1", "must be above 0 and at most 1")
 
 
-def one_of(*choices: str) -> Range:
-    """The range of an option that is one of some words."""
-    words = ", ".join(choices)
-    return Range(lambda value: value in choices, words, f"choose one of {words}")
+def one_of(*choices: str, own: bool = False) -> Range:
+    """The range of an option that is one of some words or, if `own`, names an object of the user's as module:object."""
+    words = ", ".join([*choices, *["module:object"] * own])
+    return Range(lambda value: value in choices or (own and is_named(value)), words, f"choose one of {words}")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
+
+from ..errors import UserError
+from ..named import is_named, load_named
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,13 @@ class Schedule:
     power: float = 2.0
 
     @classmethod
-    def of(cls, settings: Mapping) -> Schedule:
-        """The schedule of a recipe's `train` group."""
+    def of(cls, settings: Mapping) -> Callable[[int], float]:
+        """The schedule of a recipe's `train` group: one of these, or the user's function of iteration and settings."""
+        if is_named(settings["schedule"]):
+            own = load_named("train.schedule", settings["schedule"])
+            if not inspect.isfunction(own):
+                raise UserError(f"train.schedule={settings['schedule']} is no function of iteration and settings")
+            return lambda iteration: float(own(iteration, settings))
         return cls(
             settings["schedule"],
             settings["lr"],
