@@ -41,12 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
 def train(identities, devices, batch, steps):
     """Run the head; gives rows (what, value, unit)."""
     import mxnet as mx
-    from tqdm import tqdm
+
+    from arcface_gluon.progress import progress
 
     random = np.random.default_rng(0)
     head = ShardedMarginHead(identities, SIZE, devices)
     seconds, sent = [], head.bytes_sent
-    for _ in tqdm(range(steps), desc="steps", unit="step", disable=None):
+    for _ in progress(range(steps), desc="steps", unit="step"):
         embeddings = random.normal(size=(batch, SIZE))
         parts = [mx.nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(embeddings, len(devices)), devices)]
         labels = np.array_split(random.integers(0, identities, batch), len(devices))

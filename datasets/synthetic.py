@@ -25,13 +25,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.align import TEMPLATE
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
 from arcface_gluon.errors import UserError
+from arcface_gluon.progress import progress
 from arcface_gluon.runtime import physical_cores
 
 SIZE = 112
@@ -70,7 +70,7 @@ def prepare(folder, identities=1000, images=20, difficulty=0.5, seed=0, pairs=60
         return False
     with _pool(processes or physical_cores()) as run:
         draw = partial(encoded_images, seed=seed, group=_TRAINING, count=images, difficulty=difficulty)
-        people = tqdm(run(draw, range(identities)), total=identities, desc="drawing", unit="identity", disable=None)
+        people = progress(run(draw, range(identities)), total=identities, desc="drawing", unit="identity")
         write_training_set(folder, ((image, label) for label, person in enumerate(people) for image in person))
         draw = partial(draw, group=_HELD_OUT, count=IMAGES_PER_HELD_OUT)
         chosen, issame = verification_pairs(pairs, seed)

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
-from tqdm import tqdm
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
@@ -33,6 +32,7 @@ from arcface_gluon.data.features import write_feature
 from arcface_gluon.data.images import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
+from arcface_gluon.progress import progress
 from arcface_gluon.report.mode import papers_mode
 
 TABLE = "table6_megaface"
@@ -171,7 +171,7 @@ def write_features(root, end, found):
         ("megaface", found.distractor_names, found.distractors),
     ):
         paths = megaface.feature_paths(root / folder, names, end)
-        for row, path in enumerate(tqdm(paths, desc=f"writing {folder}", unit=" files", disable=None)):
+        for row, path in enumerate(progress(paths, desc=f"writing {folder}", unit=" files")):
             write_feature(path, unit(vectors[row : row + 1], names[row : row + 1], folder)[0])
 
 

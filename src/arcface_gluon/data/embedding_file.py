@@ -18,17 +18,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import atomic_write, cannot_write, read_json, sha256, sync_folder, write_json
+from ..progress import write_line
 from .features import read_npy
 
 _HEADER_BYTES = 128  # room for any shape, so that the number of rows can be written when it is known
@@ -201,7 +200,7 @@ def is_complete(path, fingerprint) -> bool:
         return False
     changed = _changed(path, _description(path))
     if changed:
-        tqdm.write(f"{changed}: the images are embedded again", file=sys.stderr)
+        write_line(f"{changed}: the images are embedded again")
         return False
     # A kill after the last step but one leaves this.
     path.with_name(path.name + ".part.json").unlink(missing_ok=True)

@@ -11,11 +11,11 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from ..arrays import load_npy
 from ..errors import UserError
 from ..files import atomic_write
+from ..progress import progress
 
 _HEADER = struct.Struct("<iiii")
 _CV_32FC1 = 5
@@ -100,7 +100,7 @@ def read_features(paths, skip_missing=False):
         UserError: a file is missing or damaged, or has another number of values than the first; it is named.
     """
     vectors, kept, missing = None, [], []
-    for position, path in enumerate(tqdm(paths, disable=None, unit="file", desc="features")):
+    for position, path in enumerate(progress(paths, unit="file", desc="features")):
         if skip_missing and not os.path.exists(path):
             missing.append(str(path))
             continue

@@ -7,10 +7,10 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import atomic_write, read_lines
+from ..progress import progress
 from .records import write_training_set
 
 
@@ -113,7 +113,7 @@ def write_without(records, folder, dropped, skip_missing=False, stop=lambda: Non
     order = order[(labels[order] < 0) | (new[labels[order]] >= 0)]
 
     def images():
-        for index in tqdm(order, desc=f"writing {folder.name}", unit=" images", disable=None, delay=1):
+        for index in progress(order, desc=f"writing {folder.name}", unit=" images", delay=1):
             stop()
             try:
                 image, label = records.read(int(index))

@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import read_json, read_lines
+from ..progress import progress
 from .align import align
 from .decode import decode_image, image_size
 from .ijb import read_landmarks
@@ -143,7 +143,7 @@ class ImageFiles(Images):
         return str(self.root / self.names[index])
 
     def missing(self):
-        names = tqdm(self.names, desc="looking for files", unit=" images", disable=None, delay=2)
+        names = progress(self.names, desc="looking for files", unit=" images", delay=2)
         absent = [index for index, name in enumerate(names) if not os.path.isfile(os.path.join(self.root, name))]
         return [index for index in absent if find_image(self.root / self.names[index]) is None]
 

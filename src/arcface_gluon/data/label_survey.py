@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import write_npz
+from ..progress import progress
 from .recordio import RecordReader
 
 # Label of a record that cannot be read.
@@ -65,7 +65,7 @@ def _read(reader, offsets, others):
     order = np.argsort(all_offsets, kind="stable")
     labels = np.empty(len(all_offsets), np.float32)
     gaps, place = [], 0  # where nothing is listed, and the byte after the records so far
-    with tqdm(total=len(order), desc="reading labels", unit=" images", unit_scale=True, disable=None, delay=1) as bar:
+    with progress(total=len(order), desc="reading labels", unit=" images", unit_scale=True, delay=1) as bar:
         for start in range(0, len(order), _BLOCK):
             block = order[start : start + _BLOCK]
             begins = all_offsets[block]

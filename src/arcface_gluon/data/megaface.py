@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import read_json, read_lines
+from ..progress import progress
 
 # The ArcFace authors' script appends a 513th value to every vector: 0, or 100 for a noisy distractor.
 _NOISE_MARK = 100.0
@@ -85,7 +85,7 @@ def read_galleries(folder, sizes=None, sets=None):
         )
     number, rows = {}, {}
     # From the largest on, so that its order of the images stays the order of all.
-    for key in tqdm(sorted(wanted, key=lambda key: (-key[0], key[1])), desc="lists", unit=" lists", disable=None):
+    for key in progress(sorted(wanted, key=lambda key: (-key[0], key[1])), desc="lists", unit=" lists"):
         paths = read_distractor_list(distractor_list_path(folder, *key)).paths
         rows[key] = np.fromiter((number.setdefault(path, len(number)) for path in paths), np.int64, len(paths))
     return Galleries(list(number), {key: rows[key] for key in sorted(wanted)})

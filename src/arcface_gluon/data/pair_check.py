@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tqdm import tqdm
-
 from ..errors import UserError
+from ..progress import progress
 from ..runtime import physical_cores
 from .decode import decode_image
 from .pair_lists import FOLDS
@@ -36,7 +35,7 @@ def check_pairs(path, images, issame, size=(112, 112)) -> list[str]:
     sizes, damaged = Counter(), []
     with ThreadPoolExecutor(physical_cores(), thread_name_prefix="check") as pool:
         shapes = pool.map(_size_or_reason, first)
-        bar = tqdm(zip(first.values(), shapes), "checking", len(first), unit=" images", disable=None, delay=1)
+        bar = progress(zip(first.values(), shapes), len(first), "checking", unit=" images", delay=1)
         for index, (shape, reason) in bar:
             if reason:
                 damaged.append((index, reason))

@@ -8,10 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..errors import UserError
 from ..files import atomic_write, cannot_write
+from ..progress import progress
 from .decode import decode_image
 from .image_folder import find_image
 from .pair_lists import FOLDS, folds_of
@@ -44,7 +43,7 @@ def pack(pairs, images, path, skip_missing=False) -> Packed:
     """
     path, encoded, missing, unaligned = Path(path), {}, [], []
     names = dict.fromkeys(name for pair in pairs for name in pair[:2])
-    for name in tqdm(names, desc=f"packing {path.name}", unit=" images", disable=None, delay=1):
+    for name in progress(names, desc=f"packing {path.name}", unit=" images", delay=1):
         try:
             data, shape = _read(Path(images), name)
         except UserError as error:
@@ -119,7 +118,7 @@ def _write_pairs(folder, images, issame):
     numbers = range(len(issame))
     folds = folds_of(numbers) if len(numbers) >= FOLDS else [numbers]
     fold_of = {number: fold for fold, members in enumerate(folds, 1) for number in members}
-    for number in tqdm(numbers, desc="unpacking", unit=" pairs", disable=None, delay=1):
+    for number in progress(numbers, desc="unpacking", unit=" pairs", delay=1):
         fold, kind, names = fold_of[number], "same" if issame[number] else "diff", []
         for side, image in zip("ab", images[2 * number : 2 * number + 2]):
             names.append(f"fold{fold:02d}/{number:04d}_{kind}_{side}{_ending(image)}")

@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import atomic_write
+from ..progress import progress
 
 MAGIC = 0xCED7230A
 # Labels are stored as float32, which skips integers from here on.
@@ -210,7 +210,7 @@ class RecordReader:
         """
         offsets, empty, offset = [], [], 0
         name = os.path.basename(self.path)
-        with tqdm(total=self.size, unit="B", unit_scale=True, desc=f"indexing {name}", disable=None, delay=1) as bar:
+        with progress(total=self.size, unit="B", unit_scale=True, desc=f"indexing {name}", delay=1) as bar:
             while offset < self.size:
                 end, is_empty = self.extent(offset)
                 offsets.append(offset)

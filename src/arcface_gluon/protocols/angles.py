@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
+from ..progress import progress
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 
 # Embeddings taken at a time; in float64 they are 32 MiB at 512 values.
@@ -63,7 +63,7 @@ def angle_statistics(embeddings, labels, centres=None, contexts=None):
     classes, rows, images = np.unique(labels, return_inverse=True, return_counts=True)
     means = _feature_centres(embeddings, classes, rows, images)
     total = 0.0
-    for start in tqdm(range(0, len(embeddings), _BLOCK), disable=None, unit="block", desc="angles"):
+    for start in progress(range(0, len(embeddings), _BLOCK), unit="block", desc="angles"):
         total += _angles(embeddings[start : start + _BLOCK], means[rows[start : start + _BLOCK]]).sum()
     w_ec = w_inter = None
     if centres is not None:
@@ -100,7 +100,7 @@ def mean_smallest_angle(vectors, contexts=None):
     nearest = np.zeros(len(vectors), np.int64)
     edges = block_edges(len(vectors), COLUMN_BLOCK)
     blocks = score_blocks(vectors, lambda a, b: vectors[a:b], edges, runtime.contexts(contexts), ROW_BLOCK)
-    for row_start, column_start, scores in tqdm(blocks, disable=None, unit="block", desc="nearest centres"):
+    for row_start, column_start, scores in progress(blocks, unit="block", desc="nearest centres"):
         rows = np.arange(row_start, row_start + len(scores))
         own = np.flatnonzero((rows >= column_start) & (rows < column_start + scores.shape[1]))
         if own.size:

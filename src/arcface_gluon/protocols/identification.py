@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
+from ..progress import progress
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, UnitBlocks, block_edges, score_blocks, unit
 from .copies import MateCopies, exact_scores
 from .curves import VerificationCurve
@@ -128,7 +128,7 @@ def identify(
     load = _Watched(UnitBlocks(gallery, devices, gallery_names, "distractor", keep), MateCopies(probes, labels))
     threads = threads or max(1, runtime.physical_cores() // 2)
     ranks, lost = [], 0
-    with tqdm(total=total - len(probes) * rejected, disable=None, unit="score", unit_scale=True, desc="search") as bar:
+    with progress(total=total - len(probes) * rejected, unit="score", unit_scale=True, desc="search") as bar:
         for start in range(0, len(probes), _PROBE_CHUNK):
             chunk = probes[start : start + _PROBE_CHUNK]
             low, high = offsets[start], offsets[start + len(chunk)]

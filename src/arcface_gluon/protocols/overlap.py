@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm import tqdm
 
+from ..progress import progress
 from .blocks import COLUMN_BLOCK, unit
 from .search import top_k
 
@@ -26,7 +26,7 @@ def identity_centres(features, labels, names=None):
     identities, rows = np.unique(np.asarray(labels), return_inverse=True)
     names = names if names is not None else range(len(features))
     sums = np.zeros((len(identities), features.shape[1]), np.float32)
-    for start in tqdm(range(0, len(features), COLUMN_BLOCK), desc="centres", unit=" blocks", disable=None, delay=1):
+    for start in progress(range(0, len(features), COLUMN_BLOCK), desc="centres", unit=" blocks", delay=1):
         stop = min(start + COLUMN_BLOCK, len(features))
         block = unit(features[start:stop], names=names[start:stop])
         order = np.argsort(rows[start:stop], kind="stable")

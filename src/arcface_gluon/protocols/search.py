@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import runtime
+from ..progress import progress
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks
 from .copies import row_keys
 
@@ -26,7 +26,7 @@ def top_k(rows, load, columns, k=1, contexts=None):
     scores, indices = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.int64)
     distinct = _Distinct(load)
     blocks = score_blocks(rows, distinct, block_edges(columns, COLUMN_BLOCK), runtime.contexts(contexts), ROW_BLOCK)
-    with tqdm(total=len(rows) * columns, disable=None, unit="score", unit_scale=True, desc="search") as bar:
+    with progress(total=len(rows) * columns, unit="score", unit_scale=True, desc="search") as bar:
         for row_start, start, block in blocks:
             column = distinct.before[start]
             if k == 1:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
+from ..progress import progress
 from .blocks import ROW_BLOCK, score_blocks
 from .copies import first_copies
 from .templates import Templates
@@ -118,7 +118,7 @@ def _search(vectors, queries, gallery, contexts):
     asking = np.split(np.argsort(row_of, kind="stable"), np.cumsum(np.bincount(row_of))[:-1])
     row_block = max(1, min(ROW_BLOCK, _BLOCK // len(columns)))
     blocks = score_blocks(rows, lambda a, b: columns, [0, len(columns)], runtime.contexts(contexts), row_block)
-    for row_start, _, scores in tqdm(blocks, disable=None, unit="block", desc="search"):
+    for row_start, _, scores in progress(blocks, unit="block", desc="search"):
         for row, probes_of_row in zip(scores, asking[row_start:]):
             row = row[column_of]
             for i in probes_of_row:

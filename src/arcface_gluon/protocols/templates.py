@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import mxnet as mx
 import numpy as np
-from tqdm import tqdm
 
 from .. import runtime
 from ..errors import UserError
+from ..progress import progress
 from .blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
 from .copies import first_copies
 from .curves import HighestScores, VerificationCurve, nearest_tar
@@ -157,7 +157,7 @@ def pair_scores(vectors, first, second, contexts=None):
     scores = np.empty(len(first), np.float32)
     edges = block_edges(len(right), COLUMN_BLOCK)
     blocks = score_blocks(left, lambda a, b: right[a:b], edges, runtime.contexts(contexts), _PAIR_ROWS)
-    with tqdm(total=len(scores), disable=None, unit="pair", unit_scale=True, desc="scores") as bar:
+    with progress(total=len(scores), unit="pair", unit_scale=True, desc="scores") as bar:
         for row_start, column_start, block in blocks:
             if len(right) > COLUMN_BLOCK:
                 borders = row_start + column_start // COLUMN_BLOCK * len(left) + np.array([0, len(block)])

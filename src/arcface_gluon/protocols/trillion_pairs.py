@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import runtime
 from ..arrays import load_npz
 from ..errors import UserError
 from ..files import write_npz
+from ..progress import progress
 from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 from .copies import MateCopies, exact_scores
 from .curves import HighestScores, allowed_accepts
@@ -170,7 +170,7 @@ class _Run:
     def _chunks(self, stage, rows, what):
         """Chunks of rows not done yet; counts each as done, and saves now and then, once its loop body is through."""
         first = int(self.done[stage])
-        with tqdm(total=rows, initial=first, disable=None, unit="image", unit_scale=True, desc=what) as bar:
+        with progress(total=rows, initial=first, unit="image", unit_scale=True, desc=what) as bar:
             for start in range(first, rows, _CHUNK):
                 stop = min(start + _CHUNK, rows)
                 yield start, stop
