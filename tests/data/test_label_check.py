@@ -73,10 +73,13 @@ def test_shuffled_list_is_sound(tmp_path):
     [
         ([label + 1 for label in TEN], "10,112,112", ("labels run from 1 to 10", "set data.first_label=1,")),
         ([label + 1 for label in TEN], "8,112,112", ("data.first_label=1, and write 10,112,112",)),
-        ([label + 100 for label in TEN], "10,112,112", ("set data.first_label=100,",)),
-        (TEN, "4,112,112", ("says 4 identities", "24 images have no identity", "write 10,112,112 into it")),
+        (TEN, "4,112,112", ("says 4 identities", "24 of 40 images have no identity", "write 10,112,112 into it")),
         (TEN, "9,112,112", ("write 10,112,112 into it",)),
-        ([label * 50 for label in TEN], "10,112,112", ("number the identities anew, 0 to 9", "write 10,112,112")),
+        (
+            [label * 50 for label in TEN],
+            "10,112,112",
+            ("36 of 40 images have no identity", "number the identities anew, 0 to 9", "write 10,112,112"),
+        ),
         (TEN, "9980,112,112", ("says 9,980", "labels run from 0 to 9 only", "write 10,112,112")),
         (TEN, "40,112,112", ("says 40 identities, the number of images", "write 10,112,112")),
         (TEN, "20,112,112", ("says 20", "write 10,112,112")),
@@ -129,6 +132,9 @@ def test_one_wrong_label_is_a_bad_image_not_a_bad_set(tmp_path, label):
 def test_no_label_to_train_on_is_refused_whatever_on_error(tmp_path):
     folder = write(tmp_path / "set", [float("nan")] * 8)
     with pytest.raises(UserError, match=r"8 of 8 images have a label that is no whole number \(record 1: nan\)"):
+        check(folder, "skip")
+    folder = write(tmp_path / "set", [label * 9 + 1000 for label in TEN])
+    with pytest.raises(UserError, match="40 of 40 images have no identity; number the identities anew"):
         check(folder, "skip")
 
 

@@ -188,6 +188,13 @@ def test_bad_index(tmp_path, text, message):
         FaceRecords(folder)
 
 
+def test_index_with_a_byte_order_mark_and_the_line_ends_of_windows(tmp_path):
+    folder = write_variant(tmp_path / "set", "two labels")
+    text = (folder / "train.idx").read_bytes()
+    (folder / "train.idx").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    assert FaceRecords(folder).labels().tolist() == [label for _, label in IMAGES]
+
+
 def test_index_that_lacks_an_image(tmp_path):
     folder = write_variant(tmp_path / "set", "two labels")
     lines = (folder / "train.idx").read_text().splitlines(keepends=True)

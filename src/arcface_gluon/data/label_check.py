@@ -44,8 +44,8 @@ def check_training_set(records, on_error="skip_images") -> list[str]:
     """
     labels = Labels.of(records.survey().labels, records.first_label)
     faults = [*_index_faults(records), *_label_faults(records, labels), *_property_faults(records, labels)]
-    if not len(labels.counts):
-        raise UserError(f"{faults[0].what}; {faults[0].mend}")
+    if not labels.counts[: records.num_identities].any():
+        raise UserError(f"{faults[0].what}; {faults[0].mend}")  # no image is left to go on with
     lines = []
     for fault in faults:
         if on_error == "stop" or on_error == "skip_images" and not fault.single:
@@ -124,7 +124,8 @@ def _property_faults(records, labels):
     says = f"{path} says {known:,} identities"
     if outside:
         repeats = labels.counts[known:].max() > 1 or outside > max(1, labels.images // 100)
-        what = f"{says}, but labels run from {lowest + first} to {highest + first}: {outside:,} images have no identity"
+        what = f"{says}, but labels run from {lowest + first} to {highest + first}: "
+        what += f"{outside:,} of {labels.images:,} images have no identity"
         span = highest + 1 - lowest
         if lowest and (lowest == 1 or labels.contiguous):
             mend = f"set data.first_label={lowest + first}" + (f", and write {span},{size} into it" * (span != known))

@@ -181,7 +181,7 @@ def _read_index(path):
     """Keys and offsets of an .idx, sorted by key."""
     try:
         # Parsed in C: ten million lines take a second.
-        with warnings.catch_warnings(), open(path, encoding="ascii") as file:
+        with warnings.catch_warnings(), open(path, encoding="utf-8-sig") as file:
             warnings.simplefilter("error", DeprecationWarning)
             numbers = np.fromstring(file.read(), np.int64, sep=" ")
     except OSError as error:
