@@ -141,10 +141,10 @@ def test_a_state_of_other_features_or_damaged_is_refused(small_blocks, tmp_path)
     with pytest.raises(UserError, match="state.npz is the state of a run over other features"):
         tp.evaluate(probes, identities[::-1], distractors, state=state)
     state.write_bytes(state.read_bytes()[:200])
-    with pytest.raises(UserError, match="state.npz is damaged"):
+    with pytest.raises(UserError, match="state.npz is not a state that was saved whole"):
         tp.evaluate(probes, identities, distractors, state=state)
     state.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="state.npz is damaged"):
+    with pytest.raises(UserError, match="state.npz is not a state that was saved whole"):
         tp.evaluate(probes, identities, distractors, state=state)
 
 
