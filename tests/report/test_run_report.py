@@ -181,3 +181,22 @@ def test_a_report_of_demos_alone_says_so(tmp_path, result):
     save_verification(folder, "demo_lfw", result)
     words = text_of(write_report(folder))
     assert "net, demo" in words and "Verified on demo sets alone" in words
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"loss": "high", "lr": [1], "accuracy": None},
+        {"loss": 10**400, "lr": 1e308},
+        {"verification": 3},
+        {"verification": {"lfw": 3, "a$b": {"accuracy": "x"}}},
+        {"target_angles": {"phase": ["start"], "first": 1, "counts": [1] * 180}},
+        {"target_angles": {"phase": "start", "first": 1, "counts": [1] * 179}},
+        {"target_angles": {"phase": "start", "first": 1, "counts": [0] * 180}},
+    ],
+)
+def test_lines_of_metrics_that_a_flipped_bit_made_do_no_harm(run_dir, row):
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.write(json.dumps({"iteration": 10**6, **row}) + "\n")
+        file.write(json.dumps({"iteration": 10**300, "loss": 1.0}) + "\n")
+    assert write_report(run_dir).is_file()

@@ -10,7 +10,10 @@ from ..data.demos import is_demo_name
 from ..errors import UserError
 from ..files import read_json
 from ..training.log import read_metrics
+from .angle_figures import PHASE_STYLES
 from .verification_store import StoredVerification, checked_measures, load_verification
+
+_LARGEST = 1e15  # a number in metrics.jsonl that can be drawn
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,23 @@ def _read_metrics(path, notes):
     if not path.exists():
         notes.append("metrics.jsonl is missing: the curves are left out.")
         return []
-    return [row for row in read_metrics(path) if isinstance(row, dict) and "iteration" in row]
+    return [_usable(row) for row in read_metrics(path) if abs(row["iteration"]) < _LARGEST]
+
+
+def _usable(row):
+    """A line of metrics.jsonl without values of other types than the figures draw: a flipped bit may have made them."""
+    kept = {key: value for key, value in row.items() if isinstance(value, (int, float)) and not abs(value) > _LARGEST}
+    kept = {key: value for key, value in kept.items() if key not in ("verification", "target_angles")}
+    sets = _dictionary(row.get("verification"))
+    if sets:
+        kept["verification"] = {name: checked_measures(_dictionary(values)) for name, values in sets.items()}
+    angles = _dictionary(row.get("target_angles"))
+    counts = angles.get("counts")
+    whole = isinstance(counts, list) and len(counts) == 180 and all(isinstance(n, int) and n >= 0 for n in counts)
+    known = str(angles.get("phase")) in PHASE_STYLES and isinstance(angles.get("first"), int)
+    if whole and known and 0 < sum(counts) < _LARGEST:
+        kept["target_angles"] = angles
+    return kept
 
 
 def _attempt(read, path, notes):
