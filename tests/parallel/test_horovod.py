@@ -9,10 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import losses_of_a_rank
 import mxnet as mx
 import numpy as np
 import pytest
 from helpers import TINY
+
+from arcface_gluon import recipe
 
 HOROVOD = importlib.util.find_spec("horovod") is not None
 pytestmark = [
@@ -107,3 +110,17 @@ def test_other_recipes_on_other_ranks_are_refused(orl, tmp_path):
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0
     assert "arcface-gluon: processes 1 have another recipe than process 0" in output
+
+
+def test_every_loss_over_two_processes_equals_one(tmp_path):
+    script = Path(losses_of_a_rank.__file__)
+    process = horovodrun(2, [sys.executable, script, tmp_path], tmp_path)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    ranks = [np.load(tmp_path / f"{rank}.npz") for rank in range(2)]
+    for name in recipe.losses():
+        expected = losses_of_a_rank.steps(name, *losses_of_a_rank.batch(), [mx.cpu(0), mx.cpu(1)])
+        for key, value in expected.items():
+            parts = [rank[key] for rank in ranks if key in rank]
+            found = np.concatenate(parts) if "gradient" in key else parts[0]
+            np.testing.assert_allclose(found, value, atol=2e-5 * max(np.abs(value).max(), 1e-3), err_msg=key)

@@ -72,6 +72,7 @@ class HorovodProcesses(Processes):
             ) from error
         hvd.init()
         self._hvd = hvd
+        self._on_the_way = {}  # name → arrays of the last sum under it
         self.rank, self.size = hvd.rank(), hvd.size()
 
     def allgather(self, array, name):
@@ -84,7 +85,11 @@ class HorovodProcesses(Processes):
     def allreduce(self, arrays, name):
         # A ring sends every element about twice.
         self.bytes_sent += sum(2 * array.size * np.dtype(array.dtype).itemsize for array in arrays)
+        # Horovod refuses a name that is on the way still, and reuses what it negotiated under one that has arrived.
+        for array in self._on_the_way.get(name, ()):
+            array.wait_to_read()
         self._hvd.grouped_allreduce_(arrays, average=False, name=name)
+        self._on_the_way[name] = arrays
 
 
 def join() -> Processes:
