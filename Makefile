@@ -96,6 +96,9 @@ eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DAT
 export: $(READY) $(TRAINED) ## a model for other tools: RECIPE's last run, or MODEL=path (TO=onnx, mxnet, torch, npz; OUT=file; ARGS='--raw …')
 	@$(SPLIT) $(RUN) export $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${TO:+--to "$$TO"} $${OUT:+--out "$$OUT"} $$ARGS
 
+interop: $(READY) data ## a mobile app's network, fetched by npm, on ORL's unseen people (needs make setup INTEROP=1)
+	@$(SPLIT) $(RUN) eval interop $$ARGS
+
 figures: $(READY) ## draw the paper's figures into runs/figures (MODEL=run BIN='a.bin b.bin' for 4a, 6, 7)
 	@$(SPLIT) $(RUN) figures $${MODEL:+--run "$$MODEL"} $${BIN:+--bin "$$BIN"} --docs docs/figures $$ARGS
 

@@ -137,8 +137,8 @@ def import_mxnet():
     return mxnet
 
 
-def import_optional(name):
-    """A package that only some commands need.
+def import_optional(name: str):
+    """A package, or a module of one, that only some commands need.
 
     Raises:
         UserError: it is not installed; says how to get it.
@@ -146,7 +146,8 @@ def import_optional(name):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"this needs the package {name} ({error}); run: pip install {name}") from None
+        package = name.partition(".")[0].replace("_", "-")
+        raise UserError(f"this needs the package {package} ({error}); run: pip install {package}") from None
 
 
 def contexts(spec=None):

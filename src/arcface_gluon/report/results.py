@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..files import read_json, seal, write_json
-from ..models.load import checkpoint_of
+from ..models.load import OTHER_FORMATS, checkpoint_of
 from ..protocols.verification import one_kind
 from .measurements import Measurement, tested_on
 from .mode import Mode, papers_mode, papers_mode_of_set
@@ -89,8 +89,10 @@ def subject_of_features(path, runs="runs") -> Subject:
 def _model_name(path):
     # The usual name of the files says nothing; their folder's does.
     path = path.resolve()
-    name = path.name.split("-symbol.json")[0].rsplit("-", 1)[0] if path.suffix in (".json", ".params") else path.name
-    return path.parent.name if name in ("model", "") and not path.is_dir() else name
+    name = path.stem if path.suffix in OTHER_FORMATS else path.name
+    if path.suffix in (".json", ".params"):
+        name = path.name.split("-symbol.json")[0].rsplit("-", 1)[0]
+    return path.parent.name if name in ("model", "backbone", "") and not path.is_dir() else name
 
 
 def keep_verification(
