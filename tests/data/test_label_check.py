@@ -129,6 +129,14 @@ def test_one_wrong_label_is_a_bad_image_not_a_bad_set(tmp_path, label):
         check(folder, "stop")
 
 
+@pytest.mark.parametrize("wrong", [(-1, -1), (0.5, 0.5), (10, 10)])
+def test_the_same_wrong_label_twice_is_meant(tmp_path, wrong):
+    refusal(write(tmp_path / "set", [*TEN * 10, *wrong]), "2 of 402 images")
+    other = (wrong[0], wrong[1] * 3)
+    (line,) = check(write(tmp_path / "other", [*TEN * 10, *other]))
+    assert "2 of 402 images" in line and "data.on_error=skip_images skips" in line
+
+
 def test_no_label_to_train_on_is_refused_whatever_on_error(tmp_path):
     folder = write(tmp_path / "set", [float("nan")] * 8)
     with pytest.raises(UserError, match=r"8 of 8 images have a label that is no whole number \(record 1: nan\)"):
