@@ -234,6 +234,8 @@ def read_lines(path, hint="check the path"):
         with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 line = line.strip(" \t\r\n\f\v")  # a wide space may be part of a name
+                if "\0" in line:
+                    raise UserError(f"{path} is not a text list (line {number} has a zero byte); {hint}")
                 if line:
                     yield number, line
     except OSError as error:

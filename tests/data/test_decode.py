@@ -194,3 +194,13 @@ def test_no_format_is_turned_by_its_exif(kind):
         files.append(file.getvalue())
     plain, turned = map(decode_image, files)
     assert files[0] != files[1] and plain.shape == (60, 90, 3) and np.array_equal(turned, plain)
+
+
+def test_a_jpeg_2000_is_as_opencv_reads_it_and_a_damaged_one_is_told():
+    data = encode(picture(), ".jp2")
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.array_equal(decode_image(data), expected)
+    at = data.index(b"\xff\x4f\xff\x51") + 40  # its number of components: OpenCV's decoder ends the process
+    for damaged in (data[:at] + b"\0\0" + data[at + 2 :], data[:200]):
+        with pytest.raises(ValueError):
+            decode_image(damaged)

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import BmpImagePlugin, PngImagePlugin, PpmImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin, PpmImagePlugin, WebPImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..runtime import MAX_PIXELS
@@ -24,6 +24,7 @@ _one_large = threading.Lock()
 # A progressive JPEG goes over all pixels in each scan, and a scan may be a few bytes; encoders write a dozen.
 _MAX_SCANS = 100
 _CODESTREAM = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
+_JPEG2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", _CODESTREAM)
 _MAX_TILES = 10_000  # of a JPEG 2000: each takes some KB before a pixel is there
 _TIFF_SIDES = ((256, 257), (322, 323))  # tags: width and height of the image, and of its tiles
 
@@ -55,8 +56,7 @@ _HEADERS = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"BM": BmpImagePlugin.BmpImageFile,
     b"RIFF": WebPImagePlugin.WebPImageFile,
-    b"\0\0\0\x0cjP  \r\n\x87\n": _jpeg2000_size,
-    _CODESTREAM: _jpeg2000_size,
+    **dict.fromkeys(_JPEG2000, _jpeg2000_size),
     b"II*\0": _tiff_size,
     b"MM\0*": _tiff_size,
     **{b"P%d" % kind: PpmImagePlugin.PpmImageFile for kind in range(1, 7)},
@@ -136,6 +136,8 @@ def _decode(data):
     if data[:2] == _JPEG:
         _check_scans(data)
         return simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False)
+    if bytes(data[:12]).startswith(_JPEG2000):
+        return _decode_jpeg2000(data)
     if data[:4] == b"\x89PNG":
         _check_png(data)
     try:
@@ -146,6 +148,14 @@ def _decode(data):
     if image is None:
         raise ValueError("damaged, or of a kind that OpenCV does not know")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decode_jpeg2000(data):
+    """By Pillow: a damaged header makes OpenCV's decoder end the process."""
+    try:
+        return np.array(Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(data)).convert("RGB"))
+    except Exception as error:  # OSError, SyntaxError, ValueError, MemoryError, ...
+        raise ValueError(f"damaged or cut off, {type(error).__name__}") from error
 
 
 def _check_scans(data):

@@ -109,7 +109,7 @@ def find_image(path) -> Path | None:
     there is no such file.
     """
     path = Path(path)
-    if path.is_file():
+    if os.path.isfile(path):  # False, too, for names that no file can have
         return path
     text = str(path)
     for other in (text.replace("\\", "/"), unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):
@@ -119,7 +119,7 @@ def find_image(path) -> Path | None:
     stem = path.stem if path.suffix.lower() in ENDINGS else path.name
     try:
         there = _images_by_stem(str(path.parent), os.stat(path.parent).st_mtime_ns).get(stem, ())
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     same_ending = [name for name in there if Path(name).suffix.lower() == path.suffix.lower()]
     return path.with_name((same_ending or there)[0]) if there else None

@@ -131,10 +131,11 @@ class ImageFiles(Images):
         try:
             with open(path, "rb") as file:
                 return file.read()
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:  # ValueError: a name that no file can have
             other = find_image(path)
             if other is None:
-                raise ImageError(f"cannot read {path}: {error.strerror}") from error
+                reason = getattr(error, "strerror", "no file can have this name")
+                raise ImageError(f"cannot read {path}: {reason}") from error
             return other.read_bytes()
         except OSError as error:
             raise ImageError(f"cannot read {path}: {error.strerror}") from error
