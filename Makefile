@@ -118,7 +118,8 @@ docs: $(READY) ## build the documentation with its API reference into site/
 lint: $(READY) ## check the code with ruff, format included
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q ./
 
-bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan …': these parts only)
+bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan …': these parts; PEERS=1: beside PyTorch and faiss)
+	@$(if $(filter 1,$(PEERS)),$(PYTHON) -m pip install -q -c constraints.txt --no-build-isolation -e '.[peers]')
 	@$(SPLIT) $(RUN) bench $$ARGS
 
 bench-million: $(READY) ## train the class centres of a million identities over four devices; what fits which GPU

@@ -55,6 +55,8 @@ setup(
         "tflite": ["tflite"],
         # What tests compare with; insightface itself is installed by scripts/make_venv.sh.
         "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
+        # What `make bench PEERS=1` measures beside.
+        "peers": ["torch", "faiss-cpu", "pytorch-metric-learning"],
         "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
     },
     entry_points={"console_scripts": ["arcface-gluon=arcface_gluon.cli:main"]},

@@ -1,9 +1,9 @@
 """Images a second through the backbones on CPU: inference, and training steps on one and on four contexts.
 
 The floor is the bound set by matrix products: twice the multiply-additions of all convolutions and the fully connected
-layer for an image forward, three times that for a training step, at the rate of a large product of matrices measured
-between the rounds. The best round of each counts. Every configuration has a process of its own, whose peak memory is
-reported too; it includes Python and MXNet (about 200 MiB).
+layer for an image forward, three times that for a training step, at the rate of a large product of matrices by oneDNN
+measured between the rounds. The best round of each counts. Every configuration has a process of its own, whose peak
+memory is reported too; it includes Python and MXNet (about 200 MiB).
 """
 
 from __future__ import annotations
@@ -88,9 +88,11 @@ def _images(count, device):
 def _product():
     import mxnet as mx
 
+    from arcface_gluon.parallel.products import inner
+
     left, right = (mx.nd.random.normal(shape=(PRODUCT, PRODUCT)) for _ in range(2))
     out = mx.nd.zeros((PRODUCT, PRODUCT))
-    return lambda: mx.nd.dot(left, right, out=out)
+    return lambda: inner(left, right, out=out)
 
 
 def _best_times(functions, rounds):

@@ -1,22 +1,24 @@
 """Time and memory of a step of the sharded margin head on CPU.
 
 The floor of the time is the three matrix products of the same sizes (logits, gradients of embeddings and of centres)
-with preallocated outputs, measured between the rounds; the best round of each counts. The floor of the memory is
-centres, momenta and one buffer of logits. Every configuration has a process of its own.
+with preallocated outputs, by the fastest library there is, measured in turns with the steps (`floors`). The floor of
+the memory is centres, momenta and one buffer of logits. Every configuration has a process of its own.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import re
-import time
 from pathlib import Path
 
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead  # prepares for MXNet, which is imported after it
 
+from . import floors, peers
+
 SIZE = 512
+LARGEST_FOR_PEERS = 100_000  # identities: what autograd keeps of more does not fit small machines
 # Identities, batch, contexts, options of the head, rounds.
 CASES = (
     (10_000, 256, 1, {}, 15),
@@ -24,9 +26,9 @@ CASES = (
     (100_000, 256, 4, {}, 5),
     (100_000, 256, 1, {"block_rows": 8192}, 5),
     (100_000, 256, 1, {"sample_rate": 0.1}, 5),
-    (1_000_000, 64, 1, {}, 3),
+    (1_000_000, 64, 1, {}, 5),
 )
-QUICK = ((10_000, 256, 1, {}, 5), (100_000, 256, 1, {}, 3))
+QUICK = ((10_000, 256, 1, {}, 5), (100_000, 256, 1, {}, 5))
 
 
 def measure(quick=False) -> list[dict]:
@@ -40,7 +42,7 @@ def measure(quick=False) -> list[dict]:
 def _growth(small, large):
     """What 1,000 identities more cost, between the first two cases, which differ in nothing else."""
     rows = []
-    for one, other in zip(small, large):
+    for one, other in zip(small[:3], large[:3]):
         by = (other["identities"] - one["identities"]) / 1000
         value, floor = ((other[key] - one[key]) / by for key in ("value", "floor"))
         rows.append(_row(f"growth with 1,000 identities: {other['kind']}", value, other["unit"], floor))
@@ -70,38 +72,42 @@ def _measure_one(case):
             pass
         mx.nd.waitall()
 
-    seconds = _best_times([_floor(mx, head, embeddings), gradients, lambda: _step(head, parts, labels)], rounds)
+    arrays = [arrays for _, _, arrays in head.shards()]
+    whole = contexts == 1 and not options
+    bare = _floors(embeddings, arrays)
+    works = {**bare, "gradients": gradients, "step": lambda: _step(head, parts, labels)}
+    if whole:
+        works["passes"] = floors.passes(arrays[0]["weight"], arrays[0]["momentum"])
+    others = peers.heads(embeddings, labels[0], head.centres()) if whole and identities <= LARGEST_FOR_PEERS else {}
+    seconds = floors.in_turns({**works, **others}, rounds)
+    by, floor = floors.fastest({name: seconds[name] for name in bare})
     name = f"{identities:,} identities, batch {batch}"
     name += "".join(f", {key}={value:,}" for key, value in {"contexts": contexts, **options}.items() if value != 1)
-    kinds = ("loss and all gradients", "the same and the update of the centres")
-    rows = [(kind, 1000 * value, "ms", 1000 * seconds[0]) for kind, value in zip(kinds, seconds[1:])]
-    rows.append(("memory above the inputs", memory, "MiB", needed))
-    return [{**_row(f"{name}: {kind}", *numbers), "kind": kind, "identities": identities} for kind, *numbers in rows]
+    rows = []
+    for key, kind in (("gradients", "loss and all gradients"), ("step", "the same and the update of the centres")):
+        row = floors.row(f"{name}: {kind}", seconds[key], floor, by, "ms")
+        rows.append({**row, "kind": kind, "identities": identities})
+    kind = "memory above the inputs"
+    rows.append({**_row(f"{name}: {kind}", memory, "MiB", needed), "kind": kind, "identities": identities})
+    if whole:
+        unavoidable = floor + seconds["passes"]
+        what = f"{name}: with the update, beside products and one pass over centres and momenta"
+        rows.append(floors.row(what, seconds["step"], unavoidable, by, "ms"))
+        rows += [floors.row(f"{name}: bare products by {one}", seconds[one], floor, by, "ms") for one in bare]
+    rows += [floors.row(f"{name}: gradients by {one}", seconds[one], floor, by, "ms") for one in others]
+    return rows
 
 
 def _row(what, value, unit, floor):
     return {"what": what, "value": value, "unit": unit, "floor": floor, "ratio": value / floor}
 
 
-def _floor(mx, head, embeddings):
+def _floors(embeddings, arrays):
     """The three products, on the head's own centres; the gradient of the centres goes where their momenta are."""
-    products = []
-    for _, _, arrays in head.shards():
-        weight, gradient = arrays["weight"], arrays["momentum"]
-        x = mx.nd.array(embeddings, ctx=weight.context)
-        logits = mx.nd.zeros((len(embeddings), weight.shape[0]), ctx=weight.context)
-        products.append((x, weight, logits, mx.nd.zeros_like(x), gradient))
-
-    def run():
-        for x, weight, logits, pull, gradient in products:
-            mx.nd.dot(x, weight, transpose_b=True, out=logits)
-            mx.nd.dot(logits, weight, out=pull)
-            mx.nd.dot(logits, x, transpose_a=True, out=gradient)
-            # One after the other, as the head does it: together, CPU contexts would fight for the cores.
-            gradient.wait_to_read()
-        mx.nd.waitall()
-
-    return run
+    # Small numbers, so that what they leave as momenta moves no centre.
+    shards = [floors.head_products(1e-6 * embeddings, of["weight"], of["momentum"]) for of in arrays]
+    # One shard after the other, as the head does it: together, CPU contexts would fight for the cores.
+    return {name: lambda name=name: [works[name]() for works in shards] for name in shards[0]}
 
 
 def _step(head, parts, labels):
@@ -115,17 +121,6 @@ def _step(head, parts, labels):
 def _steps(head, parts, labels):
     for _ in range(3):
         _step(head, parts, labels)
-
-
-def _best_times(works, rounds):
-    times = []
-    for _ in range(rounds):
-        times.append([])
-        for work in works:
-            began = time.perf_counter()
-            work()
-            times[-1].append(time.perf_counter() - began)
-    return [min(column) for column in zip(*times)]
 
 
 def _memory(field):

@@ -2,12 +2,12 @@
 
 Features are random unit vectors with planted persons. A sixth of the probes is nobody's, as of FaceScrub's labels a
 sixth is wrong: their mates lie among the bulk of the distractors, which is the costly case. The bare products are those
-of `mx.nd.dot` into one buffer, measured before and after. With faiss installed, its exact index is measured as well.
+of the fastest library, into one buffer, measured before and after. With faiss installed, its exact index is measured as
+well.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 import time
@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-import mxnet as mx
 import numpy as np
 from arcface_gluon.datasets.demo import planted
 
 from arcface_gluon.protocols import trillion_pairs
 from arcface_gluon.protocols.identification import identify, rank1
-from arcface_gluon.runtime import physical_cores
+
+from .floors import search_products
+from .peers import searches
 
 PROBES, PEOPLE, DISTRACTORS, SIZE = 3530, 80, 1_000_000, 512
 STREAMED_PROBES, STREAMED_PEOPLE = 100_000, 530
@@ -43,8 +44,7 @@ def measure(quick=False):
         {"what": "its memory above the features (limit 1,024)", "value": memory.mib, "unit": "MiB"},
         row(f"MegaFace, rank-1 alone, {size}", first, floor),
     ]
-    if importlib.util.find_spec("faiss"):
-        rows.append(row(f"the same by faiss IndexFlatIP, {size}", faiss_search(probes, gallery), floor))
+    rows += [row(f"the same by {name}, {size}", timed(work), floor) for name, work in searches(probes, gallery).items()]
     rows += streamed(gallery[: len(gallery) // 8])
     return [*rows, trillion(64 if quick else 16, gallery)]
 
@@ -79,29 +79,9 @@ def mislabelled(features, labels):
     return features, labels
 
 
-def bare(probes, gallery, block=8192):
-    """Seconds of the bare products of all probes with blocks of the gallery."""
-    columns = mx.nd.from_numpy(gallery[:], zero_copy=True)
-    rows, out = mx.nd.array(probes), mx.nd.zeros((len(probes) * block,))
-    mx.nd.waitall()
-
-    def products():
-        for start in range(0, len(gallery), block):
-            part = columns[start : min(start + block, len(gallery))]
-            shape = (len(probes), part.shape[0])
-            mx.nd.dot(rows, part, transpose_b=True, out=out[: shape[0] * shape[1]].reshape(shape))
-        mx.nd.waitall()
-
-    return timed(products)
-
-
-def faiss_search(probes, gallery):
-    import faiss
-
-    faiss.omp_set_num_threads(physical_cores())
-    index = faiss.IndexFlatIP(SIZE)
-    index.add(gallery)
-    return timed(lambda: index.search(probes, 1))
+def bare(probes, gallery):
+    """Seconds of the bare products of all probes with blocks of the gallery, by the faster library."""
+    return min(timed(work) for work in search_products(probes, gallery).values())
 
 
 def timed(work):

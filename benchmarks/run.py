@@ -4,24 +4,28 @@
 
 A benchmark is a module of this folder with `measure(quick)`, which gives rows
 {"what", "value", "unit", "floor", "ratio"}: `floor` is what the same work costs at the least (or the rate that it can
-reach at the most) on this machine in this run, `ratio` is value over floor.
+reach at the most) on this machine in this run, `ratio` is value over floor. Rows measured in turns (`floors`) have
+"by", the library that the floor is of, and "spread", half the range between the quartiles of the rounds' ratios, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from arcface_gluon import runtime
+from arcface_gluon import blas, runtime
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json, write_json
 
-ORDER = ("backbone", "head", "pipeline", "extraction", "verification", "plan", "identification", "templates")
+from . import docs
+
+ORDER = ("backbone", "head", "search", "pipeline", "extraction", "verification", "plan", "identification", "templates")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help=f"which of {', '.join(ORDER)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results")
+    parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the tables into this page, docs/benchmarks.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # measure one benchmark, in a process of its own
     args = parser.parse_args(arguments)
     if args.one:
@@ -39,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         name = unknown.pop()
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, ORDER)}; known: {', '.join(ORDER)}")
-    results = {}
+    results, load = {}, os.getloadavg()[0]
     for name in args.names or ORDER:
         print(f"## {name}", flush=True)
         command = [sys.executable, "-m", "arcface_gluon", "bench", "--one", name, "--out", str(args.out)]
@@ -49,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(table(results[name]), flush=True)
     header = (
         f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {runtime.physical_cores()} cores, "
-        f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}."
+        f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "
+        f"load average before it {load:.1f}."
     )
     with atomic_write(args.out / "bench.md", "w") as file:
         file.write(f"{header}\n")
@@ -57,16 +63,21 @@ def main(arguments: list[str] | None = None) -> int:
             file.write(f"\n## {name}\n\n{table(rows)}\n")
     write_json(args.out / "bench.json", {"header": header, "results": results})
     print(f"{args.out / 'bench.md'}")
+    if args.docs:
+        docs.write(args.docs, processor(), header, {name: table(rows) for name, rows in results.items()})
+        print(args.docs)
     return 0
 
 
+COLUMNS = ("value", "unit", "floor", "by", "ratio", "spread")
+
+
 def table(rows) -> str:
-    """Rows as a Markdown table."""
-    lines = ["| what | value | unit | floor | ratio |", "| --- | ---: | --- | ---: | ---: |"]
+    """Rows as a Markdown table; columns that are empty in all rows are left out."""
+    columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
+    lines = [f"| what | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
     for row in rows:
-        lines.append(
-            f"| {row['what']} | " + " | ".join(_cell(row.get(k)) for k in ("value", "unit", "floor", "ratio")) + " |"
-        )
+        lines.append(f"| {row['what']} | {' | '.join(_cell(row.get(column)) for column in columns)} |")
     return "\n".join(lines)
 
 
@@ -77,6 +88,12 @@ def processor() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def kernels() -> str:
+    """Which kernels each library that multiplies takes."""
+    names = {"NumPy": blas.numpy_kernels(), "dot": blas.mxnet_kernels(), "oneDNN": blas.onednn_instructions()}
+    return "kernels: " + ", ".join(f"{name} {value}" for name, value in names.items() if value)
 
 
 def _cell(value):

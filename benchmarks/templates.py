@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 from arcface_gluon.datasets.demo import planted
 
+from arcface_gluon.parallel.products import inner
 from arcface_gluon.protocols import template_search, templates
 
 IMAGES, GALLERY, PROBES, SUBJECTS, PAIRS, SIZE = 469_375, 3_531, 19_593, 3_531, 15_658_489, 512
@@ -74,7 +75,7 @@ def scoring_floor(vectors, first, second, block=512):
         for start, here, flat in parts:
             left = rows[start : min(start + block, GALLERY)]
             size = left.shape[0] * width
-            mx.nd.dot(left, columns, transpose_b=True, out=out[:size].reshape((left.shape[0], width)))
+            inner(left, columns, out=out[:size].reshape((left.shape[0], width)))
             out.wait_to_read()
             np.take(memory[:size], flat, out=scores[here], mode="wrap")
 
@@ -89,7 +90,7 @@ def product_floor(probes, gallery, block=4096):
     def work():
         for start in range(0, len(probes), block):
             part = rows[start : min(start + block, len(probes))]
-            mx.nd.dot(part, columns, transpose_b=True, out=out[: part.shape[0]])
+            inner(part, columns, out=out[: part.shape[0]])
         mx.nd.waitall()
 
     return timed(work)[0]
