@@ -109,7 +109,7 @@ test-slow: $(READY) ## run the slow tests too
 	@$(PYTHON) -m pytest -q -m slow
 
 test-faults: $(READY) ## kill, flip, fill and fuzz: what docs/reliability.md counts (DOCS=1 writes it there)
-	@$(if $(DOCS),FAULTS_DOCS=docs/reliability.md )$(PYTHON) -m pytest -q -m faults tests/faults
+	@OMP_NUM_THREADS=1 $(if $(DOCS),FAULTS_DOCS=docs/reliability.md )$(PYTHON) -m pytest -q -m faults tests/faults
 
 docs: $(READY) ## build the documentation with its API reference into site/
 	@test -x $(VENV)/bin/zensical || $(PYTHON) -m pip install -q -c constraints.txt zensical mkdocstrings-python

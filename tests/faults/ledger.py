@@ -43,7 +43,9 @@ class Ledger:
             rows = [[name, str(times)] for name, times in self.full.items()]
             lines += _table(["disk full", "times; each refused in a line, and gone on with"], rows)
         if self.fuzz:
-            lines += _table(["fuzzed", "inputs"], [[name, f"{count:,}"] for name, count in self.fuzz.items()])
+            rows = [[name, str(count)] for name, count in self.fuzz.items()]
+            rows.append(["together", str(sum(self.fuzz.values()))])
+            lines += _table(["fuzzed reader", "inputs; each read, or refused in a line"], rows)
         return lines
 
     def write(self, path) -> None:

@@ -13,11 +13,13 @@ USUAL = 500
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_survives(name):
+def test_a_reader_survives(name, ledger):
+    count = EXAMPLES.get(name, USUAL)
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("fuzzing.py")), name, str(EXAMPLES.get(name, USUAL))],
+        [sys.executable, str(Path(__file__).with_name("fuzzing.py")), name, str(count)],
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    ledger.fuzz[name] = count
