@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fuzzing import READERS
 
-# Inputs for each; 4,400 in all.
-EXAMPLES = {"lists of data sets": 200, "recipes (.json)": 100, "overrides": 400, "symbols (.json)": 200}
+# Inputs for each; 5,400 in all.
+EXAMPLES = {"lists of data sets": 200, "recipes (.json)": 100, "overrides": 400, "symbols (.json)": 200, "images": 1500}
 USUAL = 500
 
 
