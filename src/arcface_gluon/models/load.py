@@ -188,15 +188,23 @@ def _load_checkpoint(folder, devices):
         if not (folder / name).exists():
             raise UserError(f"{folder} is not a whole checkpoint: {name} is missing; choose another one")
     _verify_checksums(folder)
-    spec = read_json(folder / NETWORK_FILE)
-    if not isinstance(spec, dict) or "name" not in spec:
-        raise UserError(f"{folder / NETWORK_FILE} does not describe a network; choose another checkpoint")
-    try:
-        net = get_model(**spec)
-    except TypeError as error:
-        raise UserError(f"{folder / NETWORK_FILE} does not describe a network ({error})") from error
+    net = network_of(read_json(folder / NETWORK_FILE), folder / NETWORK_FILE)
     load_parameters(net, read_params(folder / PARAMETERS_FILE), folder / PARAMETERS_FILE, devices)
     return net
+
+
+def network_of(spec, source) -> Backbone:
+    """The network, not initialised, that a file describes by the arguments of `get_model`.
+
+    Raises:
+        UserError: there is no such network; `source` names the file.
+    """
+    if not isinstance(spec, dict) or "name" not in spec:
+        raise UserError(f"{source} does not describe a network; choose another one")
+    try:
+        return get_model(**spec)
+    except (TypeError, UserError) as error:
+        raise UserError(f"{source} does not describe a network that is known here ({error})") from error
 
 
 def _verify_checksums(folder):

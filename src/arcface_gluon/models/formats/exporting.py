@@ -11,6 +11,7 @@ from mxnet import autograd
 
 from ...errors import UserError
 from ...files import atomic_write
+from ...runtime import import_optional
 from ..backbone import input_size
 from ..load import export_model, load_model
 from .metadata import metadata_of
@@ -91,9 +92,7 @@ def export(
 def _by_onnx(content, images, raw):
     if images is None:
         return None, ""
-    import onnxruntime
-
-    return run_onnx(content, images, raw), f"ONNX Runtime {onnxruntime.__version__}"
+    return run_onnx(content, images, raw), f"ONNX Runtime {import_optional('onnxruntime').__version__}"
 
 
 def _embeddings(net, images):

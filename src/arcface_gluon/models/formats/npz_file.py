@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import zipfile
 
 import numpy as np
 
 from ... import files
+from ...arrays import load_npz
 from ...errors import UserError
-from ..load import load_parameters, parameter_values
-from ..registry import get_model
+from ..load import load_parameters, network_of, parameter_values
 
 SPEC_KEY = "network"
+_CURE, _WHAT = "export it again", "a network that `export --to npz` wrote, whole"
 
 
 def write_npz(net, path, metadata=None):
@@ -27,16 +27,11 @@ def read_npz(path, contexts):
     Raises:
         UserError: the file cannot be read, is damaged or something else, or does not fit its network.
     """
+    entry = load_npz(path, [SPEC_KEY], _CURE, _WHAT)[SPEC_KEY]
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if SPEC_KEY not in archive:
-                raise UserError(f"{path} does not say which network it holds: no entry {SPEC_KEY!r}; export it again")
-            spec = json.loads(str(archive[SPEC_KEY]))
-            values = {name: archive[name] for name in archive.files if archive[name].dtype.kind == "f"}
-        net = get_model(**spec)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, TypeError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is damaged or not an exported network ({error}); export it again") from error
-    load_parameters(net, values, path, contexts)
+        spec = json.loads(str(entry))
+    except ValueError:
+        raise UserError(f"{path} does not say which network it holds; {_CURE}") from None
+    net = network_of(spec, path)
+    load_parameters(net, load_npz(path, net._collect_params_with_prefix(), _CURE, _WHAT), path, contexts)
     return net

@@ -14,9 +14,8 @@ import numpy as np
 from ...errors import UserError
 from ...runtime import import_optional
 from ..layers import BN_EPSILON
-from ..load import load_parameters
+from ..load import load_parameters, network_of
 from ..mobilefacenet import EPSILON, ConvUnit
-from ..registry import get_model
 
 _IDENTIFIER = b"TFL3"
 _READ = "float32 MobileFaceNet is read, of images (x - 127.5) / 128"
@@ -64,7 +63,7 @@ def read_tflite(path, contexts):
         graph = _Graph(tflite, content)
         layers = _merge(_layers(graph))
         options = {"blocks": _blocks(layers), "input_size": graph.input_size, "strided_kernel": 4}
-        net = get_model("mobilefacenet", len(layers[-1].bias), options)
+        net = network_of({"name": "mobilefacenet", "embedding_size": len(layers[-1].bias), "options": options}, path)
         values = _values(net, layers)
     except _Other as error:
         raise UserError(f"{path} cannot be read: {error}; {_READ}") from None

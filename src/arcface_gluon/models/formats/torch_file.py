@@ -14,9 +14,9 @@ from ...errors import UserError
 from ...files import atomic_write
 from ...runtime import import_optional
 from ..iresnet import CHANNELS, UNITS
-from ..load import load_parameters, parameter_values
+from ..load import load_parameters, network_of, parameter_values
 from ..reference import input_size_of
-from ..registry import get_model, model_options
+from ..registry import model_options
 
 EPSILON = 1e-5
 INPUT_SCALE = 1 / 127.5
@@ -79,7 +79,7 @@ def read_torch(path, contexts):
     if unknown or "fc.weight" not in values:
         raise UserError(f"{path} holds {_kind(values)}; of arcface_torch, iresnet18 to iresnet200 are read")
     values = {our_name(name): value for name, value in values.items()}
-    net = get_model(**_spec(path, values))
+    net = network_of(_spec(path, values), path)
     load_parameters(net, values, path, contexts)
     return net
 
@@ -102,10 +102,16 @@ def _state(path):
     for key in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    tensors = isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
-    if not tensors or not state:
-        raise UserError(f"{path} is not a state dict of tensors; save net.state_dict() alone")
+    if not isinstance(state, dict) or not state or not all(_is_plain(torch, value) for value in state.values()):
+        raise UserError(f"{path} is not a state dict of plain tensors; save net.state_dict() alone")
     return {re.sub(r"^module\.", "", str(name)): value.detach().float().numpy() for name, value in state.items()}
+
+
+def _is_plain(torch, value):
+    """Whether a value is a tensor whose numbers are all in the file: not sparse, quantised, or one number repeated."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.is_complex():
+        return False
+    return value.device.type == "cpu" and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _kind(names):
