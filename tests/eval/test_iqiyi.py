@@ -129,7 +129,12 @@ def test_features_of_videos_are_as_those_of_their_frames(iqiyi, features):
 def test_images_of_a_model(iqiyi, features, script, model, capfd, bad_input):
     script("datasets/demo.py").iqiyi("faces", people(8, 8))
     arguments = ["--model", str(model), "--data", "faces", "--contexts", "cpu(0)", "--quiet"]
+    assert iqiyi.main([*arguments, "--flip", "--epochs", "1"]) == 0
+    assert "mode: image + mirror; first 100 videos; data: faces" in capfd.readouterr().out
+    assert [path.name for path in Path("runs/tiny/embeddings").glob("*.npy")] == ["iqiyi-64-mirror.npy"]
+    shutil.rmtree("runs/tiny")
     assert iqiyi.main(arguments) == 0
+    assert [path.name for path in Path("runs/tiny/embeddings").glob("*.npy")] == ["iqiyi-64-single.npy"]
     first = results("tiny")["methods"]
     train, val = (
         dict(line.split() for line in Path(f"faces/{name}.txt").read_text().splitlines()) for name in ("train", "val")

@@ -109,6 +109,7 @@ def test_the_demo_agrees_with_the_definitions(evaluate, data, capsys):
     (measured,) = (one for one in found if one.row == "tiny" and one.column.startswith("Id"))
     assert not problems and measured.value == pytest.approx(100 * np.mean([one["rank1"] for one in largest]))
     assert {one.row for one in found} == {"tiny", "tiny, R"} and not any(one.paper_data for one in found)
+    assert {str(one.mode) for one in found if one.row == "tiny"} == {"image + mirror; a tie is a success"}
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -13,6 +13,7 @@ from helpers import people, save_features, write_lines
 from arcface_gluon.data.embedding_file import read_embeddings
 from arcface_gluon.data.features import write_matrix
 from arcface_gluon.protocols import trillion_pairs as protocol
+from arcface_gluon.report.measurements import collect
 
 PROBES = [f"P{i // 4}/{i % 4}.jpg" for i in range(24)]
 DISTRACTORS = [f"{i}.jpg" for i in range(90)]
@@ -131,6 +132,12 @@ def test_images_of_a_model(trillion, features, script, model, capfd, bad_input):
     assert "and its extraction" in capfd.readouterr().out
     stored = [read_embeddings(f"runs/tiny/embeddings/trillion-pairs-{side}-mirror.npy") for side in ("elfw", "flickr")]
     assert_naive(results("tiny"), *(side.vectors for side in stored), stored[0].names)
+    assert trillion.main([*arguments, "--no-flip"]) == 0
+    single = [read_embeddings(f"runs/tiny/embeddings/trillion-pairs-{side}-single.npy") for side in ("elfw", "flickr")]
+    assert not np.allclose(single[0].vectors, stored[0].vectors)
+    kept = json.loads(Path("runs/tiny/trillion-pairs-single/results.json").read_text())
+    assert kept["mode"]["flip"] is False and results("tiny")["mode"]["flip"] is True
+    assert {one.mode.flip for one in collect("runs")[0]} == {True, False}
     Path("images/flickr/3.jpg").unlink()
     assert trillion.main(arguments) == 0, "all embeddings are there"
     Path("runs/tiny/embeddings/trillion-pairs-flickr-mirror.npy").unlink()

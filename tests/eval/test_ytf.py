@@ -8,7 +8,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.models.load import load_model
+from arcface_gluon.report.measurements import collect
 
 SIDE = 16  # of the pictures that the network takes
 
@@ -74,3 +76,22 @@ def test_missing_videos(ytf, model, faces, capsys):
     assert ytf.main([*arguments, "--skip-missing"]) == 0
     assert "1 videos are missing: runs/tiny/verification/ytf.missing.txt" in capsys.readouterr().out
     assert Path("runs/tiny/verification/ytf.missing.txt").read_text() == "C/0\n"
+
+
+def test_the_mirror_is_added_where_asked_for_and_a_demo_stands_apart(ytf, model, faces, capsys):
+    arguments = ["--model", str(model), "--data", "ytf", "--quiet"]
+    assert ytf.main(arguments) == 0 and ytf.main([*arguments, "--flip"]) == 0
+    said = capsys.readouterr().out
+    assert "12 pairs, single crop" in said and "12 pairs, image + mirror" in said
+    run = Path("runs") / "tiny"
+    single, both = (np.load(run / "embeddings" / f"ytf-{mode}.npy") for mode in ("single", "mirror"))
+    assert single.shape == both.shape and not np.allclose(single, both)
+    assert (run / "verification" / "ytf.npz").exists() and (run / "verification" / "ytf-mirror.npz").exists()
+    modes = {one.mode.flip for one in collect("runs")[0]}
+    assert modes == {True, False}
+    before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
+    mark_demo("ytf")
+    assert ytf.main(arguments) == 0
+    assert "demo_ytf: accuracy" in capsys.readouterr().out
+    assert before == {path: path.read_bytes() for path in before}
+    assert (run / "demo" / "verification" / "demo_ytf.npz").exists()
