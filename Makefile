@@ -115,6 +115,9 @@ docs: $(READY) ## build the documentation with its API reference into site/
 	@test -x $(VENV)/bin/zensical || $(PYTHON) -m pip install -q -c constraints.txt zensical mkdocstrings-python
 	@NO_COLOR=1 $(VENV)/bin/zensical build --clean --strict
 
+mutants: $(READY) ## change sampled places of the code; list the changes no test notices (ARGS='--seed 1 --minutes 20')
+	@$(SPLIT) $(PYTHON) scripts/mutants.py $$ARGS
+
 lint: $(READY) ## check the code with ruff, format included
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q ./
 
