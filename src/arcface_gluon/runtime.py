@@ -12,6 +12,7 @@ import re
 import resource
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from .blas import mend_mxnet_kernels
 from .errors import UserError
@@ -137,7 +138,7 @@ def import_mxnet():
     return mxnet
 
 
-def import_optional(name: str):
+def import_optional(name: str) -> ModuleType:
     """A package, or a module of one, that only some commands need.
 
     Raises:

@@ -64,7 +64,7 @@ def _reader(path):
     return {".npz": npz_file.read_npz, ".pth": torch, ".pt": torch, ".tflite": tflite_file.read_tflite}[path.suffix]
 
 
-def weights_file(path) -> Path:
+def weights_file(path: str | Path) -> Path:
     """The file that holds the parameters of a model which `load_model` takes."""
     path = Path(path)
     checkpoint = checkpoint_of(path) if path.is_dir() else None
@@ -193,7 +193,7 @@ def _load_checkpoint(folder, devices):
     return net
 
 
-def network_of(spec, source) -> Backbone:
+def network_of(spec: dict, source: str | Path) -> Backbone:
     """The network, not initialised, that a file describes by the arguments of `get_model`.
 
     Raises:

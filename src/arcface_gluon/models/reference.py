@@ -116,7 +116,7 @@ def _spec_from_names(shapes):
     return {"name": f"r{depth}", "embedding_size": embedding_size, "options": options}
 
 
-def input_size_of(places):
+def input_size_of(places: int) -> int | tuple[int, int]:
     """The option `input_size` of a network whose last map has so many places."""
     return _input_size(*_squarest(places))
 

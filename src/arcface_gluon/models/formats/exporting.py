@@ -12,7 +12,7 @@ from mxnet import autograd
 from ...errors import UserError
 from ...files import atomic_write
 from ...runtime import import_optional
-from ..backbone import input_size
+from ..backbone import Backbone, input_size
 from ..load import export_model, load_model
 from .metadata import metadata_of
 from .npz_file import write_npz
@@ -45,7 +45,16 @@ class Exported:
 
 
 def export(
-    model, path, to="onnx", *, images=None, raw=False, normalise=False, float16=False, opset=13, metadata=None
+    model: Backbone | str | Path,
+    path: str | Path,
+    to: str = "onnx",
+    *,
+    images: np.ndarray | None = None,
+    raw: bool = False,
+    normalise: bool = False,
+    float16: bool = False,
+    opset: int = 13,
+    metadata: dict[str, str] | None = None,
 ) -> Exported:
     """Write a network for ONNX Runtime, OpenCV and insightface (onnx), MXNet's Module (mxnet), arcface_torch or NumPy.
 

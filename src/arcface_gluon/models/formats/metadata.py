@@ -14,7 +14,7 @@ LICENCE = (
 )
 
 
-def metadata_of(path) -> dict:
+def metadata_of(path: str | Path) -> dict[str, str]:
     """{name: text} about a model: recipe (JSON), data, loss, license, source and sha256 of its weights.
 
     Args:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 
 from ... import files
 from ...arrays import load_npz
 from ...errors import UserError
+from ..backbone import Backbone
 from ..load import load_parameters, network_of, parameter_values
 
 SPEC_KEY = "network"
 _CURE, _WHAT = "export it again", "a network that `export --to npz` wrote, whole"
 
 
-def write_npz(net, path, metadata=None):
+def write_npz(net: Backbone, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a network and {name: text} about it; `numpy.load(path)` reads it without this package."""
     texts = {SPEC_KEY: json.dumps(net.spec), **(metadata or {})}
     files.write_npz(path, **{name: np.array(text) for name, text in texts.items()}, **parameter_values(net))
 
 
-def read_npz(path, contexts):
+def read_npz(path: Path, contexts: list[mx.Context]) -> Backbone:
     """The network of a file that `write_npz` wrote, on devices.
 
     Raises:

@@ -21,7 +21,16 @@ RAW_MEAN = RAW_STD = 127.5
 _SMALLEST_NORM = 1e-12  # what an embedding is divided by at least
 
 
-def onnx_model(net: Backbone, size, *, raw=False, normalise=False, float16=False, opset=13, metadata=None):
+def onnx_model(
+    net: Backbone,
+    size: tuple[int, int],
+    *,
+    raw: bool = False,
+    normalise: bool = False,
+    float16: bool = False,
+    opset: int = 13,
+    metadata: dict[str, str] | None = None,
+):
     """A network as an onnx.ModelProto, checked: images (N, 3, H, W) float32 -> embeddings (N, d) float32.
 
     Args:
@@ -68,7 +77,7 @@ def onnx_model(net: Backbone, size, *, raw=False, normalise=False, float16=False
     return model
 
 
-def run_onnx(content: bytes, images, raw=False) -> np.ndarray:
+def run_onnx(content: bytes, images: np.ndarray, raw: bool = False) -> np.ndarray:
     """Embeddings (B, d) float32 of RGB images (B, 3, H, W), 0..255, by ONNX Runtime on the CPU.
 
     Raises:

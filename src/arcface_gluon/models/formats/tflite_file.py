@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 
 from ...errors import UserError
 from ...runtime import import_optional
+from ..backbone import Backbone
 from ..layers import BN_EPSILON
 from ..load import load_parameters, network_of
 from ..mobilefacenet import EPSILON, ConvUnit
@@ -45,7 +48,7 @@ class _Layer:
         return self.weight.shape[2:] == (1, 1) and self.stride == 1 and self.groups == 1 and self.slope is None
 
 
-def read_tflite(path, contexts):
+def read_tflite(path: Path, contexts: list[mx.Context]) -> Backbone:
     """The MobileFaceNet of a .tflite file, on devices: RGB 0..255 -> what the file gives for (x - 127.5) / 128.
 
     Raises:

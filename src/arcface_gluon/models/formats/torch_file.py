@@ -7,12 +7,15 @@ input: read networks keep both, as options; written ones have them worked into t
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 
 from ...errors import UserError
 from ...files import atomic_write
 from ...runtime import import_optional
+from ..backbone import Backbone
 from ..iresnet import CHANNELS, UNITS
 from ..load import load_parameters, network_of, parameter_values
 from ..reference import input_size_of
@@ -36,7 +39,7 @@ _COUNTER = "num_batches_tracked"
 _WRAPPERS = ("state_dict_backbone", "state_dict")  # of training checkpoints
 
 
-def our_name(name):
+def our_name(name: str) -> str | None:
     """Structural name here of a parameter there: layer1.0.prelu.weight → stage1.unit1.relu1.alpha; None if unknown."""
     unit = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)\.(\w+)", name)
     if unit:
@@ -54,7 +57,7 @@ def our_name(name):
     return f"{prefix}{layer}.{_NORMS[kind]}" if kind in _NORMS else None
 
 
-def their_name(name):
+def their_name(name: str) -> str:
     """The inverse of `our_name`."""
     *path, layer, kind = name.split(".")
     if path:
@@ -66,7 +69,7 @@ def their_name(name):
     return f"{layer}.{kinds.get(kind, kind)}"
 
 
-def read_torch(path, contexts):
+def read_torch(path: Path, contexts: list[mx.Context]) -> Backbone:
     """The network of a backbone.pth, iresnet18 to 200, on devices. Nothing in the file is executed.
 
     Raises:
@@ -145,7 +148,7 @@ def _spec(path, values):
     return {"name": name, "embedding_size": len(fc), "options": options}
 
 
-def write_torch(net, path):
+def write_torch(net: Backbone, path: Path) -> None:
     """Write a network as the backbone.pth that arcface_torch's iresnet loads, float32.
 
     What differs goes into the weights: the epsilon into the running variances, the scale of the input into the first
