@@ -11,7 +11,7 @@ from arcface_gluon.runtime import contexts
 
 from . import floors, peers
 
-PROBES, GALLERY = 3530, 200_000
+PROBES, GALLERY = 3530, 100_000
 
 
 def measure(quick: bool = False) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mxnet as mx
 import numpy as np
 
 from .sharded_head import ShardedMarginHead
@@ -24,7 +25,9 @@ class CurricularHead(ShardedMarginHead):
 
     can_sample = False
 
-    def __init__(self, num_classes, embedding_size, contexts, alpha: float = 0.99, **others):
+    def __init__(
+        self, num_classes: int, embedding_size: int, contexts: list[mx.Context], alpha: float = 0.99, **others
+    ):
         self.t, self.alpha = 0.0, float(alpha)
         super().__init__(num_classes, embedding_size, contexts, **others)
 

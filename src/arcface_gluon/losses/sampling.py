@@ -8,7 +8,9 @@ import mxnet as mx
 import numpy as np
 
 from ..parallel.operators import set_rows
+from .interfaces import Modulation
 from .shard import Shard, class_array
+from .shard_step import CentreGradient, Own
 
 nd = mx.nd
 
@@ -68,7 +70,7 @@ class SampledShard:
         else:
             self.sampled = np.arange(len(order))
 
-    def pick(self, features, samples, classes):
+    def pick(self, features: mx.nd.NDArray, samples: np.ndarray, classes: np.ndarray) -> Own:
         """See `Shard.pick`; of the centres that `sample` chose."""
         count = len(self.sampled)
         if self._part is None or self._part.stop != count:
@@ -79,17 +81,19 @@ class SampledShard:
         self._part.changed()
         return self._part.pick(features, samples, np.searchsorted(self.sampled, classes))
 
-    def forward(self, features, scale, own, modulate=None):
+    def forward(
+        self, features: mx.nd.NDArray, scale: float, own: Own, modulate: Modulation | None = None
+    ) -> _SampledForward:
         """See `Shard.forward`."""
         return _SampledForward(self, self._part.forward(features, scale, own, modulate))
 
-    def gradient_of(self, gradient):
+    def gradient_of(self, gradient: CentreGradient) -> np.ndarray:
         """(n, d) NumPy: the gradient of the sampled rows in their places, zeros in the others."""
         whole = np.zeros(self.weight.shape, dtype=np.float32)
         whole[self.sampled] = np.concatenate([part.asnumpy() for part in gradient.blocks()])
         return whole
 
-    def update_by(self, gradient, lr, momentum, wd):
+    def update_by(self, gradient: CentreGradient, lr: float, momentum: float, wd: float) -> None:
         """SGD on the sampled rows."""
         nd.take(self.momentum, self._index, out=self._part.momentum)
         gradient.apply(lr, momentum, wd)

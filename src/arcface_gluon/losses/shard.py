@@ -140,7 +140,7 @@ class Shard:
         """(t,) row of each sample's own centre."""
         return classes
 
-    def masked(self, own: Own):
+    def masked(self, own: Own) -> tuple[np.ndarray, np.ndarray]:
         """(m,) samples and (m,) rows of the logits that are no others': left out of the softmax; rows ascend."""
         return own.samples, own.rows
 

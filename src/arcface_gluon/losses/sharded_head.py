@@ -14,6 +14,7 @@ from . import interfaces
 from .centre_store import SAMPLING, CentreStore, generator
 from .margins import Margin
 from .normalise import through_unit_rows, unit_rows
+from .regularisers import Inter, Intra
 from .sampling import SampledShard
 from .shard import Shard
 from .targets import angular_target
@@ -62,18 +63,18 @@ class ShardedMarginHead(CentreStore):
 
     def __init__(
         self,
-        num_classes,
-        embedding_size,
-        contexts,
-        margin=None,
-        scale=64.0,
-        seed=0,
-        intra=None,
-        inter=None,
-        block_rows=0,
-        sample_rate=1.0,
-        dtype="float32",
-        group=None,
+        num_classes: int,
+        embedding_size: int,
+        contexts: list[mx.Context],
+        margin: interfaces.Margin | interfaces.LengthMargin | None = None,
+        scale: float = 64.0,
+        seed: int = 0,
+        intra: Intra | None = None,
+        inter: Inter | None = None,
+        block_rows: int = 0,
+        sample_rate: float = 1.0,
+        dtype: str = "float32",
+        group: ContextGroup | None = None,
     ):
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype={dtype!r} must be float32 or float16")
@@ -104,16 +105,18 @@ class ShardedMarginHead(CentreStore):
         return [self._make_shard(*part, context, **options) for part, context in zip(ranges, self._group.contexts)]
 
     @property
-    def contexts(self):
+    def contexts(self) -> list[mx.Context]:
         """Devices, one shard each."""
         return self._group.contexts
 
     @property
-    def bytes_sent(self):
+    def bytes_sent(self) -> int:
         """Bytes that travelled between devices, or devices and host, since the head was made."""
         return self._group.bytes_sent
 
-    def forward_backward(self, embeddings, labels):
+    def forward_backward(
+        self, embeddings: list[mx.nd.NDArray], labels: list[mx.nd.NDArray] | list[np.ndarray]
+    ) -> tuple[float, list[mx.nd.NDArray]]:
         """Loss of a batch and its gradient with respect to the embeddings.
 
         Args:

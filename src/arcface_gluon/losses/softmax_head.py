@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 import mxnet as mx
 import numpy as np
 
 from .shard import Shard
+from .shard_step import Own
 from .sharded_head import ShardedMarginHead
 from .targets import Target
 
@@ -26,7 +29,7 @@ class SoftmaxHead(ShardedMarginHead):
     can_sample = False
     arrays = ("weight", "momentum", "bias", "bias_momentum")
 
-    def __init__(self, num_classes, embedding_size, contexts, **others):
+    def __init__(self, num_classes: int, embedding_size: int, contexts: list[mx.Context], **others):
         super().__init__(num_classes, embedding_size, contexts, scale=1.0, **others)
 
     def centres(self) -> np.ndarray:
@@ -37,7 +40,7 @@ class SoftmaxHead(ShardedMarginHead):
         """b, (num_classes,) float32 NumPy."""
         return np.concatenate([arrays["bias"].asnumpy()[:, 0] for _, _, arrays in self.shards()])
 
-    def shards(self):
+    def shards(self) -> Iterator[tuple[int, int, dict]]:
         """For checkpoints: yields (start, stop, {"weight", "momentum": (n, d), "bias", "bias_momentum": (n, 1)})."""
         size = self.embedding_size
         for start, stop, arrays in super().shards():
@@ -68,12 +71,12 @@ class _PlainShard(Shard):
 
     unit = False
 
-    def load(self, name, first, rows):
+    def load(self, name: str, first: int, rows) -> None:
         size = self.weight.shape[1] - 1
         columns = slice(size, size + 1) if name.startswith("bias") else slice(0, size)
         array = self.momentum if name.endswith("momentum") else self.weight
         array[first : first + rows.shape[0], columns] = rows
 
-    def own_values(self, own):
+    def own_values(self, own: Own) -> np.ndarray:
         """(t,) logits of the own classes."""
         return own.products()

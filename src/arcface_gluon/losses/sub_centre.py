@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mxnet as mx
 import numpy as np
 
 from .shard import Shard
-from .shard_step import MASKED
+from .shard_step import MASKED, Own
 from .sharded_head import ShardedMarginHead
 
 
@@ -23,7 +24,9 @@ class SubCentreHead(ShardedMarginHead):
 
     can_sample = False
 
-    def __init__(self, num_classes, embedding_size, contexts, sub_centres: int = 3, **others):
+    def __init__(
+        self, num_classes: int, embedding_size: int, contexts: list[mx.Context], sub_centres: int = 3, **others
+    ):
         self.rows_per_class = int(sub_centres)
         super().__init__(num_classes, embedding_size, contexts, **others)
 
@@ -55,7 +58,7 @@ class _SubCentreShard(Shard):
         cosines = kernels.to_host(kernels.row_dots(units, own)).reshape(rows.shape)
         return rows[np.arange(len(classes)), cosines.argmax(axis=1)]
 
-    def masked(self, own):
+    def masked(self, own: Own) -> tuple[np.ndarray, np.ndarray]:
         # All sub-centres of the target's class are out of the softmax of the others.
         count = self.rows_per_class
         rows = own.rows[:, None] // count * count + np.arange(count)

@@ -13,7 +13,7 @@ import numpy as np
 from mxnet.base import _LIB, check_call
 
 
-def set_rows(array, index, rows):
+def set_rows(array: mx.nd.NDArray, index: mx.nd.NDArray, rows: mx.nd.NDArray) -> None:
     """array[index[i]] = rows[i], in place.
 
     Args:
@@ -22,12 +22,12 @@ def set_rows(array, index, rows):
     mx.nd._internal._scatter_set_nd(array, rows, index.reshape((1, -1)), shape=array.shape, out=array)
 
 
-def divide(array, number):
+def divide(array: mx.nd.NDArray, number: float) -> mx.nd.NDArray:
     """array /= number, in place."""
     return mx.nd._internal._div_scalar(array, scalar=number, out=array)
 
 
-def host_view(array) -> np.ndarray:
+def host_view(array: mx.nd.NDArray) -> np.ndarray:
     """The memory of a float32 NDArray on a CPU context, as a NumPy array of the same shape; it keeps the NDArray."""
     if array.context.device_type != "cpu" or np.dtype(array.dtype) != np.float32:
         raise ValueError(f"only float32 on a CPU has a host view, not {np.dtype(array.dtype)} on {array.context}")

@@ -21,14 +21,14 @@ HALF_GAIN = 64.0
 _last = None
 
 
-def inner(rows, columns, out=None):
+def inner(rows: mx.nd.NDArray, columns: mx.nd.NDArray, out: mx.nd.NDArray | None = None) -> mx.nd.NDArray:
     """rows·columnsᵀ: (n, m) from (n, d) and (m, d), float32 NDArrays of one context; several contexts at once may."""
     if rows.context.device_type != "cpu":
         return mx.nd.dot(rows, columns, transpose_b=True, out=out)
     return mx.nd.FullyConnected(rows, columns, num_hidden=columns.shape[0], no_bias=True, out=out)
 
 
-def dot(left, right, **options):
+def dot(left: mx.nd.NDArray, right: mx.nd.NDArray, **options) -> mx.nd.NDArray:
     """`mx.nd.dot`, on one CPU context at a time: for the few small products that are no `inner`."""
     global _last
     context = left.context
@@ -38,7 +38,9 @@ def dot(left, right, **options):
     return mx.nd.dot(left, right, **options)
 
 
-def half_dot(left, right, out=None, gain=1.0, **options):
+def half_dot(
+    left: mx.nd.NDArray, right: mx.nd.NDArray, out: mx.nd.NDArray | None = None, gain: float = 1.0, **options
+) -> mx.nd.NDArray:
     """`dot` of float32 arrays rounded to float16, as GPUs multiply them at several times the rate.
 
     CPUs have no such product: they multiply the rounded arrays in float32 and round the result, for tests.
@@ -78,21 +80,30 @@ class BlockProducts:
         half: multiply arrays rounded to float16.
     """
 
-    def __init__(self, features, weight, logits, pull, weighted, gradient, half=False):
+    def __init__(
+        self,
+        features: mx.nd.NDArray,
+        weight: mx.nd.NDArray,
+        logits: mx.nd.NDArray,
+        pull: mx.nd.NDArray,
+        weighted: mx.nd.NDArray,
+        gradient: mx.nd.NDArray,
+        half: bool = False,
+    ):
         self._arrays = features, weight, logits, pull, weighted, gradient
         self._half = half
 
-    def to_logits(self):
+    def to_logits(self) -> None:
         """logits = features·weightᵀ."""
         features, weight, logits, *_ = self._arrays
         self._multiply(features, weight, transpose_b=True, out=logits)
 
-    def to_pull(self):
+    def to_pull(self) -> None:
         """pull = logits·weight."""
         _, weight, logits, pull, *_ = self._arrays
         self._multiply(logits, weight, out=pull, **self._gain())
 
-    def to_gradient(self):
+    def to_gradient(self) -> None:
         """gradient = logitsᵀ·weighted."""
         _, _, logits, _, weighted, gradient = self._arrays
         self._multiply(logits, weighted, transpose_a=True, out=gradient, **self._gain())
@@ -118,13 +129,13 @@ class _OneDnnProducts(BlockProducts):
         self._by_features = _recorded(features.detach(), weight, logits, 0, pull)
         self._by_weight = _recorded(weighted, weight.detach(), logits, 1, gradient)
 
-    def to_logits(self):
+    def to_logits(self) -> None:
         inner(*self._arrays[:2], out=self._logits)
 
-    def to_pull(self):
+    def to_pull(self) -> None:
         self._by_features.backward(self._logits, retain_graph=True)
 
-    def to_gradient(self):
+    def to_gradient(self) -> None:
         self._by_weight.backward(self._logits, retain_graph=True)
 
 
@@ -134,7 +145,7 @@ def _recorded(x, w, y, variable, gradient):
         return mx.nd.FullyConnected(x, w, num_hidden=w.shape[0], no_bias=True, out=y.detach())
 
 
-def block_products(*arrays, half=False) -> BlockProducts:
+def block_products(*arrays: mx.nd.NDArray, half: bool = False) -> BlockProducts:
     """The `BlockProducts` that suit the arrays' device."""
     on_cpu = arrays[0].context.device_type == "cpu"
     return _OneDnnProducts(*arrays) if on_cpu and not half else BlockProducts(*arrays, half=half)

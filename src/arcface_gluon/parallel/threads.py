@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import Callable
 
 import numpy as np
 
 from .shards import shard_ranges
 
 
-def in_parts(work, count, smallest=1):
+def in_parts(work: Callable[[int, int], object], count: int, smallest: int = 1) -> None:
     """Call `work(first, last)` on ranges that make up 0 … count-1 together, one a thread; wait for all.
 
     Args:
@@ -21,7 +22,8 @@ def in_parts(work, count, smallest=1):
     """
     threads = max(1, min(thread_count(), count // smallest))
     if threads == 1:
-        return work(0, count)
+        work(0, count)
+        return
     *others, last = shard_ranges(count, threads)
     # NumPy's warnings are switched off a thread at a time: the others do as this one does.
     settings = np.geterr()

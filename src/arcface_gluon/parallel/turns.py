@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Iterable, Iterator
+
 import mxnet as mx
 
 
-def in_turn(items, contexts):
+def in_turn(items: Iterable, contexts: list[mx.Context]) -> Iterator:
     """Iterate over `items`, one a context: their work is issued, and on several CPU contexts done before the next.
 
     GPUs work at the same time: for them nothing waits.
