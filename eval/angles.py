@@ -26,10 +26,10 @@ from arcface_gluon import load_model, recipe
 from arcface_gluon.arrays import load_npy
 from arcface_gluon.cli.evaluation import embeddings_path
 from arcface_gluon.cli.options import Several, add_flip_option
-from arcface_gluon.cli.train import find_data, open_validation, run_folder
 from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
 from arcface_gluon.data.images import EncodedImages, open_images
 from arcface_gluon.data.pair_lists import is_whole_set
+from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.embed import embed_images, embed_to_file
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, seal, write_json
@@ -40,6 +40,7 @@ from arcface_gluon.report.paper import paper_tables, paper_value
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.runtime import contexts
 from arcface_gluon.training.checkpoint import checkpoint_folders
+from arcface_gluon.training.run_folder import run_folder
 
 TABLE = "table3_angles_degrees"
 COLUMNS = {

@@ -30,8 +30,8 @@ from arcface_gluon.eval.ablation import finished, train
 
 from arcface_gluon import recipe
 from arcface_gluon.cli.options import add_flip_option, add_overrides, overrides
-from arcface_gluon.cli.train import find_data, open_validation
 from arcface_gluon.data import FaceRecords, decode_image, write_bin, write_training_set
+from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.files import atomic_write, read_json, write_json
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.ablation import run_place

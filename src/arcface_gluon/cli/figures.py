@@ -83,8 +83,8 @@ def _plane(args):
     """Figure 3: trains two networks with two-dimensional embeddings, on the first identities of a training set."""
     import_mxnet()
     from ..data import FaceRecords, write_training_set
+    from ..data.places import find_data
     from ..report.angle_figures import plane_embeddings
-    from .train import find_data
 
     records = FaceRecords(find_data(args.data))
     labels = records.labels()
@@ -173,8 +173,8 @@ def _pair_angles(folder, files):
     if files:
         import_mxnet()
         from .. import load_model
+        from ..data.places import open_validation
         from ..embed import verify_set
-        from .train import open_validation
 
         net, sets = load_model(folder), open_validation(files, Path())
         found = {name: verify_set(net, *pairs, quiet=False, what=name) for name, pairs in sets.items()}

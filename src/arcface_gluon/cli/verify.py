@@ -167,7 +167,7 @@ def _names(args):
 
 def _sets(args, subject):
     """{name: (images, issame)} to verify on."""
-    from .train import find_data, open_validation
+    from ..data.places import find_data, open_validation
 
     if args.bin:
         opened = {}

@@ -1,0 +1,83 @@
+"""Where data lies: training sets under datasets/ or anywhere, verification sets beside them or by their paths."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .demos import set_name
+from .pair_check import check_pairs
+from .pairs import read_bin
+
+
+@dataclass
+class VerificationSet:
+    """An opened .bin.
+
+    Attributes:
+        path: the file.
+        images: 2n encoded images; pair i is 2i and 2i + 1.
+        issame: (n,) bool.
+    """
+
+    path: Path
+    images: list[bytes]
+    issame: np.ndarray
+
+    def __iter__(self):
+        return iter((self.images, self.issame))
+
+    def check(self, size: tuple[int, int]) -> list[str]:
+        """Warnings about it, for a network that takes (height, width); see `check_pairs`."""
+        return check_pairs(self.path, self.images, self.issame, size)
+
+
+def find_data(path: str | None) -> Path:
+    """Folder of training records: a folder under datasets/, or any path.
+
+    Raises:
+        UserError: files are missing; says which, where it looked, and which page tells how to get them.
+    """
+    if not path:
+        raise UserError("no training data: set data.path=/folder (make … DATA=/folder)")
+    candidates = [Path(path)] if os.sep in path or Path(path).is_absolute() else [Path("datasets") / path, Path(path)]
+    for folder in candidates:
+        if (folder / "train.rec").is_file():
+            return folder
+    looked = " and ".join(str(folder.resolve()) for folder in candidates)
+    page = "datasets/README.md" + (f", section {path}," if len(candidates) > 1 else "")
+    raise UserError(
+        f"no train.rec (with train.idx and property) in {looked}; "
+        f"{page} tells how to get them, or give their folder with DATA=/path"
+    )
+
+
+def find_set(name: str, data_folder: Path) -> Path:
+    """Where a verification set of data.validation lies: beside the records, or at the path given."""
+    path = data_folder / f"{name}.bin"
+    return Path(name) if str(name).endswith(".bin") or (not path.is_file() and Path(name).is_file()) else path
+
+
+def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, VerificationSet]:
+    """{set's name: verification set} of the .bin files beside the records, or given by path.
+
+    Raises:
+        UserError: a file is missing or not a verification set.
+    """
+    sets = {}
+    for name in names:
+        path = find_set(name, data_folder)
+        if not path.is_file():
+            cure = (
+                "name one that is there"
+                if path == Path(name)
+                else "put it there, or name those you have with data.validation=lfw,agedb_30 ([] for none)"
+            )
+            raise UserError(f"no verification set {path}; {cure}")
+        sets[set_name(path)] = VerificationSet(path, *read_bin(path))
+    return sets

@@ -1,0 +1,128 @@
+"""A trainer of all that a resolved recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Mapping
+
+import mxnet as mx
+from easydict import EasyDict
+from mxnet.gluon import HybridBlock
+
+from ..data import Augment, Batches, FaceRecords
+from ..data.label_check import check_training_set
+from ..data.places import VerificationSet
+from ..errors import UserError
+from ..losses import build_head
+from ..models import get_model, model_options
+from ..models.backbone import input_size
+from ..parallel.process_group import ProcessGroup
+from ..parallel.processes import Processes
+from ..progress import write_line
+from ..runtime import contexts as devices_of
+from .trainer import Trainer
+
+# (network, set's name, set, devices) → measures of one validation
+Validator = Callable[[HybridBlock, str, VerificationSet, list], dict]
+
+
+def build_trainer(
+    values: EasyDict,
+    data_folder: Path,
+    folder: Path,
+    validation: Mapping[str, VerificationSet],
+    validator: Validator,
+    quiet: bool = False,
+    processes: Processes | None = None,
+) -> Trainer:
+    """Records, network, head and trainer of a recipe; what is wrong with the whole of the data is told now.
+
+    Args:
+        values: a resolved recipe.
+        data_folder: with train.rec, train.idx and property.
+        folder: of the run.
+        validation: sets by name.
+        validator: what measures the network on one of them.
+        quiet: no progress.
+        processes: those that train together.
+
+    Raises:
+        UserError: settings, data and network do not go together.
+    """
+    processes = processes or Processes()
+    devices = devices_of(values.train.contexts)
+    processes.must_agree(str(len(devices)), "number of devices")
+    if values.train.batch_size < len(devices) * processes.size:
+        raise UserError(
+            f"train.batch_size={values.train.batch_size} is smaller than the {len(devices) * processes.size} devices"
+        )
+    batches, warnings = open_batches(values, data_folder, processes)
+    records = batches.records
+    processes.must_agree(f"{len(records)} {records.num_identities} {records.image_size}", "training set")
+    mx.random.seed(values.seed)
+    net = build_network(values, devices)
+    _check_size(net, records)
+    if processes.rank == 0:
+        for warning in [*warnings, *(line for one in validation.values() for line in one.check(input_size(net)))]:
+            write_line(f"warning: {warning}")
+    group = ProcessGroup(devices, processes) if processes.size > 1 else None
+    head = build_head(values.head, records.num_identities, values.network.embedding_size, devices, values.seed, group)
+
+    def validate() -> dict:
+        return {name: validator(net, name, one, devices) for name, one in validation.items()}
+
+    return Trainer(
+        *(net, head, batches, devices, values.train, values.seed, folder),
+        *(validate if validation else None, quiet, processes),
+    )
+
+
+def open_batches(values: EasyDict, data_folder: Path, processes: Processes) -> tuple[Batches, list[str]]:
+    """The sample stream of this process, and warnings about the training set.
+
+    Raises:
+        UserError: the set cannot be meant so; says what is wrong and how to mend it.
+    """
+    records = FaceRecords(data_folder, values.data.first_label)
+    warnings = check_training_set(records, values.data.on_error)
+    batches = Batches(
+        records,
+        values.train.batch_size,
+        seed=values.seed,
+        augment=Augment(**values.data.augment),
+        threads=values.data.threads,
+        on_error=values.data.on_error,
+        part=(processes.rank, processes.size),
+        images_per_identity=values.data.images_per_identity,
+    )
+    return batches, warnings
+
+
+def build_network(values: EasyDict, devices: list) -> HybridBlock:
+    """The recipe's network, initialised on the devices.
+
+    Raises:
+        UserError: an option that it does not have, or half precision on CPUs.
+    """
+    half = values.train.dtype == "float16"
+    if half and any(device.device_type == "cpu" for device in devices):
+        raise UserError("train.dtype=float16 needs GPUs: MXNet has no half-precision products on CPUs; use float32")
+    options = dict(values.network.options)
+    if "dropout" in model_options(values.network.name):
+        options.setdefault("dropout", values.network.dropout)
+    net = get_model(values.network.name, values.network.embedding_size, **options)
+    net.initialize(ctx=devices)
+    if half:
+        net.cast("float16")
+    net.hybridize()
+    return net
+
+
+def _check_size(net, records):
+    size = input_size(net)
+    if records.image_size != size:
+        raise UserError(
+            f"{records.path.with_name('property')} says images of {records.image_size[0]}x{records.image_size[1]}, but "
+            f"the network takes {size[0]}x{size[1]}; prepare them at that size, "
+            f"or set network.options.input_size={records.image_size[0]},{records.image_size[1]}"
+        )
