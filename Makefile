@@ -128,5 +128,8 @@ bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan
 bench-million: $(READY) ## train the class centres of a million identities over four devices; what fits which GPU
 	@$(RUN) bench million
 
+gpu-check: $(READY) ## compare a GPU with the CPU: head, ResNet50, half precision, two GPUs; post what it prints
+	@$(SPLIT) $(RUN) bench gpu-check $$ARGS
+
 clean: ## remove the environment and caches; runs/ and datasets/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .cache build site

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from .blas import mend_mxnet_kernels
 from .errors import UserError
+from .gpus import find_gpus
 
 # A header can announce 65,535 x 65,535 pixels in a few bytes; photographs have less than this.
 MAX_PIXELS = 1 << 27
@@ -151,12 +152,17 @@ def import_optional(name: str) -> ModuleType:
         raise UserError(f"this needs the package {package} ({error}); run: pip install {package}") from None
 
 
+def has_code(number: int) -> bool:
+    """Whether MXNet's CUDA build can run on this GPU; True where the driver does not tell."""
+    return all(gpu.runs for gpu in find_gpus() if gpu.number == number)
+
+
 def contexts(spec=None):
     """Devices to use, as a list of mx.Context.
 
     Args:
-        spec: None: every GPU there is, else cpu(0). A count: that many GPUs where there are any, else that many CPU
-            contexts. A string such as "cpu(0),cpu(1)" or a list of such strings or of mx.Context.
+        spec: None: every GPU that MXNet has code for, else cpu(0). A count: that many GPUs where there are any, else
+            that many CPU contexts. A string such as "cpu(0),cpu(1)" or a list of such strings or of mx.Context.
 
     Raises:
         UserError: not a device, a device named twice, or a GPU that is not there.
@@ -164,7 +170,7 @@ def contexts(spec=None):
     mx = import_mxnet()
     gpus = mx.context.num_gpus()
     if spec is None:
-        return [mx.gpu(i) for i in range(gpus)] or [mx.cpu(0)]
+        return [mx.gpu(i) for i in range(gpus) if has_code(i)] or [mx.cpu(0)]
     if isinstance(spec, str):
         spec = int(spec) if spec.strip().isdecimal() else [part for part in spec.split(",") if part.strip()]
     if isinstance(spec, int):
@@ -172,12 +178,19 @@ def contexts(spec=None):
             raise UserError(f"train.contexts={spec}: at least one device is needed")
         if gpus and spec > gpus:
             raise UserError(f"{spec} devices were asked for, but this machine has {gpus} GPU(s)")
-        return [mx.gpu(i) if gpus else mx.cpu(i) for i in range(spec)]
+        return _with_code([mx.gpu(i) if gpus else mx.cpu(i) for i in range(spec)])
     devices = [_device(item, mx, gpus) for item in spec]
     if len(set(devices)) != len(devices):
         raise UserError(f"a device is named twice in {','.join(map(str, devices))}")
     if not devices:
         raise UserError("no device named; give a count, or a list such as cpu(0),cpu(1)")
+    return _with_code(devices)
+
+
+def _with_code(devices):
+    for gpu in find_gpus() if any(device.device_type == "gpu" for device in devices) else ():
+        if not gpu.runs and any(device.device_type == "gpu" and device.device_id == gpu.number for device in devices):
+            raise UserError(f"gpu({gpu.number}): {gpu.describe()}")
     return devices
 
 

@@ -19,5 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     first, *rest = args.arguments or [""]
     if first in modules("benchmarks"):  # one with options of its own, such as million
-        return importlib.import_module(f"arcface_gluon.benchmarks.{first}").main(rest)
+        return importlib.import_module(f"arcface_gluon.benchmarks.{first.replace('-', '_')}").main(rest)
     return importlib.import_module("arcface_gluon.benchmarks.run").main(args.arguments)

@@ -14,6 +14,7 @@ import numpy as np
 from .. import __version__, blas, runtime
 from ..errors import UserError
 from ..files import write_json
+from ..gpus import find_gpus
 from ..runtime import import_mxnet
 
 EXAMPLE = "arcface-gluon doctor"
@@ -54,6 +55,8 @@ def examine():
         except importlib.metadata.PackageNotFoundError:
             continue
     problems = []
+    for gpu in find_gpus():
+        findings[f"GPU {gpu.number}"] = gpu.describe()
     if "mxnet" in findings and "mxnet-cu112" in findings:
         problems.append("both builds of MXNet are installed over each other; run `make clean` and `make setup` again")
     if runtime.is_gpu_build():
@@ -67,10 +70,11 @@ def examine():
     _kernels(findings)
     findings["build features"] = " ".join(f.name for f in mx.runtime.feature_list() if f.enabled)
     try:
-        devices = [mx.cpu(0)] + [mx.gpu(i) for i in range(mx.context.num_gpus())]
+        count = mx.context.num_gpus()
     except mx.MXNetError as error:
         problems.append(f"MXNet cannot ask for GPUs: {str(error).splitlines()[0]}")
-        devices = [mx.cpu(0)]
+        count = 0
+    devices = [mx.cpu(0)] + [mx.gpu(i) for i in range(count) if runtime.has_code(i)]
     for device in devices:
         try:
             for route, rate in product_rates(mx, device).items():
