@@ -16,7 +16,7 @@ from arcface_gluon.benchmarks.pipeline import write_images
 
 from arcface_gluon import get_model, runtime
 from arcface_gluon.data import FaceRecords
-from arcface_gluon.data.images import open_images
+from arcface_gluon.data.images.sources import open_images
 from arcface_gluon.embed import embed_to_file
 
 mx = runtime.import_mxnet()

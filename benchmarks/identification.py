@@ -19,7 +19,7 @@ import numpy as np
 from arcface_gluon.datasets.demo import planted
 
 from arcface_gluon.protocols import trillion_pairs
-from arcface_gluon.protocols.identification import identify, rank1
+from arcface_gluon.protocols.megaface import identify, rank1
 
 from .floors import search_products
 from .peers import searches

@@ -18,7 +18,7 @@ import numpy as np
 import simplejpeg
 
 from arcface_gluon.data import Augment, Batches, FaceRecords, RecordWriter, write_training_set
-from arcface_gluon.data.recordio import Header, pack
+from arcface_gluon.data.records.recordio import Header, pack
 from arcface_gluon.runtime import physical_cores
 
 BATCH = 256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from arcface_gluon.datasets.demo import planted
 
-from arcface_gluon.protocols.blocks import UnitBlocks
-from arcface_gluon.protocols.search import top_k
+from arcface_gluon.protocols.scores.blocks import UnitBlocks
+from arcface_gluon.protocols.scores.search import top_k
 from arcface_gluon.runtime import contexts
 
 from . import floors, peers

@@ -9,7 +9,8 @@ import numpy as np
 from arcface_gluon.datasets.demo import planted
 
 from arcface_gluon.parallel.products import inner
-from arcface_gluon.protocols import template_search, templates
+from arcface_gluon.protocols import ijb_identification as template_search
+from arcface_gluon.protocols import ijb_verification as templates
 
 IMAGES, GALLERY, PROBES, SUBJECTS, PAIRS, SIZE = 469_375, 3_531, 19_593, 3_531, 15_658_489, 512
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from arcface_gluon.datasets.packing import command_line
 
-from arcface_gluon.data.pair_lists import read_two_lines
+from arcface_gluon.data.verification.pair_lists import read_two_lines
 
 
 def main(arguments: list[str] | None = None) -> int:

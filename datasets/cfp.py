@@ -14,7 +14,7 @@ from functools import partial
 
 from arcface_gluon.datasets.packing import command_line
 
-from arcface_gluon.data.pair_lists import read_cfp
+from arcface_gluon.data.verification.pair_lists import read_cfp
 
 
 def main(arguments: list[str] | None = None) -> int:

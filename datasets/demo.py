@@ -18,11 +18,11 @@ import numpy as np
 from arcface_gluon.datasets import demo_pairs, orl
 
 from arcface_gluon.data import FaceRecords
-from arcface_gluon.data.align import TEMPLATE
-from arcface_gluon.data.decode import decode_image
+from arcface_gluon.data.benchmarks.ijb import BENCHMARKS, layout
+from arcface_gluon.data.benchmarks.megaface import distractor_list_path
 from arcface_gluon.data.demos import mark_demo
-from arcface_gluon.data.ijb import BENCHMARKS, layout
-from arcface_gluon.data.megaface import distractor_list_path
+from arcface_gluon.data.images.align import TEMPLATE
+from arcface_gluon.data.images.decode import decode_image
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from arcface_gluon.data import read_bin
 from arcface_gluon.data.demos import mark_demo
-from arcface_gluon.data.pair_lists import FOLDS, folds_of
+from arcface_gluon.data.verification.pair_lists import FOLDS, folds_of
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from arcface_gluon.datasets.packing import command_line
 
-from arcface_gluon.data.pair_lists import read_lfw
+from arcface_gluon.data.verification.pair_lists import read_lfw
 
 
 def main(arguments: list[str] | None = None) -> int:

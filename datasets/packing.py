@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from arcface_gluon.cli import run_safely
-from arcface_gluon.data.pair_lists import differences
-from arcface_gluon.data.pair_sets import pack
+from arcface_gluon.data.verification.packing import pack
+from arcface_gluon.data.verification.pair_lists import differences
 
 
 def command_line(name, text, readers, list_help, arguments=None) -> int:

@@ -28,7 +28,7 @@ import numpy as np
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.data import write_bin, write_training_set
-from arcface_gluon.data.align import TEMPLATE
+from arcface_gluon.data.images.align import TEMPLATE
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
 from arcface_gluon.errors import UserError
 from arcface_gluon.progress import progress

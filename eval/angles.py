@@ -27,9 +27,9 @@ from arcface_gluon.arrays import load_npy
 from arcface_gluon.cli.evaluation import embeddings_path
 from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
-from arcface_gluon.data.images import EncodedImages, open_images
-from arcface_gluon.data.pair_lists import is_whole_set
+from arcface_gluon.data.images.sources import EncodedImages, open_images
 from arcface_gluon.data.places import find_data, open_validation
+from arcface_gluon.data.verification.pair_lists import is_whole_set
 from arcface_gluon.embed import embed_images, embed_to_file
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, seal, write_json

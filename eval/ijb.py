@@ -28,8 +28,8 @@ from arcface_gluon.datasets import demo as demo_sets
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
 from arcface_gluon.cli.verify import check_row
-from arcface_gluon.data import ijb
-from arcface_gluon.data.images import ImageFiles, UnalignedFiles
+from arcface_gluon.data.benchmarks import ijb
+from arcface_gluon.data.images.sources import ImageFiles, UnalignedFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
@@ -115,7 +115,8 @@ class Measured:
 
 def measure(name, lists, source, ready, args):
     """Features, templates, 1:1 and 1:N of a benchmark."""
-    from arcface_gluon.protocols import template_search, templates
+    from arcface_gluon.protocols import ijb_identification as template_search
+    from arcface_gluon.protocols import ijb_verification as templates
 
     media, landmarks = lists.media, lists.landmarks
     number = {}
@@ -163,8 +164,8 @@ def enrolment(pooled, listed, skip_missing, empty):
 
 def report(results, lists, source, args, command):
     """Print and keep everything: tables, JSON, Figure 9, the measurements for Table 7."""
-    from arcface_gluon.report.benchmark_figures import template_curves
-    from arcface_gluon.report.figures import headed, save_figure
+    from arcface_gluon.report.figures.benchmarks import template_curves
+    from arcface_gluon.report.figures.run import headed, save_figure
 
     subject = source.subject
     mode = replace(
@@ -204,7 +205,7 @@ def report(results, lists, source, args, command):
 
 def tables(results):
     """Lines of Markdown: TAR at each FAR, and the 1:N measures, all in per cent."""
-    from arcface_gluon.protocols.template_search import FPIRS, RANKS
+    from arcface_gluon.protocols.ijb_identification import FPIRS, RANKS
     from arcface_gluon.report.tables import markdown_table
 
     def row(name, values):

@@ -27,7 +27,7 @@ from arcface_gluon.datasets import orl
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.data import decode_image, read_bin
-from arcface_gluon.data.align import align
+from arcface_gluon.data.images.align import align
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, sha256, write_json
 from arcface_gluon.report.tables import markdown_table

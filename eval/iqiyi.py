@@ -27,10 +27,10 @@ from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_sources
-from arcface_gluon.data.embedding_file import read_embeddings
-from arcface_gluon.data.images import ImageFiles
-from arcface_gluon.data.iqiyi import frames, read_set
-from arcface_gluon.data.ready_features import find_features, rows_by_name
+from arcface_gluon.data.benchmarks.iqiyi import frames, read_set
+from arcface_gluon.data.embeddings.by_name import find_features, rows_by_name
+from arcface_gluon.data.embeddings.embedding_file import read_embeddings
+from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
@@ -105,7 +105,7 @@ def mode_of(sources) -> bool:
 
 def centres(source, videos, data) -> Centres:
     """The feature centre of each video, of a source."""
-    from arcface_gluon.protocols.templates import pool
+    from arcface_gluon.protocols.ijb_verification import pool
 
     skip = source.options.skip_missing
     if source.net is None:
@@ -160,7 +160,7 @@ def video_of(name):
 
 def read_context(path, videos, skip_missing) -> Centres:
     """Context features, scaled to length 1."""
-    from arcface_gluon.protocols.blocks import unit
+    from arcface_gluon.protocols.scores.blocks import unit
 
     features = find_features(path, videos.names, None, skip_missing)
     names = [videos.names[i] for i in features.kept]
@@ -195,7 +195,7 @@ class Task:
 
     def by_centres(self, centres):
         """(queries, videos): cosines to the centre of the person's training videos."""
-        from arcface_gluon.protocols.templates import pool
+        from arcface_gluon.protocols.ijb_verification import pool
 
         pooled = pool(centres.vectors[self.train], self.train_people, contexts=self.devices)
         return pooled.vectors, centres.vectors[self.val]
@@ -216,7 +216,7 @@ class Task:
 
     def search(self, queries, videos):
         """`protocols.retrieval.Retrieval` of the first 100 videos for each person."""
-        from arcface_gluon.protocols.retrieval import mean_average_precision
+        from arcface_gluon.protocols.iqiyi import mean_average_precision
 
         return mean_average_precision(
             queries, self.people, videos, self.val_people, FOUND, self.devices, self.val_names
@@ -225,7 +225,7 @@ class Task:
 
 def measure(task, models, context) -> dict:
     """{method: Retrieval}, in the order of Table 9; of each model the first two rows."""
-    from arcface_gluon.protocols.retrieval import combine
+    from arcface_gluon.protocols.iqiyi import combine
 
     results, parts = {}, []
     for name, features in models.items():
@@ -244,8 +244,8 @@ def measure(task, models, context) -> dict:
 
 def keep(methods, task, subject, everyone, folder, mode, missing, args, command):
     """Results, table and figure, and the measurements for `make tables`; `everyone` names all models."""
-    from arcface_gluon.report.figures import headed, save_figure
-    from arcface_gluon.report.table_figures import average_precisions
+    from arcface_gluon.report.figures.run import headed, save_figure
+    from arcface_gluon.report.figures.tables import average_precisions
     from arcface_gluon.report.tables import table_of_run
 
     whole = (len(task.val_people), len(task.people), missing) == (VIDEOS, PEOPLE, 0)

@@ -27,9 +27,9 @@ from arcface_gluon.datasets import demo as demo_sets
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
 from arcface_gluon.cli.verify import check_row
-from arcface_gluon.data import megaface
-from arcface_gluon.data.features import write_feature
-from arcface_gluon.data.images import ImageFiles
+from arcface_gluon.data.benchmarks import megaface
+from arcface_gluon.data.embeddings.devkit_files import write_feature
+from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.progress import progress
@@ -164,7 +164,7 @@ def ending(source):
 
 def write_features(root, end, found):
     """The devkit's feature files, of length 1, below root/facescrub and root/megaface."""
-    from arcface_gluon.protocols.blocks import unit
+    from arcface_gluon.protocols.scores.blocks import unit
 
     for folder, names, vectors in (
         ("facescrub", found.names, found.probes),
@@ -177,8 +177,8 @@ def write_features(root, end, found):
 
 def measure(found, galleries, noise, way, devices, out, end):
     """{protocol: {(size, set): Identification}}, each also written as the devkit's JSON."""
-    from arcface_gluon.protocols.blocks import unit
-    from arcface_gluon.protocols.identification import identify, refine
+    from arcface_gluon.protocols.megaface import identify, refine
+    from arcface_gluon.protocols.scores.blocks import unit
 
     probes = unit(found.probes, found.names, "probe")
     protocols = {"": (probes, found.labels, np.ones(len(found.distractors), bool), False)}
@@ -208,8 +208,8 @@ def measure(found, galleries, noise, way, devices, out, end):
 
 def report(results, found, noise, source, out, args, command):
     """Print and keep everything: the table, results.json, Figure 8, the measurements for Table 6."""
-    from arcface_gluon.report.benchmark_figures import megaface_curves
-    from arcface_gluon.report.figures import headed, save_figure
+    from arcface_gluon.report.figures.benchmarks import megaface_curves
+    from arcface_gluon.report.figures.run import headed, save_figure
 
     subject = source.subject
     mode = replace(papers_mode(TABLE), flip=source.flip)

@@ -28,8 +28,8 @@ from arcface_gluon.datasets import demo as demo_sets
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
 from arcface_gluon.cli.verify import check_row
-from arcface_gluon.data.images import ImageFiles
-from arcface_gluon.data.megaface import read_distractor_list, read_probe_list
+from arcface_gluon.data.benchmarks.megaface import read_distractor_list, read_probe_list
+from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
@@ -175,9 +175,9 @@ def describe(result, part):
 
 def keep(result, subject, folder, mode, facts, row):
     """Table and figure, and the measurements for `make tables`."""
-    from arcface_gluon.report.figures import headed, save_figure
+    from arcface_gluon.report.figures.run import headed, save_figure
+    from arcface_gluon.report.figures.tables import trillion_roc
     from arcface_gluon.report.results import keep_benchmark
-    from arcface_gluon.report.table_figures import trillion_roc
     from arcface_gluon.report.tables import table_of_run
 
     cells = {column: 100 * getattr(result, protocol)[fpr] for column, (protocol, fpr) in COLUMNS.items()}

@@ -21,9 +21,9 @@ from arcface_gluon.cli.evaluation import embeddings_path
 from arcface_gluon.cli.options import add_flip_option, add_model_options, model_path, open_model
 from arcface_gluon.cli.verify import check_row, describe
 from arcface_gluon.data.demos import demo_name, is_demo
-from arcface_gluon.data.image_folder import find_images
-from arcface_gluon.data.images import ImageFiles
-from arcface_gluon.data.pair_lists import differences, read_ytf
+from arcface_gluon.data.images.folder import find_images
+from arcface_gluon.data.images.sources import ImageFiles
+from arcface_gluon.data.verification.pair_lists import differences, read_ytf
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
 
@@ -48,9 +48,9 @@ def evaluate(args):
     pairs = read_ytf(args.list or data / "splits.txt")
     frames = find_frames(pairs, args.images or data / "aligned_images_DB")
     net, devices = open_model(args)
-    from arcface_gluon.data.embedding_file import read_embeddings
+    from arcface_gluon.data.embeddings.embedding_file import read_embeddings
     from arcface_gluon.embed import embed_to_file
-    from arcface_gluon.protocols.templates import pool
+    from arcface_gluon.protocols.ijb_verification import pool
     from arcface_gluon.protocols.verification import evaluate_pairs
     from arcface_gluon.report.results import keep_verification, subject_of
 

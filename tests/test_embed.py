@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcface_gluon import get_model
-from arcface_gluon.data.embedding_file import EmbeddingWriter, read_embeddings
-from arcface_gluon.data.images import EncodedImages, ImageError
+from arcface_gluon.data.embeddings.embedding_file import EmbeddingWriter, read_embeddings
+from arcface_gluon.data.images.sources import EncodedImages, ImageError
 from arcface_gluon.embed import embed_images, embed_to_file, input_size, verify_set
 from arcface_gluon.errors import UserError
 from arcface_gluon.training.interrupt import Interrupted

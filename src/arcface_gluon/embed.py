@@ -17,8 +17,8 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd
 
-from .data.embedding_file import EmbeddingWriter, holds_others, is_complete
-from .data.images import EncodedImages, ImageError, Images
+from .data.embeddings.embedding_file import EmbeddingWriter, holds_others, is_complete
+from .data.images.sources import EncodedImages, ImageError, Images
 from .errors import UserError
 from .files import read_json
 from .models.backbone import input_size

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from helpers import load_script, people
 
-from arcface_gluon.data import ijb as ijb_lists
-from arcface_gluon.data import iqiyi as iqiyi_lists
-from arcface_gluon.data import megaface as lists
 from arcface_gluon.data import write_training_set
-from arcface_gluon.data.align import align
+from arcface_gluon.data.benchmarks import ijb as ijb_lists
+from arcface_gluon.data.benchmarks import iqiyi as iqiyi_lists
+from arcface_gluon.data.benchmarks import megaface as lists
+from arcface_gluon.data.images.align import align
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols import template_search, templates, trillion_pairs
-from arcface_gluon.protocols.identification import identify, refine
-from arcface_gluon.protocols.retrieval import mean_average_precision
+from arcface_gluon.protocols import ijb_identification as template_search
+from arcface_gluon.protocols import ijb_verification as templates
+from arcface_gluon.protocols import trillion_pairs
+from arcface_gluon.protocols.iqiyi import mean_average_precision
+from arcface_gluon.protocols.megaface import identify, refine
 
 demo = load_script("datasets/demo.py")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.data import read_bin, write_bin
-from arcface_gluon.data.pair_sets import unpack
+from arcface_gluon.data.verification.packing import unpack
 from arcface_gluon.errors import UserError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "datasets"

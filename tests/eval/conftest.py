@@ -41,7 +41,7 @@ def model_112(tmp_path_factory):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leave the drawing of figures, which takes a second, to one test."""
-    monkeypatch.setattr("arcface_gluon.report.figures.save_figure", lambda figure, prefix: None)
+    monkeypatch.setattr("arcface_gluon.report.figures.run.save_figure", lambda figure, prefix: None)
 
 
 @pytest.fixture

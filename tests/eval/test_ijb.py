@@ -12,11 +12,11 @@ import pytest
 from helpers import people
 from sklearn.metrics import roc_curve
 
-from arcface_gluon.data import ijb as lists
+from arcface_gluon.data.benchmarks import ijb as lists
 from arcface_gluon.data.demos import mark_demo
-from arcface_gluon.data.embedding_file import read_embeddings
-from arcface_gluon.data.features import write_feature
-from arcface_gluon.protocols import templates
+from arcface_gluon.data.embeddings.devkit_files import write_feature
+from arcface_gluon.data.embeddings.embedding_file import read_embeddings
+from arcface_gluon.protocols import ijb_verification as templates
 from arcface_gluon.report.measurements import collect
 
 RUN = Path("runs") / "tiny"

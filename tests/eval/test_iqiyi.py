@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import people, save_features, write_lines
 
-from arcface_gluon.data.embedding_file import read_embeddings
+from arcface_gluon.data.embeddings.embedding_file import read_embeddings
 from arcface_gluon.training.video_mlp import train_video_mlp
 
 PEOPLE = 5  # of whom the last has no training video

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers import people
 
-from arcface_gluon.data import megaface as lists
-from arcface_gluon.data.embedding_file import read_embeddings
-from arcface_gluon.data.features import read_feature, write_feature
+from arcface_gluon.data.benchmarks import megaface as lists
+from arcface_gluon.data.embeddings.devkit_files import read_feature, write_feature
+from arcface_gluon.data.embeddings.embedding_file import read_embeddings
 from arcface_gluon.report.measurements import collect
 
 RUN = Path("runs") / "tiny"

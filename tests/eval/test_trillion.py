@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from helpers import people, save_features, write_lines
 
-from arcface_gluon.data.embedding_file import read_embeddings
-from arcface_gluon.data.features import write_matrix
+from arcface_gluon.data.embeddings.devkit_files import write_matrix
+from arcface_gluon.data.embeddings.embedding_file import read_embeddings
 from arcface_gluon.protocols import trillion_pairs as protocol
 from arcface_gluon.report.measurements import collect
 

@@ -64,7 +64,7 @@ def picture(ending=".jpg", side=32):
 
 
 def images():
-    from arcface_gluon.data.decode import decode_image
+    from arcface_gluon.data.images.decode import decode_image
 
     endings = (".jpg", ".png", ".webp", ".bmp", ".tif", ".ppm", ".pgm", ".jp2")
     return [picture(ending) for ending in endings], lambda folder, data: decode_image(data, (16, 16))
@@ -128,7 +128,7 @@ def parameters():
 
 
 def arrays():
-    from arcface_gluon.data.features import read_npy
+    from arcface_gluon.data.embeddings.devkit_files import read_npy
     from arcface_gluon.report.verification_store import load_verification
 
     plain, archive = io.BytesIO(), io.BytesIO()
@@ -151,7 +151,7 @@ def arrays():
 
 
 def feature_files():
-    from arcface_gluon.data.features import read_feature, read_matrix
+    from arcface_gluon.data.embeddings.devkit_files import read_feature, read_matrix
 
     header = struct.pack("<iiii", 4, 1, 4, 5)
 
@@ -163,8 +163,10 @@ def feature_files():
 
 
 def lists():
-    from arcface_gluon.data import identities, ijb, iqiyi, megaface, pair_lists
-    from arcface_gluon.data.images import open_images
+    from arcface_gluon.data.benchmarks import ijb, iqiyi, megaface
+    from arcface_gluon.data.images.sources import open_images
+    from arcface_gluon.data.records import identity_names as identities
+    from arcface_gluon.data.verification import pair_lists
 
     readers = [
         *(pair_lists.read_lfw, pair_lists.read_two_lines, pair_lists.read_ytf, pair_lists._numbered),

@@ -33,8 +33,8 @@ def make_files(folder, data, model):
     import mxnet as mx
 
     from arcface_gluon import load_model
-    from arcface_gluon.data.features import write_matrix
-    from arcface_gluon.data.images import open_images
+    from arcface_gluon.data.embeddings.devkit_files import write_matrix
+    from arcface_gluon.data.images.sources import open_images
     from arcface_gluon.embed import embed_to_file
     from arcface_gluon.models.load import export_model
     from arcface_gluon.report.measurements import Measurement
@@ -55,7 +55,7 @@ def make_files(folder, data, model):
 
 
 def _begin_part(path, size):
-    from arcface_gluon.data.embedding_file import EmbeddingWriter
+    from arcface_gluon.data.embeddings.embedding_file import EmbeddingWriter
 
     with EmbeddingWriter(path, "x") as writer:
         writer.append(np.random.default_rng(0).normal(size=(20, size)).astype(np.float32), [3], 21)
@@ -63,7 +63,7 @@ def _begin_part(path, size):
 
 def _records(folder, file):
     from arcface_gluon.data import FaceRecords
-    from arcface_gluon.data.label_check import check_training_set
+    from arcface_gluon.data.records.label_check import check_training_set
     from arcface_gluon.errors import UserError
 
     records = FaceRecords(folder / "data")
@@ -80,7 +80,7 @@ def _pairs(folder, file):
 
 
 def _images(path):
-    from arcface_gluon.data.images import open_images
+    from arcface_gluon.data.images.sources import open_images
 
     images = open_images(path)
     return [images.labels, [_digest(images.decode(index, (32, 32))) for index in range(len(images))]]
@@ -110,7 +110,7 @@ def _exported(folder, file):
 
 
 def _embeddings(folder, file):
-    from arcface_gluon.data.embedding_file import read_embeddings
+    from arcface_gluon.data.embeddings.embedding_file import read_embeddings
 
     found = read_embeddings(folder / "f.npy")
     return [_digest(found.vectors), found.names, found.labels]
@@ -118,7 +118,7 @@ def _embeddings(folder, file):
 
 def _part(folder, file):
     """Whether what an interrupted extraction goes on from is right, be it nothing."""
-    from arcface_gluon.data.embedding_file import EmbeddingWriter
+    from arcface_gluon.data.embeddings.embedding_file import EmbeddingWriter
 
     files = [folder / name for name in ("part.npy.part", "part.npy.part.json", "whole.part")]
     kept = [path.read_bytes() for path in files]
@@ -182,26 +182,26 @@ def _verification(folder, file):
 
 
 def _ready(folder, file):
-    from arcface_gluon.data.features import read_npy
+    from arcface_gluon.data.embeddings.devkit_files import read_npy
 
     return _digest(read_npy(file))
 
 
 def _matrix(folder, file):
-    from arcface_gluon.data.features import read_matrix
+    from arcface_gluon.data.embeddings.devkit_files import read_matrix
 
     return _digest(read_matrix(file))
 
 
 def _probes(folder, file):
-    from arcface_gluon.data.megaface import read_probe_list
+    from arcface_gluon.data.benchmarks.megaface import read_probe_list
 
     found = read_probe_list(file)
     return [found.paths, found.identities]
 
 
 def _lines(folder, file):
-    from arcface_gluon.data.identities import read_identity_names
+    from arcface_gluon.data.records.identity_names import read_identity_names
 
     return sorted(read_identity_names(file, 10).items())
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols import overlap, search
+from arcface_gluon.protocols import overlap
+from arcface_gluon.protocols.scores import search
 
 
 def naive_centres(features, labels):

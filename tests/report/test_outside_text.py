@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arcface_gluon.report import figures
-from arcface_gluon.report.angle_figures import pair_angles_panels
+from arcface_gluon.report.figures import run as figures
+from arcface_gluon.report.figures.angles import pair_angles_panels
 from arcface_gluon.report.html import element
 from arcface_gluon.report.outside_text import figure_label, markdown_text
 from arcface_gluon.report.tables import markdown_table

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from arcface_gluon.data.pair_lists import EXPECTED
+from arcface_gluon.data.verification.pair_lists import EXPECTED
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.measurements import collect
 from arcface_gluon.report.results import keep_benchmark, keep_verification, subject_of, subject_of_features

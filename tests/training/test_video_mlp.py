@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols.retrieval import mean_average_precision
+from arcface_gluon.protocols.iqiyi import mean_average_precision
 from arcface_gluon.training.video_mlp import train_video_mlp
 
 

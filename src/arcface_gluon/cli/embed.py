@@ -43,7 +43,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    from ..data.images import open_images
+    from ..data.images.sources import open_images
 
     if args.json and Path(args.json) == args.out.with_suffix(".json"):
         raise UserError(f"--json {args.json} is the name of the facts beside {args.out}; choose another")

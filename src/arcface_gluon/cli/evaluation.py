@@ -7,10 +7,10 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.benchmarks.megaface import algorithm
 from ..data.demos import is_demo
-from ..data.embedding_file import holds_others
-from ..data.megaface import algorithm
-from ..data.ready_features import find_features
+from ..data.embeddings.by_name import find_features
+from ..data.embeddings.embedding_file import holds_others
 from ..errors import UserError
 from ..files import atomic_write, read_json
 from ..report.mode import Mode, papers_mode
@@ -91,7 +91,7 @@ class Source:
         return self.subject.folder / (name + Mode(self.flip).suffix(papers_mode(table)))
 
     def features(self, images, file, ready=None):
-        """Features of data.Images (`data.features.Features`).
+        """Features of images to embed (`data.embeddings.devkit_files.Features`).
 
         Args:
             file: name of the .npy under <run>/embeddings; see `embeddings_path`. An interrupted extraction goes on from

@@ -64,7 +64,7 @@ def run(args):
 
 def _faces(given, recipe, size):
     """(what they are, RGB (B, 3, H, W) uint8): of `given`, else of a set of the recipe's, else of ORL, else noise."""
-    from ..data.images import open_images
+    from ..data.images.sources import open_images
 
     data = recipe.get("data") or {}
     folders = [Path("datasets") / str(data.get("path")), Path(str(data.get("path")))]

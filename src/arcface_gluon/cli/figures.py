@@ -50,9 +50,9 @@ def add_arguments(parser):
 
 
 def run(args):
-    from ..report.figures import save_figure
-    from ..report.loss_figures import LOSS_FIGURES
-    from ..report.paper_figures import PAPER_FIGURES
+    from ..report.figures.losses import LOSS_FIGURES
+    from ..report.figures.paper import PAPER_FIGURES
+    from ..report.figures.run import save_figure
 
     curves = {**{f"figure-{name}": draw for name, draw in PAPER_FIGURES.items()}, **LOSS_FIGURES}
     measured = {f"figure-{name}": draw for name, draw in zip(_MEASURED, (_plane, _targets, _losses, _sets))}
@@ -84,7 +84,7 @@ def _plane(args):
     import_mxnet()
     from ..data import FaceRecords, write_training_set
     from ..data.places import find_data
-    from ..report.angle_figures import plane_embeddings
+    from ..report.figures.angles import plane_embeddings
 
     records = FaceRecords(find_data(args.data))
     labels = records.labels()
@@ -125,7 +125,7 @@ def _embedded(run, images, labels):
 
 def _targets(args):
     """Figure 4a: of the first run's metrics."""
-    from ..report.angle_figures import target_angles
+    from ..report.figures.angles import target_angles
     from ..training.log import read_metrics
 
     folder = _runs(args)[0]
@@ -137,7 +137,7 @@ def _targets(args):
 
 def _losses(args):
     """Figure 6: one set under several runs, a panel each."""
-    from ..report.angle_figures import pair_angles_panels
+    from ..report.figures.angles import pair_angles_panels
 
     runs = args.run
     if not runs:
@@ -149,7 +149,7 @@ def _losses(args):
 
 def _sets(args):
     """Figure 7: every set of the first run."""
-    from ..report.angle_figures import pair_angles_panels
+    from ..report.figures.angles import pair_angles_panels
 
     return pair_angles_panels(_pair_angles(_runs(args)[0], args.bin))
 

@@ -65,7 +65,7 @@ def run(args):
 
 def by_names(args, identities):
     """(names by label, rows (label, "name", match, "")) of identities whose name is in a test set."""
-    from ..data.identities import normalised, read_identity_names, read_people
+    from ..data.records.identity_names import normalised, read_identity_names, read_people
 
     names = read_identity_names(args.names, identities)
     people = {normalised(name): name for path in args.test_names for name in read_people(path)}
@@ -76,7 +76,7 @@ def by_names(args, identities):
 
 def by_similarity(args, identities):
     """Rows (label, "similarity", match, cosine) of identities whose centre is near one of a test set."""
-    from ..data.embedding_file import read_embeddings
+    from ..data.embeddings.embedding_file import read_embeddings
     from ..protocols.overlap import identity_centres, nearest
 
     training = read_embeddings(args.features)
@@ -105,7 +105,7 @@ def by_similarity(args, identities):
 
 
 def _write(records, args, dropped):
-    from ..data.identities import write_without
+    from ..data.records.identity_names import write_without
     from ..training.interrupt import Interrupted, Interrupts
 
     with Interrupts() as interrupts:

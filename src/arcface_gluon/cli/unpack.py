@@ -11,7 +11,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    from ..data.pair_sets import unpack
+    from ..data.verification.packing import unpack
 
     pairs = unpack(args.bin, args.folder)
     print(f"{args.folder}: {pairs:,} pairs, foldNN/NNNN_same_a.jpg beside foldNN/NNNN_same_b.jpg; pairs.txt lists them")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from .. import recipe
 from ..data.demos import is_demo_name, set_name
-from ..data.pair_lists import EXPECTED
-from ..data.ready_features import find_features
+from ..data.embeddings.by_name import find_features
+from ..data.verification.pair_lists import EXPECTED
 from ..errors import UserError, did_you_mean
 from ..files import write_json
 from ..protocols.verification import evaluate_pairs, one_kind
@@ -61,7 +61,7 @@ def add_arguments(parser):
 def run(args):
     check_row(args.row)
     source = open_source(args, demo=False)  # each set tells itself
-    from ..data.images import EncodedImages
+    from ..data.images.sources import EncodedImages
     from ..embed import input_size, verify_set
     from ..report.results import keep_verification
 

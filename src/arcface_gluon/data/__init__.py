@@ -1,11 +1,11 @@
 """Training records, verification sets, batches and alignment."""
 
-from .batches import Batch, Batches
-from .decode import decode_image
-from .pairs import read_bin, write_bin
-from .recordio import RecordReader, RecordWriter
-from .records import FaceRecords, write_training_set
-from .transforms import Augment
+from .batches.augment import Augment
+from .batches.stream import Batch, Batches
+from .images.decode import decode_image
+from .records.recordio import RecordReader, RecordWriter
+from .records.training_set import FaceRecords, write_training_set
+from .verification.bin_file import read_bin, write_bin
 
 __all__ = [
     "Augment",

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import UserError
 from .demos import set_name
-from .pair_check import check_pairs
-from .pairs import read_bin
+from .verification.bin_file import read_bin
+from .verification.check import check_pairs
 
 
 @dataclass

@@ -21,7 +21,7 @@ import numpy as np
 from .. import runtime
 from ..errors import UserError
 from ..progress import progress
-from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 
 # Embeddings taken at a time; in float64 they are 32 MiB at 512 values.
 _BLOCK = 8192

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..progress import progress
-from .blocks import COLUMN_BLOCK, unit
-from .search import top_k
+from .scores.blocks import COLUMN_BLOCK, unit
+from .scores.search import top_k
 
 
 def identity_centres(features, labels, names=None):

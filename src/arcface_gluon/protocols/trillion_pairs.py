@@ -27,9 +27,9 @@ from ..arrays import load_npz
 from ..errors import UserError
 from ..files import write_npz
 from ..progress import progress
-from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
-from .copies import MateCopies, exact_scores
-from .curves import HighestScores, allowed_accepts
+from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .scores.copies import MateCopies, exact_scores
+from .scores.curves import HighestScores, allowed_accepts
 
 VERIFICATION_FPRS = (1e-9, 1e-8, 1e-7, 1e-6)
 IDENTIFICATION_FPRS = (1e-3, 1e-2)

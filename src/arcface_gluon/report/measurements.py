@@ -27,7 +27,7 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..data.pair_lists import EXPECTED
+from ..data.verification.pair_lists import EXPECTED
 from ..errors import UserError
 from ..files import read_json, unseal
 from ..protocols.verification import one_kind

@@ -10,7 +10,7 @@ from ..data.demos import is_demo_name
 from ..errors import UserError
 from ..files import read_json
 from ..training.log import read_metrics
-from .angle_figures import PHASE_STYLES
+from .figures.angles import PHASE_STYLES
 from .verification_store import StoredVerification, checked_measures, load_verification
 
 _LARGEST = 1e15  # a number in metrics.jsonl that can be drawn

@@ -12,8 +12,8 @@ from ..data.demos import is_demo_name
 from ..files import atomic_write
 from ..protocols.verification import one_kind, pair_angles, roc_curve, thin_roc
 from ..recipe import flatten
-from . import figures
-from .angle_figures import target_angles
+from .figures import run as figures
+from .figures.angles import target_angles
 from .html import Markup, element, fold, join, page, picture, section, table
 from .mode import papers_mode_of_set
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import load_npz
-from ..data.pair_lists import is_whole_set
+from ..data.verification.pair_lists import is_whole_set
 from ..errors import UserError
 from ..files import parse_json, write_npz
 from ..protocols.verification import VerificationResult

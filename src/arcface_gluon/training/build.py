@@ -10,8 +10,8 @@ from easydict import EasyDict
 from mxnet.gluon import HybridBlock
 
 from ..data import Augment, Batches, FaceRecords
-from ..data.label_check import check_training_set
 from ..data.places import VerificationSet
+from ..data.records.label_check import check_training_set
 from ..errors import UserError
 from ..losses import build_head
 from ..models import get_model, model_options

@@ -1,0 +1,1 @@
+"""Batches of a training set: order, threads, augmentation."""

@@ -1,0 +1,234 @@
+"""Training batches: epochs of random order, decoded and augmented in threads ahead of the trainer."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ...errors import UserError
+from ...parallel.shards import shard_ranges
+from ...runtime import physical_cores
+from ..images.decode import decode_image
+from .augment import Augment, random_draws
+from .identity_order import IdentityOrder
+
+_log = logging.getLogger(__name__)
+
+# A set with so many unreadable records one after the other is not worth going on with.
+_MAX_SKIPS = 1000
+# Images that are named when they are skipped; `check_training_set` has said what is wrong with many.
+_MOST_NAMED = 10
+
+
+@dataclass
+class Batch:
+    """One batch (of this process).
+
+    Attributes:
+        images: (B, height, width, 3) uint8, RGB; a view of planes, (B, 3, height, width) in memory.
+        labels: (B,) int32.
+        iteration: number of the batch in the sample stream, from 0.
+        epoch: passes over the set before this batch.
+        skipped: images that took the place of unreadable ones.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    iteration: int
+    epoch: float
+    skipped: int = 0
+
+    def split(self, contexts):
+        """Copy near-equal slices to devices.
+
+        Returns:
+            (images, labels): lists with one NDArray a context, uint8 (b, 3, height, width) and int32 (b,).
+
+        Raises:
+            ValueError: there are more contexts than images.
+        """
+        import mxnet as mx  # here, so that preparing data needs no MXNet
+
+        if len(contexts) > len(self.labels):
+            raise ValueError(f"a batch of {len(self.labels)} images cannot feed {len(contexts)} contexts")
+        planes, ranges = self.images.transpose(0, 3, 1, 2), shard_ranges(len(self.labels), len(contexts))
+        images = [mx.nd.array(planes[a:b], ctx=c, dtype="uint8") for c, (a, b) in zip(contexts, ranges)]
+        labels = [mx.nd.array(self.labels[a:b], ctx=c, dtype="int32") for c, (a, b) in zip(contexts, ranges)]
+        return images, labels
+
+
+class Batches:
+    """The endless sample stream of a training set, in batches.
+
+    The stream is one permutation of the set after the other, each fixed by (seed, epoch). Batch i holds the stream's
+    places i*B … (i+1)*B-1, so a batch may end one epoch and begin the next, no image is left out, and any batch can be
+    made without those before it. Mirror and other changes depend on (seed, place). Nothing depends on threads.
+
+    An image that cannot be read or decoded, or whose label is no identity of the set, is named once in the log (the
+    first of many, the others are only counted), and the next readable image of the same epoch's order takes its place
+    (and is seen twice in that epoch). With on_error="stop" it ends the stream.
+
+    Args:
+        records: FaceRecords, or anything with its `read`, `keys`, `image_size` and length.
+        batch_size: B, images in a batch over all processes.
+        seed: not negative.
+        augment: Augment; the paper's mirror by default.
+        threads: threads that decode; the number of physical cores by default.
+        prefetch: batches that are made ahead.
+        on_error: "skip_images", "skip" (here the same; see `check_training_set`) or "stop".
+        part: (rank, of): this process makes the slice `rank` of `of` near-equal slices of each batch.
+        images_per_identity: K > 0: not all images in random order, but batches of batch_size / K identities with K
+            images each; see `IdentityOrder`, whose rounds then take the place of the permutations.
+
+    Attributes:
+        skipped: images replaced so far, in the batches handed out.
+
+    Raises:
+        UserError: on_error is neither, or batches with K images an identity cannot be made.
+        ValueError: another argument is out of range.
+    """
+
+    def __init__(
+        self,
+        records,
+        batch_size,
+        seed=0,
+        augment=None,
+        threads=None,
+        prefetch=4,
+        on_error="skip_images",
+        part=(0, 1),
+        images_per_identity=0,
+    ):
+        if on_error not in ("skip_images", "skip", "stop"):
+            raise UserError(f"data.on_error={on_error}: must be skip_images, skip or stop")
+        if seed < 0 or prefetch < 1 or not 0 <= part[0] < part[1] <= batch_size:
+            raise ValueError(f"out of range: one of {batch_size=}, {seed=}, {prefetch=}, {part=}")
+        self.records = records
+        self.batch_size = batch_size
+        self.skipped = 0
+        self._seed = seed
+        self._augment = augment or Augment()
+        self._threads = threads or physical_cores()
+        self._prefetch = prefetch
+        self._stop_on_error = on_error == "stop"
+        self._start, self._stop = shard_ranges(batch_size, part[1])[part[0]]
+        order, self._round = self._make_order, len(records)
+        if images_per_identity:
+            order = IdentityOrder(records.labels(), batch_size, images_per_identity, seed)
+            self._round = len(order)
+        self._order = lru_cache(maxsize=2)(order)
+        self._scratch = threading.local()
+        self._named = set()
+        self._lock = threading.Lock()
+
+    def iterate(self, start_iteration=0):
+        """Yield batches from number `start_iteration` on, without end.
+
+        Close the generator (or drop it) to stop its threads. A batch's memory is used again only when neither the batch
+        nor any view of its arrays is held any more.
+
+        Raises:
+            UserError: a record is unreadable and on_error is "stop", or none is readable.
+        """
+        pending, buffers, iteration = deque(), [], start_iteration
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
+        try:
+            while True:
+                while len(pending) < self._prefetch:
+                    pending.append(self._submit(pool, iteration, _free_buffer(buffers, self._shape())))
+                    iteration += 1
+                batch, parts = pending.popleft()
+                batch.skipped = sum(part.result() for part in parts)
+                self.skipped += batch.skipped
+                parts.clear()
+                yield batch
+                del batch
+        finally:
+            for _, parts in pending:
+                for part in parts:
+                    part.cancel()
+            pool.shutdown()
+
+    def _shape(self):
+        return self._stop - self._start, 3, *self.records.image_size
+
+    def _submit(self, pool, iteration, planes):
+        """Start making a batch; returns it and the futures of its parts."""
+        first, count = iteration * self.batch_size + self._start, len(planes)
+        draws = random_draws(self._seed, first, count, self._augment.later)
+        labels = np.empty(count, np.int32)
+        self._order((first + count - 1) // self._round)  # made once, here, before several threads ask for it
+        # Parts small enough that all threads work on the batch needed next, large enough that queueing costs little.
+        step = max(8, count // (4 * self._threads))
+        parts = [
+            pool.submit(self._fill, planes[i : i + step], labels[i : i + step], draws[i : i + step], first + i)
+            for i in range(0, count, step)
+        ]
+        epoch = iteration * self.batch_size / len(self.records)
+        return Batch(planes.transpose(0, 2, 3, 1), labels, iteration, epoch), parts
+
+    def _fill(self, planes, labels, draws, first):
+        """Make some images of a batch; returns how many of them are replacements."""
+        if not hasattr(self._scratch, "arrays"):
+            self._scratch.arrays = [np.empty((*self.records.image_size, 3), np.uint8) for _ in range(2)]
+        scratch, spare = self._scratch.arrays
+        replaced = 0
+        for slot in range(len(labels)):
+            image, labels[slot], skips = self._readable(first + slot, scratch)
+            replaced += skips > 0
+            image = self._augment(image, draws[slot], spare)
+            cv2.split(image, list(planes[slot]))
+        return replaced
+
+    def _readable(self, place, scratch):
+        """Image and label at a place of the stream, or of the first readable one after it; and how many were not."""
+        number, offset = divmod(place, self._round)
+        order = self._order(number)
+        for skips in range(min(len(order), _MAX_SKIPS)):
+            index = int(order[(offset + skips) % len(order)])
+            try:
+                data, label = self.records.read(index)
+                return decode_image(data, self.records.image_size, scratch), label, skips
+            except UserError as error:
+                self._report(index, str(error))
+            except ValueError as error:
+                key = self.records.keys[index]
+                self._report(index, f"{self.records.path}: the image of record {key} is damaged ({error})")
+        raise UserError(f"{self.records.path}: {skips + 1} records in a row cannot be read; fetch it again")
+
+    def _report(self, index, message):
+        if self._stop_on_error:
+            raise UserError(f"{message} (data.on_error=skip_images would go on without it)")
+        with self._lock:
+            new = index not in self._named
+            self._named.add(index)
+            count = len(self._named)
+        if new and count <= _MOST_NAMED:
+            _log.warning("skipped: %s", message)
+        elif new and count == _MOST_NAMED + 1:
+            _log.warning("skipped: more than %d images; the others are counted, not named", _MOST_NAMED)
+
+    def _make_order(self, epoch):
+        """(n,) uint32, the images of an epoch in the order of the stream."""
+        order = np.arange(len(self.records), dtype=np.uint32)
+        np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch]))).shuffle(order)
+        return order
+
+
+def _free_buffer(buffers, shape):
+    """An array of `buffers` to which nobody refers any more, or a new one."""
+    for buffer in buffers:
+        # The list, the loop and getrefcount's argument; every view of an array counts as well.
+        if sys.getrefcount(buffer) == 3:
+            return buffer
+    buffers.append(np.empty(shape, np.uint8))
+    return buffers[-1]

@@ -1,0 +1,1 @@
+"""Lists and folders of the large benchmarks: MegaFace and Trillion-Pairs, IJB-B and IJB-C, iQIYI-VID."""

@@ -1,0 +1,1 @@
+"""Embeddings on disk: what `arcface-gluon embed` writes, and feature files of other tools."""

@@ -1,0 +1,1 @@
+"""Images before they are batches: decoding, alignment, folders and lists of files, sets of images to embed."""

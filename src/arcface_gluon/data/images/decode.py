@@ -1,0 +1,175 @@
+"""Encoded images to RGB arrays. The size that a header announces is looked at before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+from contextlib import nullcontext
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin, PpmImagePlugin, WebPImagePlugin
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from ...runtime import MAX_PIXELS
+
+# What it says of a damaged TIFF goes to the terminal; the error tells it.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+# Images with more pixels than this are decoded one at a time, whatever the number of threads.
+_LARGE = 1 << 24
+_one_large = threading.Lock()
+# A progressive JPEG goes over all pixels in each scan, and a scan may be a few bytes; encoders write a dozen.
+_MAX_SCANS = 100
+_CODESTREAM = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
+_JPEG2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", _CODESTREAM)
+_MAX_TILES = 10_000  # of a JPEG 2000: each takes some KB before a pixel is there
+_TIFF_SIDES = ((256, 257), (322, 323))  # tags: width and height of the image, and of its tiles
+
+
+def _tiff_size(file) -> tuple:
+    """(width, height) of a TIFF or of its tiles, whichever are larger: a whole tile is decoded at a time."""
+    directory = ImageFileDirectory_v2(file.read(8))
+    file.seek(directory.next)
+    directory.load(file)
+    sides = [[int(directory[tag]) for tag in tags] for tags in _TIFF_SIDES if tags[0] in directory]
+    return max(sides, key=lambda pair: pair[0] * pair[1])
+
+
+def _jpeg2000_size(file) -> tuple:
+    """(width, height) of a JPEG 2000: the largest of its codestreams, since the box around them may say another."""
+    data, sizes, place = file.read(), [], -1
+    while (place := data.find(_CODESTREAM, place + 1)) >= 0:
+        width, height, left, top, tile_width, tile_height, _, _, components = struct.unpack_from(
+            ">8IH", data, place + len(_CODESTREAM) + 4
+        )
+        sizes.append((width - left, height - top))
+        if components > 4 or width * height > _MAX_TILES * tile_width * tile_height:
+            raise ValueError("too many components or tiles")
+    return max(sizes, key=lambda pair: pair[0] * pair[1])
+
+
+# First bytes -> Pillow's reader of the header (the pixels are OpenCV's). Nothing else is given to a decoder.
+_HEADERS = {
+    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+    b"RIFF": WebPImagePlugin.WebPImageFile,
+    **dict.fromkeys(_JPEG2000, _jpeg2000_size),
+    b"II*\0": _tiff_size,
+    b"MM\0*": _tiff_size,
+    **{b"P%d" % kind: PpmImagePlugin.PpmImageFile for kind in range(1, 7)},
+}
+_JPEG = b"\xff\xd8"
+
+
+def is_image(start: bytes) -> bool:
+    """Whether a file that begins with these bytes (16 are enough) is of a format that `decode_image` knows."""
+    return start.startswith((_JPEG, *_HEADERS)) and (start[:4] != b"RIFF" or start[8:12] == b"WEBP")
+
+
+def image_size(data) -> tuple:
+    """(height, width) that the header of an encoded image announces; nothing is decoded.
+
+    Raises:
+        ValueError: the header is damaged or of an unknown format, or announces no pixels or more than MAX_PIXELS.
+    """
+    start = bytes(data[:16])
+    if not is_image(start):
+        raise ValueError("not an image of a known format")
+    if start.startswith(_JPEG):
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+    else:
+        read = next(read for magic, read in _HEADERS.items() if start.startswith(magic))
+        try:
+            header = read(io.BytesIO(data))
+            width, height = header if isinstance(header, (tuple, list)) else header.size
+        except Exception as error:  # whatever a damaged header leads to: SyntaxError, struct.error, KeyError, ...
+            raise ValueError(f"its header is damaged, {type(error).__name__}") from error
+    if not (width > 0 and height > 0):
+        raise ValueError("its header is damaged: it announces no pixels")
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are too many")
+    return height, width
+
+
+def decode_image(data, size=None, out=None):
+    """Decode a JPEG, or another format that OpenCV knows, upright as stored (an EXIF rotation is not applied).
+
+    JPEGs give the same pixels as OpenCV and MXNet do (exact DCT, smooth chroma); libjpeg-turbo decodes without Python's
+    lock, so threads run side by side.
+
+    Args:
+        data: encoded image (bytes).
+        size: (height, width) to scale the image to where it has another one; None leaves it as it is.
+        out: C-contiguous (height, width, 3) uint8 array to decode into where the image has exactly that shape.
+
+    Returns:
+        (height, width, 3) uint8, RGB; `out` itself where it was used.
+
+    Raises:
+        ValueError: the image is damaged, cut off, too large, or of an unknown format.
+    """
+    image = _decode_into(data, out) if out is not None else None
+    if image is None:
+        height, width = image_size(data)
+        with _one_large if height * width > _LARGE else nullcontext():
+            image = _decode(data)
+            if size is not None and image.shape[:2] != tuple(size):
+                shrinks = image.shape[0] > size[0] and image.shape[1] > size[1]
+                way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+                image = cv2.resize(image, (size[1], size[0]), interpolation=way)
+    return image
+
+
+def _decode_into(data, out):
+    try:
+        _check_scans(data)
+        image = simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False, buffer=out)
+    except ValueError:  # damaged, no JPEG, or too large for `out`: the long way tells
+        return None
+    return out if image.shape == out.shape else None
+
+
+def _decode(data):
+    if data[:2] == _JPEG:
+        _check_scans(data)
+        return simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False)
+    if bytes(data[:12]).startswith(_JPEG2000):
+        return _decode_jpeg2000(data)
+    if data[:4] == b"\x89PNG":
+        _check_png(data)
+    try:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f"not decodable ({error.err})") from error
+    if image is None:
+        raise ValueError("damaged, or of a kind that OpenCV does not know")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decode_jpeg2000(data):
+    """By Pillow: a damaged header makes OpenCV's decoder end the process."""
+    try:
+        return np.array(Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(data)).convert("RGB"))
+    except Exception as error:  # OSError, SyntaxError, ValueError, MemoryError, ...
+        raise ValueError(f"damaged or cut off, {type(error).__name__}") from error
+
+
+def _check_scans(data):
+    if bytes(data).count(b"\xff\xda") > _MAX_SCANS:
+        raise ValueError(f"more than {_MAX_SCANS} scans")
+
+
+def _check_png(data):
+    """Refuse a PNG with a chunk longer than the file: OpenCV would ask for up to 2 GB before it sees that."""
+    place = 8
+    while place + 12 <= len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        kind, place = data[place + 4 : place + 8], place + 12 + length
+        if kind == b"IEND":
+            break
+    if place > len(data):
+        raise ValueError("damaged or cut off: a part of the PNG is longer than the file")

@@ -1,0 +1,1 @@
+"""Verification sets: pair lists as their owners give them out, and the .bin files of encoded image pairs."""

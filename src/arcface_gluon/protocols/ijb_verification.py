@@ -1,0 +1,284 @@
+"""IJB-B and IJB-C, 1:1: pooling of images into templates, scores of template pairs, TAR at FAR.
+
+Pooling: the features of the images of one medium (a video) are averaged, the media of a template are summed, and the
+sum is scaled to length 1. Scores are cosines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import mxnet as mx
+import numpy as np
+
+from .. import runtime
+from ..errors import UserError
+from ..progress import progress
+from .scores.blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
+from .scores.copies import first_copies
+from .scores.curves import HighestScores, VerificationCurve, nearest_tar
+
+# Rows in a block of products, and pairs whose scores are gathered at a time.
+_PAIR_ROWS = 512
+_PAIRS_TOGETHER = 1 << 14
+FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+# Share of the impostor scores that is sorted; FARS need somewhat more than the largest of them.
+_SORTED_SHARE = 0.125
+# FARs of the curve's points above that share.
+_CURVE_FARS = (0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass
+class Templates:
+    """ids: (t,) template numbers, ascending. vectors: (t, d) float32 of length 1."""
+
+    ids: np.ndarray
+    vectors: np.ndarray
+
+    def rows(self, ids):
+        """Positions of template numbers; -1 for those that have no image."""
+        ids = np.asarray(ids)
+        low, high = int(self.ids[0]), int(self.ids[-1])
+        if high - low < 1 << 26:
+            # Template numbers are small: for millions of pairs a table is ten times as fast as a search.
+            # Its two ends stand for all numbers below and above.
+            table = np.full(high - low + 3, -1)
+            table[self.ids - low + 1] = np.arange(len(self.ids))
+            return table.take(ids - (low - 1), mode="clip")
+        positions = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[positions] == ids, positions, -1)
+
+
+def pool(features, templates, media=None, detector_scores=None, norm_weighting=False, names=None, contexts=None):
+    """Average images into templates, by sparse products.
+
+    Args:
+        features: (n, d), as the network gives them: the sum of image and mirror, not scaled.
+        templates: (n,) template number of each image. media: (n,) medium of each, or None to average images directly.
+        detector_scores: (n,) weight of each image, or None. The paper uses none.
+        norm_weighting: keep each feature's length as its weight (the public evaluation scripts' default); False, the
+            paper's plain feature centre, scales features to length 1 first.
+        names: what to call the images in errors.
+
+    Raises:
+        UserError: an image with NaN or zero features, a bad detector score, or a template whose features cancel out.
+    """
+    templates = np.asarray(templates)
+    _one_each(len(features), templates=templates, media=media, detector_scores=detector_scores)
+    if not len(features):
+        raise UserError("there is no image to make templates of")
+    features = np.ascontiguousarray(features, np.float32)
+    ids, rows = np.unique(templates, return_inverse=True)
+    weights = np.ones(len(features))
+    if detector_scores is not None:
+        wrong = np.flatnonzero(~(np.asarray(detector_scores) >= 0))
+        if wrong.size:
+            i = wrong[0]
+            raise UserError(f"the detector score of image {_name(names, i)} is {detector_scores[i]}; it must be >= 0")
+        weights *= detector_scores
+    lengths = _lengths(features, names)
+    if not norm_weighting:
+        weights /= lengths
+    if media is not None:
+        numbers, medium = np.unique(media, return_inverse=True)
+        _, place, sizes = np.unique(rows * len(numbers) + medium, return_inverse=True, return_counts=True)
+        weights /= sizes[place]
+    sums = _weighted_sums(features, rows, weights, len(ids), runtime.contexts(contexts)[0])
+    return Templates(ids, unit(sums, names=ids, what="template"))
+
+
+def _weighted_sums(features, rows, weights, count, device):
+    """Sums (count, d) of weighted features by row: sparse products, each of whole templates with some 32,000 images.
+
+    MXNet refuses a matrix, also a sparse one, of 2^31 places or more.
+    """
+    order = None if (np.diff(rows) >= 0).all() else np.argsort(rows, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    sums = np.empty((count, features.shape[1]), np.float32)
+    first = 0
+    while first < count:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + COLUMN_BLOCK, side="right")) - 1)
+        here = slice(starts[first], starts[last])
+        chosen = here if order is None else order[here]
+        images = mx.nd.from_numpy(features[chosen], zero_copy=True).as_in_context(device)
+        shape = last - first, images.shape[0]
+        values = weights[chosen].astype(np.float32), np.arange(shape[1]), starts[first : last + 1] - starts[first]
+        matrix = mx.nd.sparse.csr_matrix(values, shape=shape, ctx=device)
+        sums[first:last] = mx.nd.dot(matrix, images).asnumpy()
+        first = last
+    return sums
+
+
+def _lengths(features, names):
+    """Euclidean lengths (n,); refuses NaN and zero features as `unit` does."""
+    lengths = np.empty(len(features))
+    for start in range(0, len(features), COLUMN_BLOCK):
+        block = features[start : start + COLUMN_BLOCK]
+        lengths[start : start + len(block)] = np.sqrt(np.einsum("ij,ij->i", block, block))
+    wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if wrong.size:
+        unit(features[wrong[:1]], [_name(names, wrong[0])], what="image")
+    return lengths
+
+
+def _name(names, i):
+    return names[i] if names is not None else f"number {i}"
+
+
+def _one_each(count, **columns):
+    for name, column in columns.items():
+        if column is not None and len(column) != count:
+            raise UserError(f"{count} features, but {len(column)} {name.replace('_', ' ')}; there must be one an image")
+
+
+def pair_scores(vectors, first, second, contexts=None):
+    """Cosines of many pairs: products of blocks on all devices, of which the pairs' values are gathered.
+
+    Rows and columns that occur in no pair are left out of the products. A pair of copies of two vectors has the score
+    of these, in either order.
+
+    Args:
+        vectors: (t, d) float32 of length 1. first, second: (p,) positions in it.
+
+    Returns:
+        (p,) float32.
+    """
+    first, second = _without_copies(vectors, np.asarray(first, np.int64), np.asarray(second, np.int64))
+    used_rows, row_places = _places(first, len(vectors))
+    used_columns, column_places = _places(second, len(vectors))
+    left, right = vectors[used_rows], vectors[used_columns]
+    # Pairs in the order in which their blocks come; lists are usually sorted by the first template already.
+    key, order = row_places[first] if len(right) > COLUMN_BLOCK else first, None
+    if len(right) > COLUMN_BLOCK:
+        key = key + column_places[second] // COLUMN_BLOCK * len(left)
+    if not (key[1:] >= key[:-1]).all():
+        order = np.argsort(key, kind="stable")
+        first, second, key = first[order], second[order], key[order]
+    scores = np.empty(len(first), np.float32)
+    edges = block_edges(len(right), COLUMN_BLOCK)
+    blocks = score_blocks(left, lambda a, b: right[a:b], edges, runtime.contexts(contexts), _PAIR_ROWS)
+    with progress(total=len(scores), unit="pair", unit_scale=True, desc="scores") as bar:
+        for row_start, column_start, block in blocks:
+            if len(right) > COLUMN_BLOCK:
+                borders = row_start + column_start // COLUMN_BLOCK * len(left) + np.array([0, len(block)])
+            else:
+                borders = used_rows[row_start], used_rows[row_start + len(block) - 1] + 1
+            begin, end = np.searchsorted(key, borders)
+            starts = (row_places - row_start) * block.shape[1] - column_start
+            _gather(block.ravel(), starts, column_places, first[begin:end], second[begin:end], scores[begin:end])
+            bar.update(end - begin)
+    if order is not None:
+        scores[order] = scores.copy()
+    return scores
+
+
+def _without_copies(vectors, first, second):
+    """The pairs, with the first copy of a vector for all its copies, and pairs that have such one way round."""
+    same = first_copies(vectors)
+    copied = np.bincount(same, minlength=len(same)) > 1
+    if not copied.any():
+        return first, second
+    first, second = same[first], same[second]
+    turned = (copied[first] | copied[second]) & (first > second)
+    return np.where(turned, second, first), np.where(turned, first, second)
+
+
+def _gather(block, starts, places, first, second, out):
+    """out[i] = block[starts[first[i]] + places[second[i]]], a few at a time, so that the indices stay in the cache."""
+    rows, columns = np.empty(_PAIRS_TOGETHER, np.int64), np.empty(_PAIRS_TOGETHER, np.int64)
+    for begin in range(0, len(out), _PAIRS_TOGETHER):
+        end = min(begin + _PAIRS_TOGETHER, len(out))
+        row, column = rows[: end - begin], columns[: end - begin]
+        # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
+        np.take(starts, first[begin:end], out=row, mode="clip")
+        np.take(places, second[begin:end], out=column, mode="clip")
+        np.add(row, column, out=row)
+        np.take(block, row, out=out[begin:end], mode="clip")
+
+
+def _places(positions, count):
+    """The distinct positions, ascending, and a table of each position's place among them."""
+    used = np.zeros(count, bool)
+    used[positions] = True
+    return np.flatnonzero(used), np.cumsum(used) - 1
+
+
+@dataclass
+class TemplateVerification:
+    """Result of `verify`.
+
+    tar_nearest: TAR at the point of nearest FAR, the rule of the published numbers. tar_at_most: TAR of the most
+    lenient threshold whose FAR does not exceed the one asked for. Both in the order of `fars`.
+    skipped: for `skip_missing`, (first, second) template numbers of pairs left out.
+    """
+
+    genuine_pairs: int
+    impostor_pairs: int
+    tar_nearest: list
+    tar_at_most: list
+    curve: VerificationCurve
+    fars: tuple = FARS
+    skipped: list = field(default_factory=list)
+
+    def to_json(self):
+        names = [f"{far:.0e}" for far in self.fars]
+        return {
+            "genuine_pairs": self.genuine_pairs,
+            "impostor_pairs": self.impostor_pairs,
+            "tar_nearest_far": dict(zip(names, self.tar_nearest)),
+            "tar_far_at_most": dict(zip(names, self.tar_at_most)),
+            "roc": list(self.curve.points()),
+            "skipped_pairs": len(self.skipped),
+        }
+
+
+def verify(templates: Templates, first, second, same, skip_missing=False, contexts=None):
+    """1:1 verification over a list of template pairs.
+
+    Args:
+        first, second: (p,) template numbers. same: (p,) bool, whether the subject is the same.
+        skip_missing: leave out pairs with a template that has no image, and list them in the result.
+
+    Raises:
+        UserError: a pair names a template without images, or all pairs are of one kind.
+    """
+    first, second, same = np.asarray(first), np.asarray(second), np.asarray(same, bool)
+    rows, columns = templates.rows(first), templates.rows(second)
+    empty = (rows < 0) | (columns < 0)
+    skipped = []
+    if empty.any():
+        i = int(np.argmax(empty))
+        if not skip_missing:
+            template = first[i] if rows[i] < 0 else second[i]
+            raise UserError(f"pair {i + 1} names template {template}, which has no image; check the media list")
+        skipped = np.stack([first, second], 1)[empty].tolist()
+        rows, columns, same = rows[~empty], columns[~empty], same[~empty]
+    scores = pair_scores(templates.vectors, rows, columns, contexts)
+    return verify_scores(scores[same], scores[~same], skipped=skipped)
+
+
+def verify_scores(genuine, impostors, fars=FARS, skipped=()):
+    """TAR at `fars` from float32 scores in any order.
+
+    Raises:
+        UserError: there is no genuine or no impostor score.
+    """
+    if not len(genuine) or not len(impostors):
+        raise UserError(f"{len(genuine)} genuine and {len(impostors)} impostor pairs; both kinds are needed")
+    genuine, total = np.sort(genuine), len(impostors)
+    highest = HighestScores(int(total * _SORTED_SHARE) + 1)
+    highest.add(np.asarray(impostors, np.float32))
+    upper = highest.kept()
+    nearest = nearest_tar(genuine, upper, total, fars)
+    if None in nearest:
+        upper = np.sort(impostors)
+        nearest = nearest_tar(genuine, upper, total, fars)
+    counted = None
+    if len(upper) < total:
+        # Where the curve gets its points above the sorted share needs no exactness, but how many scores reach them.
+        sample = impostors[:: max(1, total >> 16)]
+        thresholds = np.quantile(sample, [1 - far for far in _CURVE_FARS]).astype(np.float32)
+        counted = thresholds, [np.count_nonzero(impostors >= limit) for limit in thresholds]
+    curve = VerificationCurve(genuine, upper, total, counted)
+    at_most = [curve.at(far)[1] for far in fars]
+    return TemplateVerification(len(genuine), total, nearest, at_most, curve, tuple(fars), list(skipped))

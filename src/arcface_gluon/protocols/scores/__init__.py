@@ -1,0 +1,1 @@
+"""What the protocols share: blocks of scores on every device, exact search, counts and curves."""

@@ -1,0 +1,1 @@
+"""Figures, one function each, from data to a matplotlib Figure."""
