@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         results[name] = read_json(args.out / f"{name}.json")
         print(table(results[name]), flush=True)
     header = (
-        f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {runtime.physical_cores()} cores, "
+        f"Measured {time.strftime('%Y-%m-%d')} on {runtime.processor()}, {runtime.physical_cores()} cores, "
         f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "
         f"load average before it {load:.1f}."
     )
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_json(args.out / "bench.json", {"header": header, "results": results})
     print(f"{args.out / 'bench.md'}")
     if args.docs:
-        docs.write(args.docs, processor(), header, {name: table(rows) for name, rows in results.items()})
+        docs.write(args.docs, runtime.processor(), header, {name: table(rows) for name, rows in results.items()})
         print(args.docs)
     return 0
 
@@ -79,15 +79,6 @@ def table(rows) -> str:
     for row in rows:
         lines.append(f"| {row['what']} | {' | '.join(_cell(row.get(column)) for column in columns)} |")
     return "\n".join(lines)
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def kernels() -> str:

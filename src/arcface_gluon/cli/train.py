@@ -9,11 +9,11 @@ import resource
 import time
 from pathlib import Path
 
-from .. import __version__, recipe
+from .. import __version__, blas, recipe
 from ..data.places import find_data, open_validation
 from ..files import write_json
 from ..progress import write_line
-from ..runtime import import_mxnet
+from ..runtime import import_mxnet, processor
 from ..training.run_folder import owned_run, run_folder
 from .memory import MemoryAdvice
 from .options import add_overrides, overrides
@@ -127,7 +127,7 @@ def summarise(values, data_folder, trainer) -> dict:
 
 
 def environment(devices) -> dict:
-    """What a result depends on besides the recipe."""
+    """What a result depends on besides the recipe: a seed gives the same numbers only where all of this is the same."""
     import mxnet as mx
     import numpy as np
 
@@ -138,7 +138,12 @@ def environment(devices) -> dict:
         "numpy": np.__version__,
         "devices": [str(device) for device in devices],
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
-        "processor": platform.machine(),
+        "processor": processor(),
+        "kernels": {
+            "oneDNN": blas.onednn_instructions(),
+            "MXNet's OpenBLAS": blas.mxnet_kernels(),
+            "NumPy's OpenBLAS": blas.numpy_kernels(),
+        },
     }
 
 
