@@ -75,6 +75,34 @@ def test_contexts_that_are_refused(spec, words):
         runtime.contexts(spec)
 
 
+@pytest.mark.parametrize("count, size", [(4, 4), (4, 2), (8, 3), (3, 1), (0, 2)])
+def test_processes_of_a_host_share_its_gpus(count, size):
+    shares = [runtime.own_share(list(range(count)), rank, size) for rank in range(size)]
+    assert sum(shares, []) == (list(range(count)))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_more_processes_than_gpus_are_refused():
+    with pytest.raises(UserError, match="4 processes share this host's 2 GPU"):
+        runtime.own_share([0, 1], 0, 4)
+
+
+@pytest.mark.parametrize("launcher", range(len(runtime._LOCAL)))
+def test_a_process_takes_its_share_of_simulated_gpus(monkeypatch, launcher):
+    for names in runtime._LOCAL:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 4)
+    assert runtime.contexts() == [mx.gpu(i) for i in range(4)]
+    for name, value in zip(("HOROVOD_RANK", *runtime._LOCAL[launcher]), "312"):
+        monkeypatch.setenv(name, value)
+    assert runtime.contexts() == [mx.gpu(2), mx.gpu(3)]
+    assert runtime.contexts(1) == [mx.gpu(2)]
+    assert runtime.contexts("gpu(0)") == [mx.gpu(0)]
+    with pytest.raises(UserError, match="3 devices were asked for, but this process has 2"):
+        runtime.contexts(3)
+
+
 def test_every_cuda_library_comes_after_those_it_needs():
     order = [pattern.split("/")[0] for pattern in runtime.CUDA_LIBRARIES]
     # From the libraries' own NEEDED entries.

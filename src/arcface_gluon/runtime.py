@@ -22,6 +22,13 @@ from .gpus import find_gpus
 # A header can announce 65,535 x 65,535 pixels in a few bytes; photographs have less than this.
 MAX_PIXELS = 1 << 27
 
+# How launchers tell a process its number on its host, and how many there are.
+_LOCAL = (
+    ("HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE"),
+    ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"),
+)
+
 # Names that NumPy 1.24 removed and MXNet 1.9.1 reads at import.
 _NUMPY_NAMES = {"bool": bool, "int": int, "float": float, "object": object, "str": str, "complex": complex}
 
@@ -172,29 +179,57 @@ def contexts(spec=None):
 
     Args:
         spec: None: every GPU that MXNet has code for, else cpu(0). A count: that many GPUs where there are any, else
-            that many CPU contexts. A string such as "cpu(0),cpu(1)" or a list of such strings or of mx.Context.
+            that many CPU contexts. Where several processes of a run share this host, both mean the GPUs of this
+            process's share. A string such as "cpu(0),cpu(1)" or a list of such strings or of mx.Context.
 
     Raises:
-        UserError: not a device, a device named twice, or a GPU that is not there.
+        UserError: not a device, a device named twice, a GPU that is not there, or fewer GPUs than processes here.
     """
     mx = import_mxnet()
     gpus = mx.context.num_gpus()
+    own = own_share([i for i in range(gpus) if has_code(i)], *local_place())
     if spec is None:
-        return [mx.gpu(i) for i in range(gpus) if has_code(i)] or [mx.cpu(0)]
+        return [mx.gpu(i) for i in own] or [mx.cpu(0)]
     if isinstance(spec, str):
         spec = int(spec) if spec.strip().isdecimal() else [part for part in spec.split(",") if part.strip()]
     if isinstance(spec, int):
         if spec < 1:
             raise UserError(f"train.contexts={spec}: at least one device is needed")
-        if gpus and spec > gpus:
-            raise UserError(f"{spec} devices were asked for, but this machine has {gpus} GPU(s)")
-        return _with_code([mx.gpu(i) if gpus else mx.cpu(i) for i in range(spec)])
+        if own and spec > len(own):
+            raise UserError(f"{spec} devices were asked for, but this process has {len(own)} GPU(s)")
+        return [mx.gpu(i) for i in own[:spec]] or [mx.cpu(i) for i in range(spec)]
     devices = [_device(item, mx, gpus) for item in spec]
     if len(set(devices)) != len(devices):
         raise UserError(f"a device is named twice in {','.join(map(str, devices))}")
     if not devices:
         raise UserError("no device named; give a count, or a list such as cpu(0),cpu(1)")
     return _with_code(devices)
+
+
+def local_place() -> tuple[int, int]:
+    """(rank, size) of this process among those of its run on this host, as the launcher tells; (0, 1) alone."""
+    if "HOROVOD_RANK" in os.environ:
+        for names in _LOCAL:
+            rank, size = (os.environ.get(name, "") for name in names)
+            if rank.isdecimal() and size.isdecimal() and int(rank) < int(size):
+                return int(rank), int(size)
+    return 0, 1
+
+
+def own_share(gpus: list[int], rank: int, size: int) -> list[int]:
+    """The GPUs of one of `size` processes on a host, as even as can be and next to each other.
+
+    Raises:
+        UserError: there are fewer GPUs than processes.
+    """
+    if not gpus or size == 1:
+        return gpus
+    if len(gpus) < size:
+        raise UserError(
+            f"{size} processes share this host's {len(gpus)} GPU(s); start at most {len(gpus)} here (-H host:"
+            f"{len(gpus)}), or name devices with train.contexts"
+        )
+    return gpus[rank * len(gpus) // size : (rank + 1) * len(gpus) // size]
 
 
 def _with_code(devices):
