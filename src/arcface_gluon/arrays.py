@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from typing import Iterable
 
 import numpy as np
 
 from .errors import UserError
 
 
-def load_npy(path, cure="write it again") -> np.ndarray:
+def load_npy(path: str | os.PathLike[str], cure: str = "write it again") -> np.ndarray:
     """An array of a .npy file, as a read-only memory map.
 
     Args:
@@ -31,7 +33,9 @@ def load_npy(path, cure="write it again") -> np.ndarray:
         raise UserError(f"{path} is not a whole .npy array ({type(error).__name__}); {cure}") from error
 
 
-def load_npz(path, names, cure="write it again", what="a whole .npz archive") -> dict[str, np.ndarray]:
+def load_npz(
+    path: str | os.PathLike[str], names: Iterable[str], cure: str = "write it again", what: str = "a whole .npz archive"
+) -> dict[str, np.ndarray]:
     """Arrays of an uncompressed .npz file, as `np.savez` writes it.
 
     Args:

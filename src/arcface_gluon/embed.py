@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Sequence
 
 import cv2
 import mxnet as mx
@@ -24,7 +26,7 @@ from .files import read_json
 from .models.backbone import input_size
 from .parallel.shards import shard_ranges
 from .progress import progress
-from .protocols.verification import evaluate_pairs
+from .protocols.verification import VerificationResult, evaluate_pairs
 from .runtime import out_of_memory, physical_cores
 from .training.interrupt import Interrupted, Interrupts
 
@@ -33,7 +35,15 @@ _BATCH = {"cpu": 32, "gpu": 128}
 _DECODING, _COMPUTING = 3, 2  # batches ahead
 
 
-def embed_images(net, images, contexts=None, batch_size=None, flip=True, quiet=True, what="embedding") -> np.ndarray:
+def embed_images(
+    net: mx.gluon.Block,
+    images: Images | list[bytes],
+    contexts: Sequence[mx.Context] | None = None,
+    batch_size: int | None = None,
+    flip: bool = True,
+    quiet: bool = True,
+    what: str = "embedding",
+) -> np.ndarray:
     """Embeddings of images.
 
     Args:
@@ -63,17 +73,17 @@ def embed_images(net, images, contexts=None, batch_size=None, flip=True, quiet=T
 
 
 def embed_to_file(
-    net,
-    images,
-    path,
-    contexts=None,
-    batch_size=None,
-    flip=True,
-    size=None,
-    skip_missing=False,
-    quiet=False,
-    facts=None,
-    force=False,
+    net: mx.gluon.Block,
+    images: Images,
+    path: str | os.PathLike[str],
+    contexts: Sequence[mx.Context] | None = None,
+    batch_size: int | None = None,
+    flip: bool = True,
+    size: tuple[int, int] | None = None,
+    skip_missing: bool = False,
+    quiet: bool = False,
+    facts: dict | None = None,
+    force: bool = False,
 ) -> dict:
     """Write the embeddings of images into a .npy with an index beside it; see `data.embedding_file`.
 
@@ -135,8 +145,16 @@ def _write(writer, batches, images, quiet):
 
 
 def verify_set(
-    net, images, issame, contexts=None, batch_size=None, folds=10, quiet=True, what="verification", flip=True
-):
+    net: mx.gluon.Block,
+    images: list[bytes],
+    issame: np.ndarray | Sequence[bool],
+    contexts: Sequence[mx.Context] | None = None,
+    batch_size: int | None = None,
+    folds: int = 10,
+    quiet: bool = True,
+    what: str = "verification",
+    flip: bool = True,
+) -> VerificationResult:
     """10-fold verification of a network on the pairs of a .bin set; see `protocols.verification.evaluate_pairs`.
 
     Pairs repeat images: each distinct one is embedded once.
@@ -150,7 +168,7 @@ def verify_set(
     return evaluate_pairs(embeddings[[index[image] for image in images]], issame, folds)
 
 
-def fingerprint(net, images, flip, size) -> str:
+def fingerprint(net: mx.gluon.Block, images: Images, flip: bool, size: tuple[int, int]) -> str:
     """Tells embeddings from others: SHA-256 of what the images are, the network's parameters and the settings."""
     digest = hashlib.sha256(f"{images.fingerprint()} {flip} {size}".encode())
     for name, parameter in sorted(net._collect_params_with_prefix().items()):

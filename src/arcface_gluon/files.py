@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any, Iterator
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _MAX_DEPTH = 50  # of lists and dictionaries in JSON
 
 
 @contextmanager
-def atomic_write(path, mode="wb"):
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open `.NAME.tmp` beside `path`; on success flush it to disk and rename it to `path`.
 
     On any error, also an interrupt, the temporary file is removed and `path` is as it was. Its writer has a lock on it:
@@ -92,7 +93,7 @@ def _open_unlocked(path):
     return descriptor, name
 
 
-def remove_leftovers(folder) -> list[Path]:
+def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
     """Remove temporary files that killed writers left in a folder and below it; gives their paths.
 
     Those of live writers, who have a lock on them, stay.
@@ -106,7 +107,7 @@ def remove_leftovers(folder) -> list[Path]:
     return removed
 
 
-def check_sizes(file):
+def check_sizes(file: IO[Any]) -> None:
     """Refuse a file whose bytes on disk are fewer than were written: not every file system reports a short write.
 
     Raises:
@@ -117,7 +118,7 @@ def check_sizes(file):
         raise OSError(f"only {os.fstat(raw.fileno()).st_size:,} of {raw.tell():,} bytes were written")
 
 
-def sync_folder(folder):
+def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Flush the names in a folder to disk, so that a file renamed into it is there after a power cut, too."""
     with suppress(OSError):  # not every file system can
         descriptor = os.open(folder, os.O_RDONLY)
@@ -127,12 +128,12 @@ def sync_folder(folder):
             os.close(descriptor)
 
 
-def cannot_write(path, error: OSError) -> UserError:
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> UserError:
     """The one line for a failed write: what could not be written, why, and what to do."""
     return UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder")
 
 
-def write_json(path, value, sealed=False):
+def write_json(path: str | os.PathLike[str], value: Any, sealed: bool = False) -> None:
     """Write `value` as indented JSON, atomically.
 
     Args:
@@ -145,7 +146,7 @@ def write_json(path, value, sealed=False):
         file.write("\n")
 
 
-def write_npz(path, /, **arrays):
+def write_npz(path: str | os.PathLike[str], /, **arrays: np.ndarray) -> None:
     """Write NumPy arrays as an .npz archive, atomically."""
     # In memory first: on a full disk, NumPy's archive would go on writing to a file that is closed.
     content = io.BytesIO()
@@ -154,7 +155,7 @@ def write_npz(path, /, **arrays):
         file.write(content.getbuffer())
 
 
-def read_json(path):
+def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file; the checksum of a sealed one is compared and left out.
 
     Raises:
@@ -175,7 +176,7 @@ def seal(value: dict) -> dict:
     return {**value, _SEAL: _checksum(value)}
 
 
-def unseal(value: dict, where) -> dict:
+def unseal(value: dict, where: str | os.PathLike[str]) -> dict:
     """`value` without its checksum, if it has one.
 
     Raises:
@@ -190,7 +191,7 @@ def unseal(value: dict, where) -> dict:
     return rest
 
 
-def parse_json(text: str):
+def parse_json(text: str) -> Any:
     """The value of a JSON text, of ordinary depth and numbers.
 
     Raises:
@@ -222,7 +223,7 @@ def _checksum(value):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_lines(path, hint="check the path"):
+def read_lines(path: str | os.PathLike[str], hint: str = "check the path") -> Iterator[tuple[int, str]]:
     """Yield (number, line) of a text list: numbers from 1, no ASCII white space around a line, blank lines left out.
 
     A byte order mark, as editors on Windows write, is not part of the first line.
@@ -244,7 +245,7 @@ def read_lines(path, hint="check the path"):
         raise UserError(f"{path} is not a text list ({error.reason}); {hint}") from error
 
 
-def sha256(path) -> str:
+def sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -39,7 +39,7 @@ def progress(
     return Lines(items, **options)
 
 
-def write_line(text: str, quiet: bool = False):
+def write_line(text: str, quiet: bool = False) -> None:
     """Print a line on stderr at once, whatever reads it."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
@@ -51,7 +51,15 @@ class Lines:
     Work that ends before the first line is due shows none.
     """
 
-    def __init__(self, items=None, total=None, desc="", unit="it", initial=0, unit_scale=False):
+    def __init__(
+        self,
+        items: Iterable | None = None,
+        total: int | None = None,
+        desc: str = "",
+        unit: str = "it",
+        initial: int = 0,
+        unit_scale: bool = False,
+    ):
         self._items, self.n, self._initial = items, initial, initial
         self.total = len(items) if total is None and hasattr(items, "__len__") else total
         self._desc, self._unit, self._scale = desc, unit.strip(), unit_scale
@@ -65,7 +73,7 @@ class Lines:
                 yield item
                 self.update()
 
-    def update(self, n: int = 1):
+    def update(self, n: int = 1) -> None:
         """Count n more steps."""
         self.n += n
         now = time.monotonic()
@@ -90,7 +98,7 @@ class Lines:
     def _number(self, number):
         return tqdm.format_sizeof(number) if self._scale else f"{number:,.0f}"
 
-    def close(self):
+    def close(self) -> None:
         """Write the last line, where there was one before."""
         if self._written not in (None, self.n):
             self._write()
@@ -98,5 +106,5 @@ class Lines:
     def __enter__(self) -> Lines:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()

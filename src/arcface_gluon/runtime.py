@@ -14,10 +14,17 @@ import resource
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, Sequence, Union
 
 from .blas import mend_mxnet_kernels
 from .errors import UserError
 from .gpus import find_gpus
+
+if TYPE_CHECKING:  # what MXNet needs must be set before it is imported
+    import mxnet as mx
+
+# What names devices; see `contexts`.
+Devices = Union[None, int, str, Sequence[Any]]
 
 # A header can announce 65,535 x 65,535 pixels in a few bytes; photographs have less than this.
 MAX_PIXELS = 1 << 27
@@ -48,7 +55,7 @@ CUDA_LIBRARIES = (
 )
 
 
-def prepare():
+def prepare() -> None:
     """Set OpenMP threads, OpenCV's limit, NumPy names, CUDA libraries and the kernels of MXNet's OpenBLAS (`blas`).
 
     Must run before `import mxnet` and `import cv2`; again, it changes nothing.
@@ -85,7 +92,7 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def restore_numpy_names():
+def restore_numpy_names() -> None:
     """Give NumPy 1.24 to 1.26 back the aliases that MXNet 1.9.1 uses (`numpy.bool` and others).
 
     Raises:
@@ -136,7 +143,7 @@ def is_gpu_build() -> bool:
     return any(site.glob("mxnet_cu*.dist-info"))
 
 
-def import_mxnet():
+def import_mxnet() -> ModuleType:
     """Import MXNet, or say in one line why it cannot be.
 
     Raises:
@@ -174,7 +181,7 @@ def has_code(number: int) -> bool:
     return all(gpu.runs for gpu in find_gpus() if gpu.number == number)
 
 
-def contexts(spec=None):
+def contexts(spec: Devices = None) -> list[mx.Context]:
     """Devices to use, as a list of mx.Context.
 
     Args:
@@ -256,7 +263,7 @@ def out_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, MemoryError) or (known and _NO_MEMORY.search(str(error)) is not None)
 
 
-def available_memory(device) -> int | None:
+def available_memory(device: mx.Context) -> int | None:
     """Bytes that are free on a device (an mx.Context); None where that cannot be known.
 
     On the CPU: what the machine has, the process's limit (ulimit -v) and its container's, whichever is the least.

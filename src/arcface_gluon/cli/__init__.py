@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+from typing import Callable, Sequence
 
 from .. import __version__
 from ..errors import UserError, did_you_mean
@@ -35,7 +36,7 @@ COMMANDS = {
 }
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status: 0, 2 for bad input (one line on stderr), 130 or 143 when interrupted."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = build_parser(argv[:1])
@@ -55,7 +56,7 @@ def main(argv=None) -> int:
     return run_safely(lambda: args.work(args))
 
 
-def build_parser(names) -> argparse.ArgumentParser:
+def build_parser(names: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the command line, with the arguments of these commands only: others may need MXNet."""
     parser = argparse.ArgumentParser(prog="arcface-gluon", description="ArcFace on MXNet/Gluon")
     parser.add_argument("--version", action="version", version=__version__)
@@ -71,7 +72,7 @@ def build_parser(names) -> argparse.ArgumentParser:
     return parser
 
 
-def run_safely(work) -> int:
+def run_safely(work: Callable[[], int | None]) -> int:
     """Call `work`; gives the exit status, its own or that of what went wrong, told in one line. For scripts too."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line is there once it is printed

@@ -8,6 +8,8 @@ import os
 import platform
 import sys
 import time
+from argparse import ArgumentParser, Namespace
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +26,11 @@ _PACKAGES = ("mxnet", "mxnet-cu112", "numpy", "opencv-python-headless", "simplej
 _OLDEST_DRIVER = (450, 80)
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the findings as JSON too")
 
 
-def run(args):
+def run(args: Namespace) -> int:
     findings, problems = examine()
     for key, value in findings.items():
         print(f"{key:26} {value}")
@@ -41,7 +43,7 @@ def run(args):
     return 2 if problems else 0
 
 
-def examine():
+def examine() -> tuple[dict[str, Any], list[str]]:
     """(findings, problems): facts by name, and one line for each thing that is wrong, with what to do."""
     findings = {
         "arcface-gluon": __version__,
@@ -87,7 +89,7 @@ def examine():
     return findings, problems
 
 
-def product_rates(mx, device) -> dict[str, float]:
+def product_rates(mx: Any, device: Any) -> dict[str, float]:
     """GFLOP/s of float32 matrix products on a device by each route there is, best of three: well under a second."""
     size = 1024 if device.device_type == "cpu" else 4096
     left, out = mx.nd.ones((size, size), ctx=device), mx.nd.empty((size, size), ctx=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import UserError
@@ -12,7 +13,7 @@ from .options import add_flip_option, add_model_options, image_size, model_path,
 EXAMPLE = "arcface-gluon embed /data/aligned --model runs/casia_r50 --out faces.npy"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "images",
         help="a folder, train.rec, lfw.bin, a text list of paths (a label may follow after a tab), train.lst, "
@@ -42,7 +43,7 @@ def add_arguments(parser):
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..data.images.sources import open_images
 
     if args.json and Path(args.json) == args.out.with_suffix(".json"):

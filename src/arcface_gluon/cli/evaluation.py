@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 from ..data.benchmarks.megaface import algorithm
 from ..data.demos import is_demo
@@ -18,8 +20,14 @@ from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 from .options import Several, add_flip_option, add_model_options, model_path, open_model
 
+if TYPE_CHECKING:
+    import mxnet as mx
 
-def add_source_options(parser, features_help, table: str, several=False):
+    from ..data.embeddings.devkit_files import Features
+    from ..data.images.sources import Images
+
+
+def add_source_options(parser: ArgumentParser, features_help: str, table: str, several: bool = False) -> None:
     """--model, --recipe or --features, with --ending and --name for the latter; --flip, --skip-missing, --row, --json,
     --quiet.
 
@@ -68,7 +76,7 @@ class Source:
         asked = self.options.flip if self.options.flip is not None else self.ready_flip
         return self.options.usual_flip if asked is None else asked
 
-    def note(self, ready) -> list[str]:
+    def note(self, ready: str | os.PathLike[str]) -> list[str]:
         """Take note of how ready features were made; gives the line that says so where nothing tells it.
 
         Raises:
@@ -90,7 +98,7 @@ class Source:
         """Folder for the results of an evaluation; that of another mode than the paper's is another one."""
         return self.subject.folder / (name + Mode(self.flip).suffix(papers_mode(table)))
 
-    def features(self, images, file, ready=None):
+    def features(self, images: Images, file: str, ready: str | os.PathLike[str] | None = None) -> Features:
         """Features of images to embed (`data.embeddings.devkit_files.Features`).
 
         Args:
@@ -118,7 +126,7 @@ class Source:
         return find_features(path, images.names, skip_missing=skip)
 
 
-def embeddings_path(folder, name, net, images, flip) -> Path:
+def embeddings_path(folder: str | os.PathLike[str], name: str, net: mx.gluon.Block, images: Images, flip: bool) -> Path:
     """<folder>/embeddings/<name> with the mode in it, so that those of one mode never pass for those of the other.
 
     Where embeddings of another checkpoint or list have that name, the beginning of a fingerprint is added.
@@ -131,7 +139,7 @@ def embeddings_path(folder, name, net, images, flip) -> Path:
     return path.with_name(f"{path.stem}-{key[:8]}.npy") if holds_others(path, key) else path
 
 
-def noted_flip(path) -> bool | None:
+def noted_flip(path: str | os.PathLike[str]) -> bool | None:
     """Whether `arcface-gluon embed` noted beside a .npy that the mirror image was added; None where not noted."""
     noted = Path(path).with_suffix(".json")
     facts = read_json(noted) if Path(path).suffix == ".npy" and noted.is_file() else None
@@ -139,7 +147,7 @@ def noted_flip(path) -> bool | None:
     return flip if isinstance(flip, bool) else None
 
 
-def open_source(args, demo: bool | None = None) -> Source:
+def open_source(args: Namespace, demo: bool | None = None) -> Source:
     """The Source of the options.
 
     Args:
@@ -166,7 +174,7 @@ def _placed(subject, args, demo):
     return subject.on_demo() if (is_demo(args.data) if demo is None else demo) else subject
 
 
-def open_sources(args) -> list:
+def open_sources(args: Namespace) -> list:
     """A Source for each --model or each --features, or the one of --recipe."""
     which = "model" if args.model else "features"
     if args.recipe:
@@ -174,7 +182,7 @@ def open_sources(args) -> list:
     return [open_source(Namespace(**{**vars(args), which: one})) for one in getattr(args, which)]
 
 
-def list_missing(path, names, what="left out as missing") -> list:
+def list_missing(path: str | os.PathLike[str], names: Sequence[str], what: str = "left out as missing") -> list:
     """Write what was left out, a line each, and give the line that says so; nothing where nothing is missing."""
     path = Path(path)
     if not names:

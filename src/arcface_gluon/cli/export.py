@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ EXAMPLE = "arcface-gluon export runs/orl --to onnx --out face.onnx"
 _FACES = 30  # how many are compared, over the whole set
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="RUN", nargs="?", help="a run, a checkpoint, or any model that `verify --model` takes"
     )
@@ -34,7 +35,7 @@ def add_arguments(parser):
     onnx.add_argument("--opset", type=int, default=13, help="version of ONNX's operators (default 13)")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     import_mxnet()
     from .. import load_model
     from ..models.backbone import input_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import UserError, did_you_mean
@@ -30,7 +31,7 @@ _PLANE = [
 _MEASURED = ("3", "4a", "6", "7")
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all that there is data for)")
     parser.add_argument(
         "--run",
@@ -49,7 +50,7 @@ def add_arguments(parser):
     parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write the curves' SVG files there too")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..report.figures.losses import LOSS_FIGURES
     from ..report.figures.paper import PAPER_FIGURES
     from ..report.figures.run import save_figure

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+
 from .. import recipe
 from ..errors import UserError, did_you_mean
 
 EXAMPLE = "arcface-gluon losses"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="show what this loss sets in a recipe instead")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     known = recipe.losses()
     if args.name:
         if args.name not in known:

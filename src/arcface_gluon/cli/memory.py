@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import UserError
 from ..parallel.cost import Machine, Setting, advise, cost
 from ..runtime import available_memory, out_of_memory
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from easydict import EasyDict
 
 _GIB = 2**30
 
@@ -22,7 +29,7 @@ class MemoryAdvice:
         there: bytes that are free there; None where that cannot be known.
     """
 
-    def __init__(self, values, identities: int, devices: list, processes: int = 1):
+    def __init__(self, values: EasyDict, identities: int, devices: list, processes: int = 1):
         from ..models import network_cost
 
         network, head, train = values.network, values.head, values.train
@@ -65,6 +72,8 @@ class MemoryAdvice:
     def __enter__(self) -> MemoryAdvice:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if out_of_memory(error):
             raise UserError(f"out of memory: {self._facts()}; {self._cure()}") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, _MutuallyExclusiveGroup
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import recipe
 from ..errors import UserError
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 from ..training.run_folder import run_folder
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 
 class Several(Action):
@@ -18,7 +22,9 @@ class Several(Action):
     make hands over `BIN='a.bin b.bin'` as one value, and a name may have spaces itself.
     """
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
         given = getattr(namespace, self.dest)
         kind = self.type or str
         values = values if isinstance(values, list) else [values]
@@ -39,7 +45,7 @@ def overrides(args: Namespace) -> list[str]:
     return [*args.overrides, *recipe.split_overrides(args.set)]
 
 
-def add_model_options(parser, several=False):
+def add_model_options(parser: ArgumentParser, several: bool = False) -> _MutuallyExclusiveGroup:
     """--model (may be repeated if `several`) or --recipe, --contexts and --batch-size; gives the first two's group."""
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument(
@@ -57,7 +63,7 @@ def add_model_options(parser, several=False):
     return model
 
 
-def add_flip_option(parser, default: bool | None, usual: str):
+def add_flip_option(parser: ArgumentParser, default: bool | None, usual: str) -> None:
     """--flip and --no-flip; `usual` says in the help what is done without either."""
     flip = parser.add_mutually_exclusive_group()
     flip.add_argument(
@@ -66,7 +72,7 @@ def add_flip_option(parser, default: bool | None, usual: str):
     flip.add_argument("--no-flip", dest="flip", action="store_false", help="the image alone, a single crop")
 
 
-def model_path(args) -> Path:
+def model_path(args: Namespace) -> Path:
     """Where the model lies: what --model says, or the last run of --recipe."""
     if args.model:
         prefix, _, epoch = args.model.rpartition(",")  # model,0 for model-0000.params, as MXNet's tools have it
@@ -81,7 +87,7 @@ def model_path(args) -> Path:
         raise UserError(f"no run {folder} of recipe {args.recipe}; train it first, or give --model") from None
 
 
-def open_model(args):
+def open_model(args: Namespace) -> tuple[mx.gluon.Block, list[mx.Context]]:
     """(network, devices) of the options of `add_model_options`.
 
     Raises:
@@ -94,7 +100,7 @@ def open_model(args):
     return load_model(model_path(args), devices), devices
 
 
-def image_size(text) -> tuple:
+def image_size(text: str) -> tuple:
     """(height, width) of "112" or "112x96", as a type of argparse."""
     sides = str(text).lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..files import atomic_write
 EXAMPLE = "arcface-gluon overlap /data/faces_webface --features casia.npy --test-features faces.npy --out /data/clean"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("data", help="folder of the training set (train.rec, train.idx, property)")
     names = parser.add_argument_group("by names")
     names.add_argument(
@@ -36,7 +37,7 @@ def add_arguments(parser):
     parser.add_argument("--skip-missing", action="store_true", help="leave damaged records out of it, listed")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..data import FaceRecords
 
     if bool(args.names) != bool(args.test_names) or bool(args.features) != bool(args.test_features):
@@ -63,7 +64,7 @@ def run(args):
         print(_write(records, args, dropped))
 
 
-def by_names(args, identities):
+def by_names(args: Namespace, identities: int) -> tuple[dict[int, str], list[tuple]]:
     """(names by label, rows (label, "name", match, "")) of identities whose name is in a test set."""
     from ..data.records.identity_names import normalised, read_identity_names, read_people
 
@@ -74,7 +75,7 @@ def by_names(args, identities):
     return names, [(label, "name", match, "") for label, match in found if match is not None]
 
 
-def by_similarity(args, identities):
+def by_similarity(args: Namespace, identities: int) -> list[tuple]:
     """Rows (label, "similarity", match, cosine) of identities whose centre is near one of a test set."""
     from ..data.embeddings.embedding_file import read_embeddings
     from ..protocols.overlap import identity_centres, nearest

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..files import read_json, write_json
 from ..parallel.cost import CENTRE_BYTES, LOGIT_BYTES, MIB, Machine, Setting, advise, cost, largest
 from .options import image_size
 
+if TYPE_CHECKING:
+    from ..parallel.cost import Cost
+
 EXAMPLE = "arcface-gluon plan --identities 10e6 --gpus 8 --memory 24 --bandwidth 12"
 
 GIB = 1024 * MIB
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--identities", type=float, default=1e6, help="number of identities, such as 10e6")
     parser.add_argument("--gpus", type=int, default=8, help="devices (default 8)")
     parser.add_argument("--memory", type=float, default=24.0, help="GiB of a device (default 24)")
@@ -40,7 +45,7 @@ def add_arguments(parser):
     parser.add_argument("--json", metavar="FILE", help="write the estimate as JSON")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     positive = ("identities", "gpus", "memory", "bandwidth", "gflops", "memory_bandwidth")
     for name in (*positive, "batch_size", "embedding_size", "accumulate"):
         if getattr(args, name) is not None and not getattr(args, name) > 0:
@@ -77,7 +82,7 @@ def run(args):
         write_json(args.json, {"setting": vars(setting), **estimate.to_json(), "advice": options})
 
 
-def describe(estimate, setting, machine) -> str:
+def describe(estimate: Cost, setting: Setting, machine: Machine) -> str:
     """An estimate in a few lines."""
     fits = "fits" if estimate.memory <= machine.memory else "does not fit; what would:"
     return "\n".join(
@@ -94,7 +99,7 @@ def describe(estimate, setting, machine) -> str:
     )
 
 
-def calibration(folder) -> dict:
+def calibration(folder: Path) -> dict:
     """Constants of Machine as `make bench` measured them on this machine; those that were not measured are left out."""
     found = {}
     values = _values(folder / "head.json", "100,000 identities, batch 256: the same and the update of the centres")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+
 from .. import recipe
 
 EXAMPLE = "arcface-gluon recipes casia_r50"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="show all values of this recipe, with meaning and range")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     if args.name:
         values, options = recipe.flatten(recipe.resolve(args.name)), recipe.options()
         lines = {key: f"{key} = {value!r}" for key, value in values.items()}

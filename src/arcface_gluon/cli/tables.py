@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 EXAMPLE = "arcface-gluon tables --runs runs"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of runs (default runs)"
     )
@@ -16,7 +17,7 @@ def add_arguments(parser):
     )
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..report.tables import describe_gap, write_tables
 
     coverage = write_tables(args.runs, args.out)

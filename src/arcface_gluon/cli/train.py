@@ -7,7 +7,9 @@ import os
 import platform
 import resource
 import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 from .. import __version__, blas, recipe
 from ..data.places import find_data, open_validation
@@ -18,10 +20,16 @@ from ..training.run_folder import owned_run, run_folder
 from .memory import MemoryAdvice
 from .options import add_overrides, overrides
 
+if TYPE_CHECKING:
+    import mxnet as mx
+    from easydict import EasyDict
+
+    from ..training.trainer import Trainer
+
 EXAMPLE = "arcface-gluon train casia_r50 data.path=/data/faces_webface loss=cosface train.batch_size=256"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")
     add_overrides(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the recipe's last run")
@@ -29,7 +37,7 @@ def add_arguments(parser):
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     values = recipe.resolve(args.recipe, overrides(args))
     root, name, before = Path(values.run.folder), values.run.name, None
     if args.resume:
@@ -107,7 +115,7 @@ def _train(args, values, before, data_folder, folder, processes):
         say(f"report: {report}")
 
 
-def summarise(values, data_folder, trainer) -> dict:
+def summarise(values: EasyDict, data_folder: str | os.PathLike[str], trainer: Trainer) -> dict:
     """summary.json of a run that has ended."""
     records = trainer.batches.records
     return {
@@ -126,7 +134,7 @@ def summarise(values, data_folder, trainer) -> dict:
     }
 
 
-def environment(devices) -> dict:
+def environment(devices: Sequence[mx.Context]) -> dict:
     """What a result depends on besides the recipe: a seed gives the same numbers only where all of this is the same."""
     import mxnet as mx
     import numpy as np

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+
 EXAMPLE = "arcface-gluon unpack lfw.bin lfw_images"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("bin", help="a verification set")
     parser.add_argument("folder", help="folder to make")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..data.verification.packing import unpack
 
     pairs = unpack(args.bin, args.folder)

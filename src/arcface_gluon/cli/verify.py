@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .options import Several, add_flip_option, add_model_options
 EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     source = add_model_options(parser)
     source.add_argument(
         "--features", nargs="+", action=Several, type=Path, metavar="F", help="ready features, a .npy for each set"
@@ -58,7 +59,7 @@ def add_arguments(parser):
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     check_row(args.row)
     source = open_source(args, demo=False)  # each set tells itself
     from ..data.images.sources import EncodedImages
@@ -107,7 +108,7 @@ def _ready(path, count):
     return find_features(path, [f"{i // 2}{'ab'[i % 2]}" for i in range(count)]).vectors
 
 
-def check_row(row, key=None):
+def check_row(row: str | None, key: str | None = None) -> None:
     """Refuse a row that no table of the paper has, or not the one of this key."""
     from ..report.paper import paper_tables
 

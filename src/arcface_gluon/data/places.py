@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class VerificationSet:
     images: list[bytes]
     issame: np.ndarray
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter((self.images, self.issame))
 
     def check(self, size: tuple[int, int]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any, Iterable
 
 from ..errors import UserError
 from ..files import read_json, sha256, write_json
@@ -10,13 +12,13 @@ from ..files import read_json, sha256, write_json
 NAME = "prepared.json"
 
 
-def mark_prepared(folder, files, facts):
+def mark_prepared(folder: str | os.PathLike[str], files: Iterable[str], facts: Any) -> None:
     """Write prepared.json, last of all: `facts` (JSON-able: how the set was made) and the checksums of `files`."""
     folder = Path(folder)
     write_json(folder / NAME, {"facts": facts, "sha256": {name: sha256(folder / name) for name in files}})
 
 
-def is_prepared(folder, facts) -> bool:
+def is_prepared(folder: str | os.PathLike[str], facts: Any) -> bool:
     """Whether `folder` holds a set that was marked with equal `facts`, and all its files are as they were then."""
     folder = Path(folder)
     try:

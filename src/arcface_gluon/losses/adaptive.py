@@ -27,10 +27,12 @@ class MagFace:
 
     by_length = True
 
-    def __init__(self, l_a=10.0, u_a=110.0, l_m=0.45, u_m=0.8, lambda_g=35.0):
+    def __init__(
+        self, l_a: float = 10.0, u_a: float = 110.0, l_m: float = 0.45, u_m: float = 0.8, lambda_g: float = 35.0
+    ):
         self.l_a, self.u_a, self.l_m, self.u_m, self.lambda_g = map(float, (l_a, u_a, l_m, u_m, lambda_g))
 
-    def __call__(self, theta, lengths):
+    def __call__(self, theta: np.ndarray, lengths: np.ndarray) -> tuple:
         a = np.clip(lengths, self.l_a, self.u_a)
         growth = (self.u_m - self.l_m) / (self.u_a - self.l_a)
         phi = theta + self.l_m + growth * (a - self.l_a)
@@ -39,11 +41,11 @@ class MagFace:
         term_by_length = inside * self.lambda_g * (1 / self.u_a**2 - 1 / a**2)
         return np.cos(phi), -np.sin(phi), -np.sin(phi) * growth * inside, term, term_by_length
 
-    def state(self):
+    def state(self) -> dict:
         """Nothing is remembered from batch to batch."""
         return {}
 
-    def load_state(self, state):
+    def load_state(self, state: dict) -> None:
         """See `state`."""
 
 
@@ -64,16 +66,16 @@ class AdaFace:
     by_length = True
     _EPSILON = 1e-3
 
-    def __init__(self, m=0.4, h=0.333, alpha=0.99):
+    def __init__(self, m: float = 0.4, h: float = 0.333, alpha: float = 0.99):
         self.m, self.h, self.alpha = float(m), float(h), float(alpha)
         self.mean, self.std = 20.0, 100.0
 
-    def quality(self, lengths) -> np.ndarray:
+    def quality(self, lengths: np.ndarray) -> np.ndarray:
         """z of these lengths, by the averages as they stand."""
         lengths = np.clip(lengths, 1e-3, 100)
         return np.clip((lengths - self.mean) / (self.std + self._EPSILON) * self.h, -1, 1)
 
-    def __call__(self, theta, lengths):
+    def __call__(self, theta: np.ndarray, lengths: np.ndarray) -> tuple:
         clipped = np.clip(lengths, 1e-3, 100)
         spread = clipped.std(ddof=1) if len(clipped) > 1 else 0.0
         self.mean += self.alpha * (clipped.mean() - self.mean)
@@ -81,17 +83,17 @@ class AdaFace:
         value, slope = self.at_quality(theta, self.quality(lengths))
         return value, slope, None, 0.0, 0.0
 
-    def at_quality(self, theta, z):
+    def at_quality(self, theta: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """psi and dpsi/dtheta for given qualities z."""
         phi = theta - self.m * z
         inside = (phi > self._EPSILON) & (phi < math.pi - self._EPSILON)
         value = np.cos(np.clip(phi, self._EPSILON, math.pi - self._EPSILON)) - self.m * (1 + z)
         return value, -np.sin(phi) * inside
 
-    def state(self):
+    def state(self) -> dict:
         """What a checkpoint must hold."""
         return {"mean": float(self.mean), "std": float(self.std)}
 
-    def load_state(self, state):
+    def load_state(self, state: dict) -> None:
         """Go on from a checkpoint's `state`."""
         self.mean, self.std = state.get("mean", self.mean), state.get("std", self.std)

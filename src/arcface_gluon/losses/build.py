@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import UserError
 from ..named import is_named, load_named
 from .adaptive import AdaFace, MagFace
@@ -13,11 +15,25 @@ from .softmax_head import SoftmaxHead
 from .sub_centre import SubCentreHead
 from .triplet import TripletHead
 
+if TYPE_CHECKING:
+    import mxnet as mx
+    from easydict import EasyDict
+
+    from ..parallel.collectives import ContextGroup
+    from .interfaces import Head
+
 # Margins by the name that head.kind has for them; their settings are head.options.
 MARGINS = {"magface": MagFace, "adaface": AdaFace}
 
 
-def build_head(settings, num_classes, embedding_size, contexts, seed=0, group=None):
+def build_head(
+    settings: EasyDict,
+    num_classes: int,
+    embedding_size: int,
+    contexts: list[mx.Context],
+    seed: int = 0,
+    group: ContextGroup | None = None,
+) -> Head:
     """Head and loss of a recipe.
 
     Args:

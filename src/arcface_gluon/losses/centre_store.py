@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 # Initial centres are drawn in blocks of this many classes, so that they do not depend on the sharding.
 INITIAL_BLOCK = 256
@@ -36,7 +39,7 @@ class CentreStore:
         """Class centres W, (num_classes, d) float32 NumPy."""
         return np.concatenate([shard.weight.asnumpy() for shard in self._shards])
 
-    def set_centres(self, centres) -> None:
+    def set_centres(self, centres: np.ndarray | mx.nd.NDArray) -> None:
         """Replace the class centres.
 
         Args:

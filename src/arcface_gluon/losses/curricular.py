@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 
@@ -26,7 +28,7 @@ class CurricularHead(ShardedMarginHead):
     can_sample = False
 
     def __init__(
-        self, num_classes: int, embedding_size: int, contexts: list[mx.Context], alpha: float = 0.99, **others
+        self, num_classes: int, embedding_size: int, contexts: list[mx.Context], alpha: float = 0.99, **others: Any
     ):
         self.t, self.alpha = 0.0, float(alpha)
         super().__init__(num_classes, embedding_size, contexts, **others)

@@ -5,6 +5,8 @@ CPUs have `host_kernels`; both meet the contract `interfaces.Kernels`, and this 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mxnet as mx
 import numpy as np
 
@@ -12,16 +14,19 @@ from ..parallel.operators import set_rows
 from .interfaces import SMALLEST_SQUARE
 from .normalise import row_sums
 
+if TYPE_CHECKING:
+    from .interfaces import Modulation
+
 nd = mx.nd
 
 
 class Handle:
     """An NDArray: products and kernels take the same."""
 
-    def __init__(self, array):
+    def __init__(self, array: mx.nd.NDArray):
         self.array = array
 
-    def get(self):
+    def get(self) -> mx.nd.NDArray:
         """The array; MXNet's engine keeps the order of what is done to it."""
         return self.array
 
@@ -31,45 +36,47 @@ class DeviceKernels:
 
     xp, normalised = nd, True
 
-    def __init__(self, context):
+    def __init__(self, context: mx.Context):
         self.context = context
 
-    def wrap(self, array):
+    def wrap(self, array: mx.nd.NDArray) -> Handle:
         return Handle(array)
 
-    def column(self, values):
+    def column(self, values: np.ndarray) -> mx.nd.NDArray:
         return nd.array(np.reshape(values, (-1, 1)), self.context, dtype="float32")
 
-    def index(self, values):
+    def index(self, values: np.ndarray) -> mx.nd.NDArray:
         return nd.array(values, self.context, dtype="int32")
 
-    def to_host(self, array):
+    def to_host(self, array: mx.nd.NDArray) -> np.ndarray:
         return array.asnumpy().astype(np.float64)
 
-    def to_ndarray(self, array):
+    def to_ndarray(self, array: mx.nd.NDArray) -> mx.nd.NDArray:
         return array
 
-    def take(self, array, index):
+    def take(self, array: mx.nd.NDArray, index: mx.nd.NDArray) -> mx.nd.NDArray:
         return nd.take(array, index)
 
-    def add_rows(self, array, index, rows):
+    def add_rows(self, array: mx.nd.NDArray, index: mx.nd.NDArray, rows: mx.nd.NDArray) -> None:
         set_rows(array, index, nd.take(array, index) + rows)
 
-    def row_dots(self, a, b):
+    def row_dots(self, a: mx.nd.NDArray, b: mx.nd.NDArray) -> mx.nd.NDArray:
         return row_sums(a * b)
 
-    def scale(self, array, column, out):
+    def scale(self, array: mx.nd.NDArray, column: mx.nd.NDArray, out: mx.nd.NDArray) -> None:
         nd.broadcast_mul(array, column, out=out)
 
-    def blend(self, total, before, part, now):
+    def blend(self, total: mx.nd.NDArray, before: mx.nd.NDArray, part: mx.nd.NDArray, now: mx.nd.NDArray) -> None:
         nd.broadcast_mul(total, before, out=total)
         nd.elemwise_add(total, nd.broadcast_mul(part, now), out=total)
 
-    def mask(self, logits, places, value):
+    def mask(self, logits: mx.nd.NDArray, places: mx.nd.NDArray, value: float) -> None:
         flat = logits.reshape((-1,))
         set_rows(flat, places, nd.full((places.shape[0],), value, self.context))
 
-    def softmax(self, logits, inverse, modulate):
+    def softmax(
+        self, logits: mx.nd.NDArray, inverse: mx.nd.NDArray, modulate: Modulation | None
+    ) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         inverse = inverse.reshape((1, -1))
         nd.broadcast_mul(logits, inverse, out=logits)
         derivative = None if modulate is None else modulate(logits, slice(0, logits.shape[0]))
@@ -82,14 +89,24 @@ class DeviceKernels:
         nd.broadcast_mul(logits, inverse, out=logits)
         return top, total
 
-    def measure(self, weight, inverse):
+    def measure(self, weight: mx.nd.NDArray, inverse: mx.nd.NDArray) -> None:
         nd.rsqrt(self.row_dots(weight, weight) + SMALLEST_SQUARE, out=inverse)
 
-    def remove_radial_part(self, weight, gradient, inverse):
+    def remove_radial_part(self, weight: mx.nd.NDArray, gradient: mx.nd.NDArray, inverse: mx.nd.NDArray) -> None:
         radial = self.row_dots(weight, gradient) * nd.square(inverse)
         nd.elemwise_sub(gradient, nd.broadcast_mul(weight, radial), out=gradient)
 
-    def sgd(self, weight, gradient, momentum, inverse, lr, keep, wd, unit):
+    def sgd(
+        self,
+        weight: mx.nd.NDArray,
+        gradient: mx.nd.NDArray,
+        momentum: mx.nd.NDArray,
+        inverse: mx.nd.NDArray,
+        lr: float,
+        keep: float,
+        wd: float,
+        unit: bool,
+    ) -> None:
         if unit:
             self.remove_radial_part(weight, gradient, inverse)
         nd.sgd_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=wd, out=weight)

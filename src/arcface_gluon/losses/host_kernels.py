@@ -8,6 +8,7 @@ long, and read and write the main memory each time. `device_kernels` does the sa
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import mxnet as mx
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 from ..parallel.operators import host_view
 from ..parallel.threads import in_parts
 from .interfaces import SMALLEST_SQUARE
+
+if TYPE_CHECKING:
+    from .interfaces import Modulation
 
 # Bytes of logits, and rows of centres (with gradient, momentum and scratch), that are worked through together.
 LOGIT_BYTES = 1 << 17
@@ -28,7 +32,7 @@ _scratch = threading.local()
 class Handle:
     """An NDArray, as the products take it, and its memory, as the kernels do."""
 
-    def __init__(self, array):
+    def __init__(self, array: mx.nd.NDArray):
         self.array, self._view = array, host_view(array)
 
     def get(self) -> np.ndarray:
@@ -42,40 +46,40 @@ class HostKernels:
 
     xp, normalised = np, False
 
-    def __init__(self, context):
+    def __init__(self, context: mx.Context):
         self.context = context
 
-    def wrap(self, array):
+    def wrap(self, array: mx.nd.NDArray) -> Handle:
         return Handle(array)
 
-    def column(self, values):
+    def column(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(values, np.float32).reshape(-1, 1)
 
-    def index(self, values):
+    def index(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(values, np.int64)
 
-    def to_host(self, array):
+    def to_host(self, array: np.ndarray) -> np.ndarray:
         return np.asarray(array, np.float64)
 
-    def to_ndarray(self, array):
+    def to_ndarray(self, array: np.ndarray) -> mx.nd.NDArray:
         return mx.nd.array(array, self.context, dtype="float32")
 
-    def take(self, array, index):
+    def take(self, array: np.ndarray, index: np.ndarray) -> np.ndarray:
         return array[index]
 
-    def add_rows(self, array, index, rows):
+    def add_rows(self, array: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
         array[index] += rows
 
-    def row_dots(self, a, b):
+    def row_dots(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.einsum("ij,ij->i", a, b)[:, None]
 
-    def scale(self, array, column, out):
+    def scale(self, array: np.ndarray, column: np.ndarray, out: np.ndarray) -> None:
         def work(first, last):
             np.multiply(array[first:last], column[first:last], out=out[first:last])
 
         in_parts(work, len(array), _rows_worth_a_thread(array))
 
-    def blend(self, total, before, part, now):
+    def blend(self, total: np.ndarray, before: np.ndarray, part: np.ndarray, now: np.ndarray) -> None:
         def work(first, last):
             t, p = total[first:last], part[first:last]
             np.multiply(t, before[first:last], out=t)
@@ -84,10 +88,12 @@ class HostKernels:
 
         in_parts(work, len(total), _rows_worth_a_thread(total))
 
-    def mask(self, logits, places, value):
+    def mask(self, logits: np.ndarray, places: np.ndarray, value: float) -> None:
         logits.reshape(-1)[places] = value
 
-    def softmax(self, logits, inverse, modulate):
+    def softmax(
+        self, logits: np.ndarray, inverse: np.ndarray, modulate: Modulation | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         width = logits.shape[1]
         top, total = (np.empty((len(logits), 1), np.float32) for _ in range(2))
         inverse, step = inverse.reshape(-1), max(1, LOGIT_BYTES // (4 * width))
@@ -109,7 +115,7 @@ class HostKernels:
         in_parts(work, len(logits), max(1, WORTH_A_THREAD // width))
         return top, total
 
-    def measure(self, weight, inverse):
+    def measure(self, weight: np.ndarray, inverse: np.ndarray) -> None:
         def work(first, last):
             for a in range(first, last, CENTRE_ROWS):
                 here = slice(a, min(a + CENTRE_ROWS, last))
@@ -117,7 +123,7 @@ class HostKernels:
 
         in_parts(work, len(weight), _rows_worth_a_thread(weight))
 
-    def remove_radial_part(self, weight, gradient, inverse):
+    def remove_radial_part(self, weight: np.ndarray, gradient: np.ndarray, inverse: np.ndarray) -> None:
         def work(first, last):
             for a in range(first, last, CENTRE_ROWS):
                 here = slice(a, min(a + CENTRE_ROWS, last))
@@ -127,7 +133,17 @@ class HostKernels:
 
         in_parts(work, len(weight), _rows_worth_a_thread(weight))
 
-    def sgd(self, weight, gradient, momentum, inverse, lr, keep, wd, unit):
+    def sgd(
+        self,
+        weight: np.ndarray,
+        gradient: np.ndarray,
+        momentum: np.ndarray,
+        inverse: np.ndarray,
+        lr: float,
+        keep: float,
+        wd: float,
+        unit: bool,
+    ) -> None:
         lr, keep, wd = np.float32(lr), np.float32(keep), np.float32(wd)
 
         def work(first, last):

@@ -6,6 +6,7 @@ Shapes: B batch over all devices, d embedding size, n all classes, c classes of 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +14,10 @@ import numpy as np
 from ..parallel.operators import set_rows
 from ..parallel.products import dot, inner
 from .interfaces import SMALLEST_SINE
+
+if TYPE_CHECKING:
+    from ..parallel.collectives import ContextGroup
+    from .shard import Shard
 
 nd = mx.nd
 
@@ -48,7 +53,9 @@ class Inter:
     def __init__(self, weight: float = 1.0):
         self.weight = float(weight)
 
-    def __call__(self, shards, group, labels, num_classes) -> tuple[float, list]:
+    def __call__(
+        self, shards: Sequence[Shard], group: ContextGroup, labels: np.ndarray, num_classes: int
+    ) -> tuple[float, list]:
         """The term's value for a batch, and each shard's part of the gradient: a `BlockwiseAngles`, or None.
 
         Args:
@@ -76,13 +83,13 @@ class BlockwiseAngles:
     The shard's centres must not change until the gradient is made.
     """
 
-    def __init__(self, shard, classes, factors):
+    def __init__(self, shard: Shard, classes: np.ndarray, factors: np.ndarray):
         self._shard, self._factors = shard, nd.array(factors.reshape(-1, 1), shard.context, dtype="float32")
         here = (classes >= shard.start) & (classes < shard.stop)
         self._size = len(classes)
         self._places, self._rows = np.flatnonzero(here), classes[here] - shard.start
 
-    def own_targets(self):
+    def own_targets(self) -> mx.nd.NDArray:
         """(T, d): the batch's unit centres that lie on this shard, zeros in the places of the others."""
         shard = self._shard
         placed = nd.zeros((self._size, shard.weight.shape[1]), shard.context)
@@ -92,7 +99,7 @@ class BlockwiseAngles:
             set_rows(placed, self._index(self._places), units)
         return placed
 
-    def forward(self, targets):
+    def forward(self, targets: mx.nd.NDArray) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """(T, 1) sum of the angles to this shard's other classes; (T, d) their pull on the batch's unit centres."""
         shard, self._targets, self._coefficients = self._shard, targets, []
         total, pull = nd.zeros((self._size, 1), shard.context), nd.zeros_like(targets)
@@ -109,13 +116,13 @@ class BlockwiseAngles:
             self._coefficients.append(scaled)
         return total, pull
 
-    def receive(self, pull):
+    def receive(self, pull: mx.nd.NDArray) -> None:
         """Keep the rows of the summed pull (T, d) whose centres lie here."""
         if len(self._rows):
             pull = nd.take(pull, self._index(self._places))
             self._own = pull * nd.take(self._shard.inverse_norms, self._index(self._rows))
 
-    def add_to(self, k, gradient):
+    def add_to(self, k: int, gradient: mx.nd.NDArray) -> None:
         """Add this term's part to dL/dW of block k, (c, d), from which the shard then takes the radial part off."""
         a, b = self._shard.ranges[k]
         gradient += dot(self._coefficients[k], self._targets, transpose_a=True)

@@ -50,7 +50,7 @@ class SampledShard:
         self._part: Shard | None = None
         self._index: mx.nd.NDArray | None = None
 
-    def load(self, name: str, first: int, rows) -> None:
+    def load(self, name: str, first: int, rows: np.ndarray | mx.nd.NDArray) -> None:
         """Write rows of the array `name`, from the shard's row `first` on."""
         getattr(self, name)[first : first + rows.shape[0]] = rows
 

@@ -101,7 +101,7 @@ class Shard:
             blocks.append(Block(a, b, *map(wrap, arrays)))
         return blocks
 
-    def load(self, name: str, first: int, rows) -> None:
+    def load(self, name: str, first: int, rows: np.ndarray | mx.nd.NDArray) -> None:
         """Write rows of the array `name`, from the shard's row `first` on."""
         getattr(self, name)[first : first + rows.shape[0]] = rows
         self.changed()
@@ -169,7 +169,7 @@ class Workspace:
     and products: parallel.products.BlockProducts of each block.
     """
 
-    def __init__(self, shard, recompute, half):
+    def __init__(self, shard: Shard, recompute: bool, half: bool):
         self._shard, self.recompute, self.half = shard, recompute, half
         self._capacity = self.batch = 0
         self._memory = None

@@ -6,10 +6,15 @@ the margin, joins it on the host (`ShardedMarginHead`).
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import mxnet as mx
 import numpy as np
+
+if TYPE_CHECKING:
+    from .interfaces import Modulation
+    from .regularisers import BlockwiseAngles
+    from .shard import Shard
 
 # Logit that takes a target out of the softmax of the others: exp(MASKED - anything) is 0, also times 1e12, the inverse
 # norm of a zero vector.
@@ -26,7 +31,7 @@ class Own:
         inverse_norms: (t, 1).
     """
 
-    def __init__(self, shard, features: mx.nd.NDArray, samples: np.ndarray, rows: np.ndarray):
+    def __init__(self, shard: Shard, features: mx.nd.NDArray, samples: np.ndarray, rows: np.ndarray):
         kernels = self._kernels = shard.kernels
         self.shard, self.samples, self.rows = shard, samples, rows
         self.batch = features.shape[0]
@@ -67,7 +72,7 @@ class Forward:
         own: the samples whose class is here.
     """
 
-    def __init__(self, shard, features, scale, own, modulate):
+    def __init__(self, shard: Shard, features: mx.nd.NDArray, scale: float, own: Own, modulate: Modulation | None):
         self.own, self._shard, self._modulate = own, shard, modulate
         self._kernels, self._space, self._turn = shard.kernels, shard.workspace, shard.turn
         self._features = self._kernels.wrap(features)
@@ -89,7 +94,12 @@ class Forward:
         return self._block_sums()[0].max(axis=1)
 
     def backward(
-        self, log_total: np.ndarray, step: float, cosines: np.ndarray, coefficients: np.ndarray, extra=None
+        self,
+        log_total: np.ndarray,
+        step: float,
+        cosines: np.ndarray,
+        coefficients: np.ndarray,
+        extra: BlockwiseAngles | None = None,
     ) -> tuple[mx.nd.NDArray, CentreGradient]:
         """The shard's part of dL/d(unit embedding), (B, d), still with its radial component; and the centres' gradient.
 
@@ -185,7 +195,7 @@ class Forward:
 class CentreGradient:
     """dL/dW of a shard, a block at a time, made by `Forward.backward`: the third product runs when it is asked for."""
 
-    def __init__(self, forward, shares, rows, extra):
+    def __init__(self, forward: Forward, shares: list, rows: np.ndarray | None, extra: BlockwiseAngles | None):
         self._forward, self._shard, self._shares, self._extra = forward, forward._shard, shares, extra
         # The rows of samples with the same centre, added up.
         order = np.argsort(forward.own.rows, kind="stable")

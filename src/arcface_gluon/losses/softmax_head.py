@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Any, Iterator
 
 import mxnet as mx
 import numpy as np
@@ -29,7 +29,7 @@ class SoftmaxHead(ShardedMarginHead):
     can_sample = False
     arrays = ("weight", "momentum", "bias", "bias_momentum")
 
-    def __init__(self, num_classes: int, embedding_size: int, contexts: list[mx.Context], **others):
+    def __init__(self, num_classes: int, embedding_size: int, contexts: list[mx.Context], **others: Any):
         super().__init__(num_classes, embedding_size, contexts, scale=1.0, **others)
 
     def centres(self) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 
@@ -25,7 +27,7 @@ class SubCentreHead(ShardedMarginHead):
     can_sample = False
 
     def __init__(
-        self, num_classes: int, embedding_size: int, contexts: list[mx.Context], sub_centres: int = 3, **others
+        self, num_classes: int, embedding_size: int, contexts: list[mx.Context], sub_centres: int = 3, **others: Any
     ):
         self.rows_per_class = int(sub_centres)
         super().__init__(num_classes, embedding_size, contexts, **others)

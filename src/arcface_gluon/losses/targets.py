@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .interfaces import SMALLEST_SINE
+
+if TYPE_CHECKING:
+    from .interfaces import LengthMargin, Margin
+    from .regularisers import Intra
 
 
 class Target(NamedTuple):
@@ -32,7 +36,13 @@ class Target(NamedTuple):
     term_by_length: np.ndarray = 0.0
 
 
-def angular_target(theta, scale, margin, intra=None, lengths=None) -> Target:
+def angular_target(
+    theta: np.ndarray,
+    scale: float,
+    margin: Margin | LengthMargin,
+    intra: Intra | None = None,
+    lengths: np.ndarray | None = None,
+) -> Target:
     """Target logit s psi(theta) (Eq. 4).
 
     Args:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Iterator
+
 import mxnet as mx
 import numpy as np
 
 from ..parallel.collectives import ContextGroup
 from .interfaces import SMALLEST_SINE
 
+if TYPE_CHECKING:
+    from .interfaces import Head
 
-def triplet_terms(units, labels, margin):
+
+def triplet_terms(units: np.ndarray, labels: np.ndarray, margin: float) -> tuple[float, np.ndarray, int, float]:
     """Mean hinge of the semi-hard triplets of a batch, and its gradient.
 
     For every anchor a and positive p of the same identity, the negative n is the nearest one of another identity with
@@ -74,18 +79,27 @@ class TripletHead:
         target_angles: the head's; empty without one, since there are no centres.
     """
 
-    def __init__(self, num_classes, embedding_size, contexts, margin=0.35, weight=1.0, head=None, group=None):
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_size: int,
+        contexts: list[mx.Context],
+        margin: float = 0.35,
+        weight: float = 1.0,
+        head: Head | None = None,
+        group: ContextGroup | None = None,
+    ):
         self.num_classes, self.embedding_size = int(num_classes), int(embedding_size)
         self.margin, self.weight, self.head = float(margin), float(weight), head
         self.accuracy, self.target_angles, self.triplets = float("nan"), np.zeros(0), 0
         self._group = ContextGroup(contexts) if group is None else group
 
     @property
-    def contexts(self):
+    def contexts(self) -> list[mx.Context]:
         """Devices."""
         return self._group.contexts
 
-    def forward_backward(self, embeddings, labels):
+    def forward_backward(self, embeddings: list[mx.nd.NDArray], labels: list) -> tuple[float, list[mx.nd.NDArray]]:
         """Loss of a batch and its gradient; arguments, results and errors are those of `ShardedMarginHead`."""
         loss, gradients = self.head.forward_backward(embeddings, labels) if self.head else (0.0, None)
         names = [label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label) for label in labels]
@@ -104,7 +118,7 @@ class TripletHead:
             added = [a + b for a, b in zip(gradients, added)]
         return loss + self.weight * term, added
 
-    def update(self, lr, momentum=0.9, wd=0.0):
+    def update(self, lr: float, momentum: float = 0.9, wd: float = 0.0) -> None:
         """SGD on the head's centres, where there is a head."""
         if self.head:
             self.head.update(lr, momentum, wd)
@@ -113,12 +127,12 @@ class TripletHead:
         """The head's, for checkpoints."""
         return self.head.state() if self.head else {}
 
-    def load_state(self, state):
+    def load_state(self, state: dict) -> None:
         """Go on from a checkpoint's `state`."""
         if self.head:
             self.head.load_state(state)
 
-    def shards(self):
+    def shards(self) -> Iterator[tuple[int, int, dict]]:
         """The head's shards for checkpoints; none without a head."""
         return self.head.shards() if self.head else iter(())
 
@@ -126,7 +140,7 @@ class TripletHead:
         """The head's arrays in a checkpoint; none without a head."""
         return self.head.layout() if self.head else {}
 
-    def load_rows(self, start, arrays):
+    def load_rows(self, start: int, arrays: dict) -> None:
         """Copy rows of a checkpoint into the head."""
         if self.head:
             self.head.load_rows(start, arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -15,12 +16,12 @@ PIXEL_MEAN = 127.5
 INPUT_SCALE = 0.0078125
 
 
-def sides(value) -> tuple[int, int]:
+def sides(value: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of the option `input_size`: one side of a square, or both."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
 
 
-def input_size(net) -> tuple[int, int]:
+def input_size(net: mx.gluon.Block) -> tuple[int, int]:
     """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
     return sides(((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112))
 
@@ -38,21 +39,21 @@ class Backbone(HybridBlock):
         spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec)` rebuilds it.
     """
 
-    def __init__(self, spec, input_scale=INPUT_SCALE):
+    def __init__(self, spec: dict, input_scale: float = INPUT_SCALE):
         super().__init__(prefix="")
         self._input_scale = input_scale
         self.spec = json.loads(json.dumps(spec))
         self._dtype = "float32"
         self._native = True
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = F.cast(x, dtype=self._dtype, name="id")
         return self.features(F, (x - PIXEL_MEAN) * self._input_scale)
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> Any:
         raise NotImplementedError
 
-    def forward(self, x, *args):
+    def forward(self, x: Any, *args: Any) -> Any:
         if isinstance(x, mx.sym.Symbol):
             used, _ = self._native, self._set_native(True)
             try:
@@ -69,14 +70,22 @@ class Backbone(HybridBlock):
         self._native = native
         self.apply(lambda block: setattr(block, "native", native) if isinstance(block, PReLU) else None)
 
-    def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
+    def initialize(
+        self,
+        init: mx.init.Initializer | None = None,
+        ctx: mx.Context | list[mx.Context] | None = None,
+        verbose: bool = False,
+        force_reinit: bool = False,
+    ) -> None:
         """As gluon's, with the reference's initialisers by default (`reference_init`)."""
         super().initialize(init or reference_init(), ctx, verbose, force_reinit)
 
-    def hybridize(self, active=True, static_alloc=True, static_shape=True, **options):
+    def hybridize(
+        self, active: bool = True, static_alloc: bool = True, static_shape: bool = True, **options: Any
+    ) -> None:
         """As gluon's, with the fastest settings by default; they hold for several contexts and changing batches."""
         super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape, **options)
 
-    def cast(self, dtype):
+    def cast(self, dtype: Any) -> None:
         super().cast(dtype)
         self._dtype = np.dtype(dtype).name

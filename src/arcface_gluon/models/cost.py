@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 
@@ -10,7 +12,7 @@ from .backbone import input_size
 from .registry import get_model
 
 
-def network_cost(name: str, embedding_size: int = 512, **options) -> Network:
+def network_cost(name: str, embedding_size: int = 512, **options: Any) -> Network:
     """Parameters, multiply-additions and outputs of a network's operators for one image; arguments as of `get_model`.
 
     Raises:
@@ -24,7 +26,7 @@ def network_cost(name: str, embedding_size: int = 512, **options) -> Network:
     return Network(parameters, multiply_additions(net), outputs)
 
 
-def multiply_additions(net) -> int:
+def multiply_additions(net: mx.gluon.Block) -> int:
     """Multiply-additions of one image forward, in convolutions and fully connected layers."""
     shapes = _output_shapes(net)
     weights = {p.name: p.shape for p in net.collect_params().values() if p.name.endswith("_weight")}

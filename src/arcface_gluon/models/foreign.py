@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..errors import UserError
@@ -30,7 +31,7 @@ _KINDS = {
 }
 
 
-def refuse_foreign(path):
+def refuse_foreign(path: str | os.PathLike[str]) -> None:
     """Say what a file is that no model is read from; nothing where its name is that of a model, or there is no file.
 
     Raises:

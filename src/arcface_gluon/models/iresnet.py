@@ -6,6 +6,8 @@ in published checkpoints: `stage1.unit1.bn1.gamma` is `stage1_unit1_bn1_gamma`. 
 
 from __future__ import annotations
 
+from typing import Any, Sequence
+
 from mxnet.gluon import HybridBlock, nn
 
 from ..recipe.option import Option
@@ -41,7 +43,17 @@ class ResidualUnit(HybridBlock):
     Shape: (B, in_channels, H, W) -> (B, channels, ceil(H/stride), ceil(W/stride)).
     """
 
-    def __init__(self, in_channels, channels, stride, *, project, se, epsilon=BN_EPSILON, prefix):
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        *,
+        project: bool,
+        se: bool,
+        epsilon: float = BN_EPSILON,
+        prefix: str,
+    ):
         super().__init__(prefix=prefix)
         self.bn1 = batch_norm(in_channels, epsilon=epsilon, prefix=prefix + "bn1_")
         self.conv1 = conv(channels, 3, in_channels=in_channels, prefix=prefix + "conv1_")
@@ -55,7 +67,7 @@ class ResidualUnit(HybridBlock):
             self.conv1sc = conv(channels, 1, stride, in_channels=in_channels, prefix=prefix + "conv1sc_")
             self.sc = batch_norm(channels, epsilon=epsilon, prefix=prefix + "sc_")
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         y = self.relu1(self.bn2(self.conv1(self.bn1(x))))
         y = self.bn3(self.conv2(y))
         if self.se is not None:
@@ -63,7 +75,7 @@ class ResidualUnit(HybridBlock):
         return y + (x if self.sc is None else self.sc(self.conv1sc(x)))
 
 
-def stage(index, units, in_channels, channels, se, epsilon):
+def stage(index: int, units: int, in_channels: int, channels: int, se: bool, epsilon: float) -> nn.HybridSequential:
     """Units of one stage: the first halves the map and projects its shortcut, the others keep everything."""
     block = nn.HybridSequential(prefix=f"stage{index}_")
     for u in range(1, units + 1):
@@ -109,17 +121,17 @@ class IResNet(Backbone):
 
     def __init__(
         self,
-        spec,
-        units,
-        embedding_size=512,
-        width=1.0,
-        se=False,
-        output="E",
-        dropout=0.4,
-        input_size=112,
-        stem_stride=1,
-        epsilon=BN_EPSILON,
-        input_scale=INPUT_SCALE,
+        spec: dict,
+        units: Sequence[int],
+        embedding_size: int = 512,
+        width: float = 1.0,
+        se: bool = False,
+        output: str = "E",
+        dropout: float = 0.4,
+        input_size: int | Sequence[int] = 112,
+        stem_stride: int = 1,
+        epsilon: float = BN_EPSILON,
+        input_scale: float = INPUT_SCALE,
     ):
         super().__init__(spec, input_scale)
         channels = [max(8, int(c * width / 8 + 0.5) * 8) for c in CHANNELS]
@@ -140,7 +152,7 @@ class IResNet(Backbone):
         else:
             self.pre_fc1, self.fc1 = None, fc
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> Any:
         x = self.relu0(self.bn0(self.conv0(x)))  # (B, 64, 112, 112), sides as in the paper
         x = self.stage1(x)  # (B, 64, 56, 56)
         x = self.stage2(x)  # (B, 128, 28, 28)

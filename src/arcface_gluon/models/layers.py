@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
@@ -10,7 +12,7 @@ BN_EPSILON = 2e-5
 BN_MOMENTUM = 0.9
 
 
-def reference_init():
+def reference_init() -> mx.init.Initializer:
     """The reference's weight initialiser: Gaussian, variance 2 / fan-out. Other parameters bring their own.
 
     `net.initialize(ctx=...)` of the backbones uses it by default. Biases and betas start at 0, gammas at 1,
@@ -29,13 +31,13 @@ class PReLU(HybridBlock):
     Shape: (B, channels, H, W) -> the same.
     """
 
-    def __init__(self, channels, prefix=None):
+    def __init__(self, channels: int, prefix: str | None = None):
         super().__init__(prefix=prefix)
         self._channels = channels
         self.native = True
         self.alpha = self.params.get("alpha", shape=(channels,), init=mx.init.Constant(0.25))
 
-    def hybrid_forward(self, F, x, alpha):
+    def hybrid_forward(self, F: Any, x: Any, alpha: Any) -> Any:
         if self.native:
             return F.LeakyReLU(x, alpha, act_type="prelu", name="fwd")
         scale = F.reshape(alpha, shape=(-1, 1, 1, 1))
@@ -44,7 +46,17 @@ class PReLU(HybridBlock):
         return F.Convolution(x, scale, **depthwise) + F.Convolution(positive, 1 - scale, **depthwise)
 
 
-def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, padding=None, prefix):
+def conv(
+    channels: int,
+    kernel: int | tuple[int, int],
+    stride: int = 1,
+    *,
+    in_channels: int,
+    groups: int = 1,
+    use_bias: bool = False,
+    padding: int | None = None,
+    prefix: str,
+) -> nn.Conv2D:
     """Convolution. Unless a padding is given, the kernel is square, and padded so that stride 1 keeps the size."""
     return nn.Conv2D(
         channels, kernel, strides=stride, padding=kernel // 2 if padding is None else padding, groups=groups,
@@ -52,7 +64,7 @@ def conv(channels, kernel, stride=1, *, in_channels, groups=1, use_bias=False, p
     )  # fmt: skip
 
 
-def batch_norm(channels, *, epsilon=BN_EPSILON, scale=True, prefix):
+def batch_norm(channels: int, *, epsilon: float = BN_EPSILON, scale: bool = True, prefix: str) -> nn.BatchNorm:
     """BatchNorm with the reference's constants. `scale=False` holds gamma at 1 (the reference's fix_gamma)."""
     return nn.BatchNorm(epsilon=epsilon, momentum=BN_MOMENTUM, scale=scale, in_channels=channels, prefix=prefix)
 
@@ -63,14 +75,14 @@ class SqueezeExcitation(HybridBlock):
     Shape: (B, channels, H, W) -> the same.
     """
 
-    def __init__(self, channels, reduction=16, prefix=None):
+    def __init__(self, channels: int, reduction: int = 16, prefix: str = None):
         super().__init__(prefix=prefix)
         squeezed = max(1, channels // reduction)
         self.conv1 = conv(squeezed, 1, in_channels=channels, use_bias=True, prefix=prefix + "conv1_")
         self.relu1 = PReLU(squeezed, prefix=prefix + "relu1_")
         self.conv2 = conv(channels, 1, in_channels=squeezed, use_bias=True, prefix=prefix + "conv2_")
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         gates = F.Pooling(x, global_pool=True, pool_type="avg", kernel=(7, 7))
         gates = self.conv2(self.relu1(self.conv1(gates)))
         return F.broadcast_mul(x, F.Activation(gates, act_type="sigmoid"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from pathlib import Path
+from typing import Any, Mapping
 
 import mxnet as mx
 import numpy as np
@@ -27,7 +29,7 @@ OTHER_FORMATS = (".npz", ".pth", ".pt", ".tflite")  # files of other tools, see 
 OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 
 
-def load_model(path, contexts=None):
+def load_model(path: str | os.PathLike[str], contexts: runtime.Devices = None) -> HybridBlock:
     """A network with its parameters, hybridised, ready for (B, 3, H, W) RGB 0..255 -> (B, embedding_size) float32.
 
     Args:
@@ -73,7 +75,7 @@ def weights_file(path: str | Path) -> Path:
     return path if path.suffix in OTHER_FORMATS else _exported_files(path)[1]
 
 
-def export_model(net: Backbone, prefix):
+def export_model(net: Backbone, prefix: str | os.PathLike[str]) -> None:
     """Write `prefix-symbol.json` and `prefix-0000.params` as the reference does, for its tools and for `load_model`.
 
     Float32 whatever the network's precision; parameters are the mean over its devices.
@@ -94,7 +96,7 @@ def export_model(net: Backbone, prefix):
         file.write(symbol.tojson())
 
 
-def parameter_values(net):
+def parameter_values(net: mx.gluon.Block) -> dict[str, np.ndarray]:
     """Structural name -> float32 array, the mean over the devices (whose BatchNorm statistics differ)."""
     values = {}
     for name, parameter in net._collect_params_with_prefix().items():
@@ -104,7 +106,12 @@ def parameter_values(net):
     return values
 
 
-def load_parameters(net, values, source, contexts=None):
+def load_parameters(
+    net: mx.gluon.Block,
+    values: Mapping[str, np.ndarray],
+    source: str | os.PathLike[str],
+    contexts: list[mx.Context] | None = None,
+) -> None:
     """Set all parameters of a network.
 
     Args:
@@ -170,7 +177,7 @@ def _sides(shape):
     return "x".join(map(str, shape))
 
 
-def checkpoint_of(folder):
+def checkpoint_of(folder: Path) -> Path | None:
     """The checkpoint folder that a folder stands for: itself, or the last of a run; None for other folders."""
     if (folder / NETWORK_FILE).exists() or (folder / PARAMETERS_FILE).exists():
         return folder
@@ -277,7 +284,13 @@ class SymbolNetwork(HybridBlock):
 
     spec = None
 
-    def __init__(self, symbol, values, source, contexts):
+    def __init__(
+        self,
+        symbol: mx.sym.Symbol,
+        values: Mapping[str, np.ndarray],
+        source: str | os.PathLike[str],
+        contexts: list[mx.Context],
+    ):
         super().__init__(prefix="")
         self._source = source
         self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
@@ -287,12 +300,12 @@ class SymbolNetwork(HybridBlock):
             raise UserError(f"{source} does not fit its symbol: {problem}")
         parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in values.items()}, contexts)
 
-    def forward(self, x, *args):
+    def forward(self, x: Any, *args: Any) -> Any:
         try:
             return super().forward(x, *args)
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"{self._source} cannot process images {_sides(x.shape)}: {reason}") from error
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.body(F.cast(x, dtype="float32"))

@@ -5,6 +5,8 @@ Children carry that code's names, as in `iresnet`.
 
 from __future__ import annotations
 
+from typing import Any, Sequence
+
 from mxnet.gluon import HybridBlock, nn
 
 from ..recipe.option import Option
@@ -22,7 +24,18 @@ _STAGES = ((3, 64, 128, 128), (4, 128, 256, 256), (5, 128, 512, 256))
 class ConvUnit(HybridBlock):
     """Convolution, BatchNorm and, unless `linear`, PReLU. Shape: (B, in_channels, H, W) -> (B, channels, H', W')."""
 
-    def __init__(self, in_channels, channels, kernel, stride=1, *, groups=1, linear=False, padding=None, prefix):
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        *,
+        groups: int = 1,
+        linear: bool = False,
+        padding: int | None = None,
+        prefix: str,
+    ):
         super().__init__(prefix=prefix)
         self.conv2d = conv(
             channels, kernel, stride, in_channels=in_channels, groups=groups, padding=padding,
@@ -31,7 +44,7 @@ class ConvUnit(HybridBlock):
         self.batchnorm = batch_norm(channels, epsilon=EPSILON, prefix=prefix + "batchnorm_")
         self.relu = None if linear else PReLU(channels, prefix=prefix + "relu_")
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = self.batchnorm(self.conv2d(x))
         return x if self.relu is None else self.relu(x)
 
@@ -42,14 +55,16 @@ class Bottleneck(HybridBlock):
     Shape: (B, in_channels, H, W) -> (B, channels, ceil(H/stride), ceil(W/stride)).
     """
 
-    def __init__(self, in_channels, channels, stride, groups, *, residual, kernel=3, prefix):
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, groups: int, *, residual: bool, kernel: int = 3, prefix: str
+    ):
         super().__init__(prefix=prefix)
         self._residual = residual
         self.conv_sep = ConvUnit(in_channels, groups, 1, prefix=prefix + "conv_sep_")
         self.conv_dw = ConvUnit(groups, groups, kernel, stride, groups=groups, padding=1, prefix=prefix + "conv_dw_")
         self.conv_proj = ConvUnit(groups, channels, 1, linear=True, prefix=prefix + "conv_proj_")
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         y = self.conv_proj(self.conv_dw(self.conv_sep(x)))
         return y + x if self._residual else y
 
@@ -81,7 +96,14 @@ class MobileFaceNet(Backbone):
         "strided_kernel": Option(3, "side of the kernels at stride 2", must_be("3 or 4", lambda v: v in (3, 4))),
     }
 
-    def __init__(self, spec, embedding_size=512, blocks=(1, 4, 6, 2), input_size=112, strided_kernel=3):
+    def __init__(
+        self,
+        spec: dict,
+        embedding_size: int = 512,
+        blocks: Sequence[int] = (1, 4, 6, 2),
+        input_size: int | Sequence[int] = 112,
+        strided_kernel: int = 3,
+    ):
         super().__init__(spec)
         self.conv_1 = ConvUnit(3, 64, strided_kernel, 2, padding=1, prefix="conv_1_")
         if blocks[0] == 1:
@@ -105,7 +127,7 @@ class MobileFaceNet(Backbone):
         self.pre_fc1 = nn.Dense(embedding_size, in_units=512, prefix="pre_fc1_")
         self.fc1 = batch_norm(embedding_size, scale=False, prefix="fc1_")
 
-    def features(self, F, x):
+    def features(self, F: Any, x: Any) -> Any:
         for name, child in self._children.items():
             # The last BatchNorm sees float32 in every precision: its output is the embedding.
             x = child(F.cast(x, dtype="float32") if name == "fc1" else x)

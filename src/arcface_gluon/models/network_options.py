@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from ..recipe.option import Option, Range
 
@@ -15,7 +15,7 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def must_be(text: str, test) -> Range:
+def must_be(text: str, test: Callable[[Any], bool]) -> Range:
     """The range of values that pass the test, in words."""
     return Range(test, text, f"must be {text}")
 

@@ -8,6 +8,7 @@ i32 storage type (not in V1), u32 dimensions, i64 sizes, i32 device type and num
 from __future__ import annotations
 
 import math
+import os
 import struct
 
 import numpy as np
@@ -26,7 +27,7 @@ class _Damaged(Exception):
     """What is wrong with the file."""
 
 
-def write_params(path, arrays: dict):
+def write_params(path: str | os.PathLike[str], arrays: dict) -> None:
     """Write a dict of arrays (NumPy, or MXNet's, one of which is copied at a time) so that `mx.nd.load(path)` gives it
     back. Atomic. MXNet's own writer says nothing where the disk is full as it closes the file.
 
@@ -48,7 +49,7 @@ def write_params(path, arrays: dict):
             file.write(struct.pack("<Q", len(encoded)) + encoded)
 
 
-def read_params(path):
+def read_params(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read a .params file as a dict of NumPy arrays, names as they stand in the file (with `arg:` or `aux:`).
 
     Raises:

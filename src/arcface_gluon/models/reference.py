@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from typing import TYPE_CHECKING, Iterable, Mapping
 
 import mxnet as mx
 
@@ -17,6 +18,9 @@ from ..errors import UserError
 from .backbone import Backbone
 from .iresnet import CHANNELS, OUTPUTS, UNITS
 from .registry import get_model
+
+if TYPE_CHECKING:
+    from mxnet.gluon import HybridBlock
 
 SPEC_ATTRIBUTE = "__arcface_gluon__"  # on the data node of our exports; other tools ignore it
 
@@ -41,13 +45,13 @@ _ATTRIBUTES = {
 }  # fmt: skip
 
 
-def reference_name(structural):
+def reference_name(structural: str) -> str:
     """Flat name of a parameter in the reference: `stage1.unit1.relu1.alpha` -> `stage1_unit1_relu1_gamma`."""
     *path, kind = structural.split(".")
     return "_".join([*path, _TO_REFERENCE.get(kind, kind)])
 
 
-def export_symbol(net: Backbone):
+def export_symbol(net: Backbone) -> mx.sym.Symbol:
     """Symbol of a network at float32, nodes named as in the reference, `data` to `fc1_output`."""
     data = mx.sym.var("data", attr={SPEC_ATTRIBUTE: json.dumps(net.spec)})
     dtype, net._dtype = net._dtype, "float32"
@@ -66,7 +70,7 @@ def export_symbol(net: Backbone):
     return mx.sym.load_json(json.dumps(graph))
 
 
-def recognise(symbol, shapes):
+def recognise(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]]) -> HybridBlock | None:
     """The network of this project that a reference checkpoint holds, or None.
 
     Args:
@@ -141,7 +145,7 @@ def _mobilefacenet_spec(shapes):
     return {"name": "mobilefacenet", "embedding_size": shapes["pre_fc1_bias"][0], "options": options}
 
 
-def units_of(names):
+def units_of(names: Iterable[str]) -> list[int]:
     """Units of each stage that flat or structural parameter names speak of, e.g. [2, 2, 2, 2]."""
     deepest = {}
     for name in names:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 
 import mxnet as mx
@@ -47,7 +48,7 @@ _ATTRIBUTES = ("attrs", "attr", "param")  # their names in MXNet since 1.0 and b
 _INTEGER = re.compile(r"(?<![\w.])-?\d+(?![\w.])")
 
 
-def read_symbol(path) -> mx.sym.Symbol:
+def read_symbol(path: str | os.PathLike[str]) -> mx.sym.Symbol:
     """The network of a `-symbol.json`.
 
     Raises:

@@ -6,6 +6,8 @@ few numbers a sample come back, and the features' gradient (B, d) is summed over
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import mxnet as mx
 import numpy as np
 
@@ -19,12 +21,12 @@ class ContextGroup:
         bytes_sent: bytes copied from one device to another, or between a device and the host, since the group was made.
     """
 
-    def __init__(self, contexts):
+    def __init__(self, contexts: Sequence[mx.Context]):
         self.contexts = list(contexts)
         self.shards, self.first = len(self.contexts), 0
         self.bytes_sent = 0
 
-    def gather(self, parts):
+    def gather(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Concatenate one (b_i, d) array a device along axis 0, on every device."""
         gathered = []
         for context in self.contexts:
@@ -32,21 +34,21 @@ class ContextGroup:
             gathered.append(here[0] if len(here) == 1 else mx.nd.concat(*here, dim=0))
         return gathered
 
-    def gather_labels(self, parts) -> np.ndarray:
+    def gather_labels(self, parts: list[np.ndarray]) -> np.ndarray:
         """Concatenate one (b_i,) host array a device."""
         return np.concatenate(parts)
 
-    def log_sum_exp(self, parts) -> np.ndarray:
+    def log_sum_exp(self, parts: list[np.ndarray]) -> np.ndarray:
         """Reduce one (B,) host array of log-sum-exps a shard (max, then sum of exponentials) over all shards."""
         self.bytes_sent += sum(part.nbytes for part in parts)
         return np.logaddexp.reduce(np.stack(parts), axis=0)
 
-    def maximum(self, parts) -> np.ndarray:
+    def maximum(self, parts: list[np.ndarray]) -> np.ndarray:
         """Largest of one (B,) host array a shard."""
         self.bytes_sent += sum(part.nbytes for part in parts)
         return np.stack(parts).max(axis=0)
 
-    def collect(self, indices, parts, length) -> np.ndarray:
+    def collect(self, indices: list[np.ndarray], parts: list[np.ndarray], length: int) -> np.ndarray:
         """Assemble a (length,) host array from the values of each shard and their positions."""
         whole = np.zeros(length)
         for index, part in zip(indices, parts):
@@ -54,7 +56,7 @@ class ContextGroup:
             self.bytes_sent += part.nbytes
         return whole
 
-    def reduce_scatter(self, parts, sizes):
+    def reduce_scatter(self, parts: list[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
         """Sum one (B, d) array a shard; device i gets the rows of its own slice of the batch, (sizes[i], d)."""
         stops = np.cumsum(sizes)
         slices = []
@@ -66,11 +68,11 @@ class ContextGroup:
             slices.append(total)
         return slices
 
-    def own_slices(self, whole, sizes):
+    def own_slices(self, whole: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
         """The parts of a host array (B, …) that belong to this process's devices."""
         return np.split(whole, np.cumsum(sizes)[:-1])
 
-    def all_reduce(self, parts):
+    def all_reduce(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Sum one array of the same shape a shard; every device gets the sum."""
         total = self._copy(parts[0], self.contexts[0])
         for part in parts[1:]:

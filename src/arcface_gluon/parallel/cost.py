@@ -93,12 +93,12 @@ class Cost:
     seconds_wire: float
 
     @property
-    def memory(self):
+    def memory(self) -> float:
         """Bytes of a device."""
         return self.centres + self.logits + self.backbone + self.activations
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Of a step."""
         return self.seconds_head + self.seconds_backbone + self.seconds_wire
 

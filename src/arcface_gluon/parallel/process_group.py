@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import mxnet as mx
 import numpy as np
 
 from .collectives import ContextGroup
+from .processes import Processes
 
 
 class ProcessGroup(ContextGroup):
@@ -20,35 +23,35 @@ class ProcessGroup(ContextGroup):
         processes: parallel.processes.Processes.
     """
 
-    def __init__(self, contexts, processes):
+    def __init__(self, contexts: Sequence[mx.Context], processes: Processes):
         super().__init__(contexts)
         self.shards = processes.size * len(self.contexts)
         self.first = processes.rank * len(self.contexts)
         self._processes = processes
 
-    def gather(self, parts):
+    def gather(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         local = np.concatenate([part.asnumpy() for part in parts])
         features = mx.nd.array(self._processes.allgather(local, "features"), ctx=mx.cpu(), dtype=local.dtype)
         return [self._copy(features, context) for context in self.contexts]
 
-    def gather_labels(self, parts):
+    def gather_labels(self, parts: list[np.ndarray]) -> np.ndarray:
         local = super().gather_labels(parts)
         counts = self._processes.allgather(np.array([len(local)], np.float64), "batch").astype(np.int64)
         self._start = int(counts[: self._processes.rank].sum())  # of this process's slice in the global batch
         # Horovod has no int64 for MXNet; float64 holds every label exactly.
         return self._processes.allgather(local.astype(np.float64), "labels")
 
-    def log_sum_exp(self, parts):
+    def log_sum_exp(self, parts: list[np.ndarray]) -> np.ndarray:
         return np.logaddexp.reduce(self._rows(super().log_sum_exp(parts), "log_sum_exp"), axis=0)
 
-    def maximum(self, parts):
+    def maximum(self, parts: list[np.ndarray]) -> np.ndarray:
         return self._rows(super().maximum(parts), "maximum").max(axis=0)
 
-    def collect(self, indices, parts, length):
+    def collect(self, indices: list[np.ndarray], parts: list[np.ndarray], length: int) -> np.ndarray:
         # Each sample's class is on one shard only; the other processes have a zero there.
         return self._rows(super().collect(indices, parts, length), "collect").sum(axis=0)
 
-    def reduce_scatter(self, parts, sizes):
+    def reduce_scatter(self, parts: list[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
         local = super().reduce_scatter(parts, [parts[0].shape[0]])[0].as_in_context(mx.cpu())
         self._processes.allreduce([local], "pulls")
         stops = self._start + np.cumsum(sizes)
@@ -56,10 +59,10 @@ class ProcessGroup(ContextGroup):
             self._copy(local[stop - size : stop], context) for context, stop, size in zip(self.contexts, stops, sizes)
         ]
 
-    def own_slices(self, whole, sizes):
+    def own_slices(self, whole: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
         return super().own_slices(whole[self._start : self._start + sum(sizes)], sizes)
 
-    def all_reduce(self, parts):
+    def all_reduce(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         total = super().all_reduce(parts)[0].as_in_context(mx.cpu())
         self._processes.allreduce([total], "centres")
         return [self._copy(total, context) for context in self.contexts]

@@ -24,22 +24,22 @@ class Processes:
     rank, size = 0, 1
     bytes_sent = 0
 
-    def allgather(self, array, name) -> np.ndarray:
+    def allgather(self, array: np.ndarray, name: str) -> np.ndarray:
         """Concatenate one (n_r, …) NumPy array a process along axis 0, in the order of the ranks."""
         return array
 
-    def allreduce(self, arrays, name):
+    def allreduce(self, arrays: list[mx.nd.NDArray], name: str) -> None:
         """Sum NDArrays over the processes, in place."""
 
-    def barrier(self):
+    def barrier(self) -> None:
         """Wait until every process is here."""
         self.allgather(np.zeros(1, np.float32), "barrier")
 
-    def any(self, flag) -> int:
+    def any(self, flag: int) -> int:
         """The largest of one small whole number a process."""
         return int(self.allgather(np.array([flag], np.float32), "any").max())
 
-    def must_agree(self, text, what):
+    def must_agree(self, text: str, what: str) -> None:
         """Refuse to go on where the processes differ.
 
         Args:
@@ -75,14 +75,14 @@ class HorovodProcesses(Processes):
         self._on_the_way = {}  # name → arrays of the last sum under it
         self.rank, self.size = hvd.rank(), hvd.size()
 
-    def allgather(self, array, name):
+    def allgather(self, array: np.ndarray, name: str) -> np.ndarray:
         # Horovod for MXNet knows these types; what is gathered are features, and small numbers exact in float64.
         array = np.ascontiguousarray(array)
         tensor = mx.nd.array(array, ctx=mx.cpu(), dtype=array.dtype)
         self.bytes_sent += array.nbytes * (self.size - 1)
         return self._hvd.allgather(tensor, name=name).asnumpy()
 
-    def allreduce(self, arrays, name):
+    def allreduce(self, arrays: list[mx.nd.NDArray], name: str) -> None:
         # A ring sends every element about twice.
         self.bytes_sent += sum(2 * array.size * np.dtype(array.dtype).itemsize for array in arrays)
         # Horovod refuses a name that is on the way still, and reuses what it negotiated under one that has arrived.

@@ -9,6 +9,8 @@ step are its gradients, one by each input (`BlockProducts`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 
 from .operators import divide
@@ -28,7 +30,7 @@ def inner(rows: mx.nd.NDArray, columns: mx.nd.NDArray, out: mx.nd.NDArray | None
     return mx.nd.FullyConnected(rows, columns, num_hidden=columns.shape[0], no_bias=True, out=out)
 
 
-def dot(left: mx.nd.NDArray, right: mx.nd.NDArray, **options) -> mx.nd.NDArray:
+def dot(left: mx.nd.NDArray, right: mx.nd.NDArray, **options: Any) -> mx.nd.NDArray:
     """`mx.nd.dot`, on one CPU context at a time: for the few small products that are no `inner`."""
     global _last
     context = left.context
@@ -39,7 +41,7 @@ def dot(left: mx.nd.NDArray, right: mx.nd.NDArray, **options) -> mx.nd.NDArray:
 
 
 def half_dot(
-    left: mx.nd.NDArray, right: mx.nd.NDArray, out: mx.nd.NDArray | None = None, gain: float = 1.0, **options
+    left: mx.nd.NDArray, right: mx.nd.NDArray, out: mx.nd.NDArray | None = None, gain: float = 1.0, **options: Any
 ) -> mx.nd.NDArray:
     """`dot` of float32 arrays rounded to float16, as GPUs multiply them at several times the rate.
 

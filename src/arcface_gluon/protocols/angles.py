@@ -42,11 +42,16 @@ class AngleStatistics:
     classes: int
     single_images: int
 
-    def to_json(self):
+    def to_json(self) -> dict:
         return asdict(self)
 
 
-def angle_statistics(embeddings, labels, centres=None, contexts=None):
+def angle_statistics(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    centres: np.ndarray | list[np.ndarray] | None = None,
+    contexts: runtime.Devices = None,
+) -> AngleStatistics:
     """Statistics of one set.
 
     Args:
@@ -80,7 +85,7 @@ def angle_statistics(embeddings, labels, centres=None, contexts=None):
     return AngleStatistics(float(total / len(labels)), inter, w_ec, w_inter, len(labels), len(classes), single)
 
 
-def table3(training: AngleStatistics, verification: AngleStatistics):
+def table3(training: AngleStatistics, verification: AngleStatistics) -> dict[str, float | None]:
     """The six rows of Table 3 for one network, in degrees."""
     return {
         "W-EC": training.w_ec,
@@ -92,7 +97,7 @@ def table3(training: AngleStatistics, verification: AngleStatistics):
     }
 
 
-def mean_smallest_angle(vectors, contexts=None):
+def mean_smallest_angle(vectors: np.ndarray, contexts: runtime.Devices = None) -> float | None:
     """Mean over unit `vectors` (c, d) float32 of the smallest angle to another one, in degrees; None if c < 2."""
     if len(vectors) < 2:
         return None

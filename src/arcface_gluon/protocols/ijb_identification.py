@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
@@ -32,11 +33,11 @@ class GallerySearch:
     better: np.ndarray
     top_scores: np.ndarray
 
-    def rank(self, k):
+    def rank(self, k: int) -> float | None:
         """Closed set: share of the enrolled probes whose subject is among the first k; None without such probes."""
         return float(np.mean(self.better < k)) if len(self.better) else None
 
-    def tpir(self, fpir):
+    def tpir(self, fpir: float) -> float | None:
         """Open set: share of the enrolled probes whose mate is first and above the threshold of a given FPIR.
 
         The threshold is the max(int(n FPIR) - 1, 0)-th of the n best scores of probes that are not enrolled, from
@@ -56,12 +57,12 @@ class TemplateSearch:
     galleries: list
     merged: GallerySearch
 
-    def tpir(self, fpir):
+    def tpir(self, fpir: float) -> float | None:
         """Mean over the galleries, the open-set measure that papers print; None if a gallery has none."""
         values = [gallery.tpir(fpir) for gallery in self.galleries]
         return None if None in values else float(np.mean(values))
 
-    def to_json(self):
+    def to_json(self) -> dict:
         return {
             "probes": len(self.merged.better) + len(self.merged.top_scores),
             "rank_merged_galleries": {str(k): self.merged.rank(k) for k in RANKS},
@@ -72,7 +73,12 @@ class TemplateSearch:
         }
 
 
-def search(templates: Templates, probes, galleries, contexts=None):
+def search(
+    templates: Templates,
+    probes: tuple[np.ndarray, np.ndarray],
+    galleries: Sequence[tuple[np.ndarray, np.ndarray]],
+    contexts: runtime.Devices = None,
+) -> TemplateSearch:
     """Search all probes in each gallery, and in their union.
 
     Args:

@@ -7,6 +7,7 @@ sum is scaled to length 1. Scores are cosines.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -35,7 +36,7 @@ class Templates:
     ids: np.ndarray
     vectors: np.ndarray
 
-    def rows(self, ids):
+    def rows(self, ids: np.ndarray) -> np.ndarray:
         """Positions of template numbers; -1 for those that have no image."""
         ids = np.asarray(ids)
         low, high = int(self.ids[0]), int(self.ids[-1])
@@ -49,7 +50,15 @@ class Templates:
         return np.where(self.ids[positions] == ids, positions, -1)
 
 
-def pool(features, templates, media=None, detector_scores=None, norm_weighting=False, names=None, contexts=None):
+def pool(
+    features: np.ndarray,
+    templates: np.ndarray,
+    media: np.ndarray | None = None,
+    detector_scores: np.ndarray | None = None,
+    norm_weighting: bool = False,
+    names: Sequence[Any] | np.ndarray | None = None,
+    contexts: runtime.Devices = None,
+) -> Templates:
     """Average images into templates, by sparse products.
 
     Args:
@@ -131,7 +140,9 @@ def _one_each(count, **columns):
             raise UserError(f"{count} features, but {len(column)} {name.replace('_', ' ')}; there must be one an image")
 
 
-def pair_scores(vectors, first, second, contexts=None):
+def pair_scores(
+    vectors: np.ndarray, first: np.ndarray, second: np.ndarray, contexts: runtime.Devices = None
+) -> np.ndarray:
     """Cosines of many pairs: products of blocks on all devices, of which the pairs' values are gathered.
 
     Rows and columns that occur in no pair are left out of the products. A pair of copies of two vectors has the score
@@ -220,7 +231,7 @@ class TemplateVerification:
     fars: tuple = FARS
     skipped: list = field(default_factory=list)
 
-    def to_json(self):
+    def to_json(self) -> dict:
         names = [f"{far:.0e}" for far in self.fars]
         return {
             "genuine_pairs": self.genuine_pairs,
@@ -232,7 +243,14 @@ class TemplateVerification:
         }
 
 
-def verify(templates: Templates, first, second, same, skip_missing=False, contexts=None):
+def verify(
+    templates: Templates,
+    first: np.ndarray,
+    second: np.ndarray,
+    same: np.ndarray,
+    skip_missing: bool = False,
+    contexts: runtime.Devices = None,
+) -> TemplateVerification:
     """1:1 verification over a list of template pairs.
 
     Args:
@@ -257,7 +275,9 @@ def verify(templates: Templates, first, second, same, skip_missing=False, contex
     return verify_scores(scores[same], scores[~same], skipped=skipped)
 
 
-def verify_scores(genuine, impostors, fars=FARS, skipped=()):
+def verify_scores(
+    genuine: np.ndarray, impostors: np.ndarray, fars: Sequence[float] = FARS, skipped: Sequence[list[int]] = ()
+) -> TemplateVerification:
     """TAR at `fars` from float32 scores in any order.
 
     Raises:

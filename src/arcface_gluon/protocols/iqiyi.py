@@ -8,9 +8,11 @@ cosines, the scores of a classifier, a mean over models, context features as one
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Sequence
 
 import numpy as np
 
+from .. import runtime
 from ..errors import UserError
 from .scores.search import top_k
 
@@ -30,10 +32,10 @@ class Retrieval:
     more_than_k: int
 
     @property
-    def map(self):
+    def map(self) -> float:
         return float(self.average_precision.mean())
 
-    def to_json(self):
+    def to_json(self) -> dict:
         return {
             f"map_at_{self.k}": self.map,
             "queries": len(self.average_precision),
@@ -43,7 +45,9 @@ class Retrieval:
         }
 
 
-def combine(parts, weights=None):
+def combine(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], weights: Sequence[float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Join several pairs (queries, videos) into one, whose score is the weighted sum of their scores.
 
     Args:
@@ -66,7 +70,15 @@ def combine(parts, weights=None):
     return queries, np.concatenate([np.asarray(v, np.float32) for _, v in parts], axis=1)
 
 
-def mean_average_precision(queries, query_labels, videos, video_labels, k=100, contexts=None, names=None):
+def mean_average_precision(
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    videos: np.ndarray,
+    video_labels: np.ndarray,
+    k: int = 100,
+    contexts: runtime.Devices = None,
+    names: Sequence[Any] | np.ndarray | None = None,
+) -> Retrieval:
     """Rank all videos for each query by inner product and score the first k.
 
     AP = 1/m sum over the relevant videos among the first k of the precision up to their rank, m being the number of

@@ -13,6 +13,7 @@ have a mate. TAR at a FAR is exact: the most lenient threshold whose FAR does no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -49,15 +50,15 @@ class Identification:
     rank1_if_ties_lose: float
     curve: VerificationCurve
 
-    def cmc(self, rank):
+    def cmc(self, rank: int) -> float:
         """Share of searches that find the mate among the first `rank` (1 = first) of the gallery."""
         return float(np.searchsorted(self.ranks, rank) / len(self.ranks))
 
     @property
-    def rank1(self):
+    def rank1(self) -> float:
         return self.cmc(1)
 
-    def cmc_points(self, first=100, step=0.001):
+    def cmc_points(self, first: int = 100, step: float = 0.001) -> tuple[list[int], list[float]]:
         """0-based ranks and rates: every rank below `first`, then each where the rate has risen by `step`, the last."""
         searches = len(self.ranks)
         values, counts = np.unique(self.ranks, return_counts=True)
@@ -70,7 +71,7 @@ class Identification:
                 points.append(rate)
         return ranks, points
 
-    def to_json(self):
+    def to_json(self) -> dict:
         """The devkit's `cmc` (0-based ranks, rates) and `roc` (FAR, TAR), and what is exact and comes from no plot."""
         tar, error = self.curve.at(1e-6)[1:]
         return {
@@ -91,16 +92,16 @@ class Identification:
 
 
 def identify(
-    probes,
-    labels,
-    gallery,
-    contexts=None,
-    probe_names=None,
-    gallery_names=None,
-    keep=None,
-    rejected=0,
-    threads=None,
-):
+    probes: np.ndarray,
+    labels: np.ndarray,
+    gallery: np.ndarray,
+    contexts: runtime.Devices = None,
+    probe_names: Sequence[Any] | np.ndarray | None = None,
+    gallery_names: Sequence[Any] | np.ndarray | None = None,
+    keep: np.ndarray | None = None,
+    rejected: int = 0,
+    threads: int | None = None,
+) -> Identification:
     """Search every probe's mates among the distractors.
 
     Args:
@@ -149,7 +150,14 @@ def identify(
     )
 
 
-def rank1(probes, labels, gallery, contexts=None, probe_names=None, gallery_names=None):
+def rank1(
+    probes: np.ndarray,
+    labels: np.ndarray,
+    gallery: np.ndarray,
+    contexts: runtime.Devices = None,
+    probe_names: Sequence[Any] | np.ndarray | None = None,
+    gallery_names: Sequence[Any] | np.ndarray | None = None,
+) -> tuple[float, np.ndarray, np.ndarray]:
     """`identify(…).rank1` alone, at the cost of an exact search for the best distractor.
 
     Returns:
@@ -181,7 +189,7 @@ def _with_mates(probes, labels, gallery, names):
     return unit(probes, names, what="probe")[order], labels[order], people
 
 
-def mate_scores(probes, labels):
+def mate_scores(probes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Genuine scores of unit `probes` (n, d), sorted by label, each with all others of its person.
 
     Returns:
@@ -244,7 +252,14 @@ class Refined:
     deleted: int
 
 
-def refine(probes, labels, noisy_probes, noisy_distractors, way="insightface", seed=0):
+def refine(
+    probes: np.ndarray,
+    labels: np.ndarray,
+    noisy_probes: np.ndarray,
+    noisy_distractors: np.ndarray,
+    way: str = "insightface",
+    seed: int = 0,
+) -> Refined:
     """Take mislabelled faces out, by the noise lists of the ArcFace authors.
 
     way="insightface", which gave the published R numbers: a noisy probe is not deleted but replaced by the sum of its

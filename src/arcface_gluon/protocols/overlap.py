@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Sequence
+
 import numpy as np
 
+from .. import runtime
 from ..progress import progress
 from .scores.blocks import COLUMN_BLOCK, unit
 from .scores.search import top_k
 
 
-def identity_centres(features, labels, names=None):
+def identity_centres(
+    features: np.ndarray, labels: np.ndarray | Sequence[Any], names: Sequence[Any] | np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Feature centre of each identity: the mean of its features of length 1, scaled to length 1.
 
     Args:
@@ -36,7 +41,7 @@ def identity_centres(features, labels, names=None):
     return identities, unit(sums, names=[str(identity) for identity in identities], what="the centre of identity")
 
 
-def nearest(vectors, others, contexts=None):
+def nearest(vectors: np.ndarray, others: np.ndarray, contexts: runtime.Devices = None) -> tuple[np.ndarray, np.ndarray]:
     """The most similar of `others` for each of `vectors`: exact, in blocks of products on all devices.
 
     Args:

@@ -16,9 +16,11 @@ a file, from which the next call goes on.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -62,7 +64,7 @@ class TrillionPairs:
     roc: tuple
     scores_per_second: float | None = field(default=None, compare=False)
 
-    def to_json(self):
+    def to_json(self) -> dict:
         return {
             "verification_tpr_at_fpr": {f"{fpr:.0e}": tpr for fpr, tpr in self.verification.items()},
             "identification_tpr_at_fpr": {f"{fpr:.0e}": tpr for fpr, tpr in self.identification.items()},
@@ -77,22 +79,22 @@ class TrillionPairs:
         }
 
     @property
-    def full_seconds(self):
+    def full_seconds(self) -> float | None:
         """What the whole set would take at this call's rate; None if that is not known."""
         probes, distractors = FULL_SIZE
         return probes * (probes + distractors) / self.scores_per_second if self.scores_per_second else None
 
 
 def evaluate(
-    probes,
-    identities,
-    distractors,
-    contexts=None,
-    state=None,
-    names=None,
-    distractor_names=None,
-    stop=lambda done: None,
-):
+    probes: np.ndarray,
+    identities: np.ndarray,
+    distractors: np.ndarray,
+    contexts: runtime.Devices = None,
+    state: str | os.PathLike[str] | None = None,
+    names: Sequence[Any] | np.ndarray | None = None,
+    distractor_names: Sequence[Any] | np.ndarray | None = None,
+    stop: Callable[[str], object] = lambda done: None,
+) -> TrillionPairs:
     """Run both protocols.
 
     Args:
@@ -257,7 +259,7 @@ class _Run:
         )
 
 
-def genuine_above(probes, persons, thresholds):
+def genuine_above(probes: np.ndarray, persons: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, int]:
     """How many pairs of unit `probes` (n, d) of one person, sorted by person, score above each ascending threshold.
 
     Returns:
@@ -271,7 +273,7 @@ def genuine_above(probes, persons, thresholds):
     return np.cumsum(counts[::-1])[::-1][1:], pairs
 
 
-def best_mates(probes, persons):
+def best_mates(probes: np.ndarray, persons: np.ndarray) -> np.ndarray:
     """Best score (n,) of each of the unit `probes`, sorted by person, with another of its person; -inf without one."""
     best = np.full(len(probes), -np.inf, np.float32)
     for rows, mates, products in _person_scores(probes, persons):

@@ -9,6 +9,7 @@ pairs every time; here each distance is put into its threshold's bin once, and s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Sequence
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class VerificationResult:
     issame: np.ndarray = field(repr=False)
 
     @property
-    def roc(self):
+    def roc(self) -> tuple[np.ndarray, np.ndarray]:
         """(fpr, tpr) of every operating point, without those on a straight line between their neighbours."""
         return thin_roc(*roc_curve(self.distances, self.issame))
 
@@ -87,7 +88,7 @@ def one_kind(measures: dict) -> str | None:
     return "genuine" if genuine else "impostor"
 
 
-def evaluate_pairs(embeddings, issame, folds=10) -> VerificationResult:
+def evaluate_pairs(embeddings: np.ndarray, issame: np.ndarray | Sequence[bool], folds: int = 10) -> VerificationResult:
     """Run the 10-fold verification protocol.
 
     Args:
@@ -135,7 +136,7 @@ def evaluate_pairs(embeddings, issame, folds=10) -> VerificationResult:
     )
 
 
-def pair_distances(embeddings) -> np.ndarray:
+def pair_distances(embeddings: np.ndarray) -> np.ndarray:
     """Squared L2 distances (n,) of the L2-normalised rows 2i and 2i+1, in the embeddings' own precision.
 
     Computed in the reference's order of operations, so that a distance on a threshold falls on the same side of it.
@@ -158,20 +159,20 @@ def pair_distances(embeddings) -> np.ndarray:
     return distances
 
 
-def pair_angles(distances) -> np.ndarray:
+def pair_angles(distances: np.ndarray | float) -> np.ndarray:
     """Angles in degrees between unit vectors at the given squared L2 distances."""
     # arcsin of half the chord keeps small angles exact, where arccos(1 - d/2) loses half of the digits.
     chord = np.sqrt(np.asarray(distances, dtype=np.float64))
     return np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1)))
 
 
-def xnorm(embeddings) -> float:
+def xnorm(embeddings: np.ndarray) -> float:
     """Mean length of the embeddings (m, d) before normalisation, as the reference prints it."""
     embeddings = np.asarray(embeddings)
     return float(np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings)).mean())
 
 
-def roc_curve(distances, issame):
+def roc_curve(distances: np.ndarray, issame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False and true positive rates (fpr, tpr), from (0, 0) to (1, 1), one point for each distinct distance.
 
     A pair is accepted at a distance up to and including the point's. Rates of a missing kind of pair are NaN.
@@ -185,7 +186,7 @@ def roc_curve(distances, issame):
         return false / np.float64(false[-1]), true / np.float64(true[-1])
 
 
-def thin_roc(fpr, tpr):
+def thin_roc(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Drop the ROC's points on a horizontal or vertical stretch between its corners; the curve stays the same."""
     level_fpr, level_tpr = np.diff(fpr) == 0, np.diff(tpr) == 0
     straight = (level_fpr[:-1] & level_fpr[1:]) | (level_tpr[:-1] & level_tpr[1:])
@@ -193,12 +194,12 @@ def thin_roc(fpr, tpr):
     return fpr[keep], tpr[keep]
 
 
-def area_under(fpr, tpr) -> float:
+def area_under(fpr: np.ndarray, tpr: np.ndarray) -> float:
     """Area under the ROC by trapezoids: the chance that a genuine pair is closer than an impostor, ties half."""
     return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
 
 
-def equal_error_rate(fpr, tpr) -> float:
+def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
     """Error rate where false accepts equal false rejects, on the straight line between the two ROC points around it."""
     if np.isnan(fpr).any() or np.isnan(tpr).any():
         return float("nan")
@@ -208,7 +209,7 @@ def equal_error_rate(fpr, tpr) -> float:
     return float(fpr[after - 1] + part * (fpr[after] - fpr[after - 1]))
 
 
-def tar_at_far(fpr, tpr, impostors) -> dict[float, float]:
+def tar_at_far(fpr: np.ndarray, tpr: np.ndarray, impostors: int) -> dict[float, float]:
     """True accept rate at false accept rates of at most 1e-1, 1e-2 …, as long as that allows one false accept."""
     if np.isnan(tpr).any():
         return {}

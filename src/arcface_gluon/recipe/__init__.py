@@ -9,6 +9,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Iterable, Mapping
 
 from easydict import EasyDict
 
@@ -45,7 +46,7 @@ def names() -> list[str]:
     return sorted(stems - {"base", "losses", "__init__"})
 
 
-def summary(name) -> str:
+def summary(name: str) -> str:
     """First line of a recipe's docstring."""
     source = find_recipe(name).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
@@ -68,7 +69,7 @@ def inherit(name: str, loss: str | None = None) -> EasyDict:
     return recipe
 
 
-def set_loss(recipe: EasyDict, name: str):
+def set_loss(recipe: EasyDict, name: str) -> None:
     """Put a loss of recipes/losses.py into `recipe`: its name and all that it sets, such as head.margin."""
     known = losses()
     if name not in known:
@@ -82,7 +83,7 @@ def set_loss(recipe: EasyDict, name: str):
         set_value(recipe, key, value)
 
 
-def resolve(name: str, overrides=()) -> EasyDict:
+def resolve(name: str, overrides: Iterable[str] = ()) -> EasyDict:
     """The recipe `name` (a name in recipes/, a .py file, or a run's recipe.json) with overrides applied.
 
     Args:
@@ -134,7 +135,7 @@ def split_overrides(text: str) -> list[str]:
     return [text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)])]
 
 
-def set_value(recipe: EasyDict, key: str, value):
+def set_value(recipe: EasyDict, key: str, value: Any) -> None:
     """Set one value by its dotted name; its type must be the default's.
 
     Raises:
@@ -167,7 +168,7 @@ def _set(recipe, key, value_for):
         set_value(recipe, f"{key}.{name}", value)
 
 
-def check(recipe: EasyDict):
+def check(recipe: EasyDict) -> None:
     """Refuse values that no run can use.
 
     Raises:
@@ -214,13 +215,13 @@ def _check_triplet(recipe):
         raise UserError(f"data.images_per_identity={images} must divide train.batch_size={recipe.train.batch_size}")
 
 
-def changes(before, after) -> list[str]:
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """One line a value that differs between two recipes."""
     before, after = flatten(before), flatten(after)
     return [f"{key} = {after[key]!r}, was {before.get(key)!r}" for key in after if before.get(key) != after[key]]
 
 
-def flatten(recipe, prefix="") -> dict:
+def flatten(recipe: Mapping[str, Any], prefix: str = "") -> dict:
     """Dotted name → value; dictionaries with the user's own keys stay whole."""
     flat, own = {}, _own_names()
     for key, value in recipe.items():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
+from typing import Mapping, Sequence
 
 from scipy.stats import kendalltau
 
@@ -31,17 +33,17 @@ class LossRow:
     row: str
     accuracies: dict[str, list[float]]
 
-    def paper(self, column):
+    def paper(self, column: str) -> float | None:
         """The paper's cell, or None."""
         return paper_value(self.table, self.row, column) if self.table else None
 
 
-def run_place(folder, loss, seed) -> Path:
+def run_place(folder: str | os.PathLike[str], loss: str, seed: int) -> Path:
     """Folder of one run of an ablation. Its name is the loss's for all seeds, so that tables average them."""
     return Path(folder) / f"seed-{seed}" / loss
 
 
-def collect_rows(folder, losses) -> list[LossRow]:
+def collect_rows(folder: str | os.PathLike[str], losses: Mapping[str, dict]) -> list[LossRow]:
     """All finished runs of an ablation.
 
     Args:
@@ -58,7 +60,7 @@ def collect_rows(folder, losses) -> list[LossRow]:
     return rows
 
 
-def rank_agreements(rows) -> list[str]:
+def rank_agreements(rows: list[LossRow]) -> list[str]:
     """Kendall's tau-b between our order of the losses and the paper's, a sentence for each verification set.
 
     A set of the paper is compared with its own column, any other with the mean of the paper's columns. Only rows of the
@@ -91,7 +93,7 @@ def rank_agreements(rows) -> list[str]:
     return sentences
 
 
-def write_ablation(folder, losses, facts) -> list[str]:
+def write_ablation(folder: str | os.PathLike[str], losses: Mapping[str, dict], facts: Sequence[str]) -> list[str]:
     """Write ablation.md, ablation.csv and ablation.html into the ablation's folder; gives the rank agreements.
 
     Args:

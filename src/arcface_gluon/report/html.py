@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from html import escape
 from pathlib import Path
+from typing import Iterable, Sequence
 
 _EMPTY = ("img", "link", "meta")  # elements without an end tag
 # First bytes of the image formats that every browser shows.
@@ -15,7 +16,7 @@ class Markup(str):
     """Text that is HTML already. Every other string is escaped when it is put into an element."""
 
 
-def element(name, /, *children, **attributes) -> Markup:
+def element(name: str, /, *children: object, **attributes: object) -> Markup:
     """`<name attributes>children</name>`; text children and attribute values are escaped, None children left out.
 
     A trailing underscore of an attribute name is dropped (`class_`), others become hyphens (`aria_label`).
@@ -27,13 +28,19 @@ def element(name, /, *children, **attributes) -> Markup:
     return Markup(f"<{name}{written}>{join(*children)}{end}")
 
 
-def join(*parts) -> Markup:
+def join(*parts: object) -> Markup:
     """Markup and escaped text, one after the other."""
     known = (part for part in parts if part is not None)
     return Markup("".join(part if isinstance(part, Markup) else escape(str(part)) for part in known))
 
 
-def table(heads, rows, caption=None, texts=(), kind=None) -> Markup:
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Iterable[object]],
+    caption: str | None = None,
+    texts: Sequence[str] = (),
+    kind: str | None = None,
+) -> Markup:
     """A table that scrolls sideways where it is too wide.
 
     Args:
@@ -54,17 +61,17 @@ def table(heads, rows, caption=None, texts=(), kind=None) -> Markup:
     return join(note, element("div", content, class_="scroll"))
 
 
-def section(title, *children) -> Markup:
+def section(title: str, *children: object) -> Markup:
     """A heading with what belongs to it."""
     return element("section", element("h2", title), *children)
 
 
-def fold(title, *children) -> Markup:
+def fold(title: str, *children: object) -> Markup:
     """Content that a click opens, and that is open in print."""
     return element("details", element("summary", title), *children)
 
 
-def picture(data, alt) -> Markup:
+def picture(data: bytes, alt: str) -> Markup:
     """An encoded image as a data URI, or its description where no browser shows its format."""
     for start, kind in _IMAGE_TYPES.items():
         if data.startswith(start):
@@ -73,7 +80,7 @@ def picture(data, alt) -> Markup:
     return element("span", f"{alt}: no preview of its format", class_="noimage")
 
 
-def page(title, *children) -> str:
+def page(title: str, *children: object) -> str:
     """A whole document that needs nothing beside itself: style inside, no scripts, no requests."""
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     head = element(

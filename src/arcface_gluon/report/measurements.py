@@ -24,6 +24,7 @@ Every other protocol writes runs/<name>/results/<any name>.json, a list of measu
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Measurement:
     demo: bool = False
 
 
-def collect(runs_dir, demos: bool = False) -> tuple[list[Measurement], list[str]]:
+def collect(runs_dir: str | os.PathLike[str], demos: bool = False) -> tuple[list[Measurement], list[str]]:
     """(measurements, problems): all that is measured under a folder of runs, and a line for what cannot be used.
 
     Args:

@@ -42,7 +42,7 @@ class Mode:
         return flip + "-detector-score" * self.detector_score + "-norm-weight" * self.norm_weight
 
     @staticmethod
-    def read(entry, where: str) -> Mode:
+    def read(entry: object, where: str) -> Mode:
         """A Mode of its JSON, a dictionary of the attributes.
 
         Raises:

@@ -7,7 +7,7 @@ import re
 _LONGEST = 40  # letters of a label
 
 
-def figure_label(name) -> str:
+def figure_label(name: object) -> str:
     r"""A name as matplotlib shows it letter by letter: `$` is no mathematics, and a leading `_` hides nothing."""
     text = _one_line(name)
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
@@ -15,7 +15,7 @@ def figure_label(name) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def markdown_text(text) -> str:
+def markdown_text(text: object) -> str:
     """A text as Markdown that shows it letter by letter, in a cell of a table, too."""
     text = re.sub(r"([\\`*<>|$\[\]~])", r"\\\1", _one_line(text))
     # Within a word an underscore is only itself.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any, Mapping
 
 # Columns of Tables 2, 4 and 5 by the usual names of the verification sets.
 SET_COLUMNS = {
@@ -36,7 +37,7 @@ def paper_tables() -> dict:
     return json.loads(text)["tables"]
 
 
-def paper_rows(recipe) -> list[tuple[str, str]]:
+def paper_rows(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(table key, row) pairs that stand beside a run: the one that its recipe names, then its namesakes.
 
     The recipe's `paper` is {"table": key, "row": row}, or empty. The paper prints one trained model in several tables
@@ -60,13 +61,13 @@ def _model(key, row):
     return f"{row}, R100, ArcFace" if key == "table8_trillion_pairs" else row
 
 
-def paper_value(key, row, column):
+def paper_value(key: str, row: str, column: str) -> float | None:
     """The paper's cell, None where it has none."""
     table = paper_tables()[key]
     return dict(zip(table["columns"], table["rows"].get(row, ()))).get(column)
 
 
-def is_papers_training_set(key, row, data) -> bool:
+def is_papers_training_set(key: str, row: str, data: object) -> bool:
     """Whether a run was trained on the set that a row of the paper names, judged by its size.
 
     Args:

@@ -5,9 +5,11 @@ Results of a run go into its own folder, those of any other model into runs/<its
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 from ..files import read_json, seal, write_json
 from ..models.load import OTHER_FORMATS, checkpoint_of
@@ -17,6 +19,9 @@ from .mode import Mode, papers_mode, papers_mode_of_set
 from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_report import write_report
 from .verification_store import measures_of, save_verification
+
+if TYPE_CHECKING:
+    from ..protocols.verification import VerificationResult
 
 # Tables in which a model that is no row of the paper gets a row of its own.
 _OWN_ROWS = {
@@ -57,7 +62,7 @@ class Subject:
         return f"demo: {data}" if self.demo and "demo" not in data else data
 
 
-def subject_of(path, runs="runs") -> Subject:
+def subject_of(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Subject:
     """What `path` (a run, a checkpoint or an exported model) is called, and where its results go.
 
     Raises:
@@ -75,7 +80,7 @@ def subject_of(path, runs="runs") -> Subject:
     return Subject(path, run, f"{run.resolve().name}: {network}, {iterations:,} iterations", recipe, summary)
 
 
-def subject_of_features(path, runs="runs") -> Subject:
+def subject_of_features(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Subject:
     """The same for ready features: the model that `arcface-gluon embed` noted beside them, or one named by them."""
     path = Path(path)
     noted = path.with_suffix(".json")
@@ -96,7 +101,14 @@ def _model_name(path):
 
 
 def keep_verification(
-    subject, set_name, result, images=None, row=None, command="", flip: bool | None = None, whole: bool | None = None
+    subject: Subject,
+    set_name: str,
+    result: VerificationResult,
+    images: Sequence[bytes] | None = None,
+    row: str | None = None,
+    command: str = "",
+    flip: bool | None = None,
+    whole: bool | None = None,
 ) -> list:
     """Store a verification: for the report (verification/<set>.npz and .json, report.html) and for `make tables`.
 
@@ -128,7 +140,7 @@ def keep_verification(
     return [line for line in map(_beside_the_paper, measurements) if line]
 
 
-def save_results(folder, name, measurements) -> Path:
+def save_results(folder: str | os.PathLike[str], name: str, measurements: Sequence[Measurement]) -> Path:
     """Write <folder>/results/<name>.json, from which `make tables` takes them (see `report.measurements`)."""
     path = Path(folder) / "results" / f"{name}.json"
     write_json(path, [seal(asdict(one)) for one in measurements])
@@ -136,7 +148,16 @@ def save_results(folder, name, measurements) -> Path:
 
 
 def keep_benchmark(
-    subject, name, table, cells, data, whole, row=None, command="", suffix="", mode: Mode | None = None
+    subject: Subject,
+    name: str,
+    table: str,
+    cells: Mapping[str, float],
+    data: str,
+    whole: bool,
+    row: str | None = None,
+    command: str = "",
+    suffix: str = "",
+    mode: Mode | None = None,
 ) -> list:
     """Store what an evaluation measured for one table of the paper, in results/<name>.json for `make tables`.
 

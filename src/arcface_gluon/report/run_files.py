@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,7 +44,7 @@ class RunFiles:
         return {name: {**checked_measures(_dictionary(summary.get(name))), **stored.get(name, {})} for name in names}
 
 
-def read_run(run_dir) -> RunFiles:
+def read_run(run_dir: str | os.PathLike[str]) -> RunFiles:
     """Read a run folder.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables
 from .run_files import read_run
 
 
-def write_report(run_dir) -> Path:
+def write_report(run_dir: str | os.PathLike[str]) -> Path:
     """Write report.html into the run's folder; parts that the run lacks are left out, with a line that says so.
 
     Raises:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Iterable, Sequence
 
 from ..files import atomic_write
 from .html import element, page, section, table
@@ -103,7 +105,7 @@ class Coverage:
         return f"{self.filled} of the paper's {self.cells} own cells are measured on its data{other}."
 
 
-def write_tables(runs_dir, folder=None) -> Coverage:
+def write_tables(runs_dir: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> Coverage:
     """Collect all measurements under `runs_dir` and write tables.html and tables.md into `folder` (runs_dir itself).
 
     Raises:
@@ -120,7 +122,7 @@ def write_tables(runs_dir, folder=None) -> Coverage:
     return coverage
 
 
-def table_of_run(key, folder, demos: bool = False) -> list[str]:
+def table_of_run(key: str, folder: str | os.PathLike[str], demos: bool = False) -> list[str]:
     """Markdown lines of one table of the paper with what was measured in one run's folder; on demo sets if asked."""
     return markdown_table(*_grid(key, collect(folder, demos)[0]))
 
@@ -188,7 +190,7 @@ def _title(key):
     return f"Table {printed['number']}: {printed['title']}{setting}", f"{_UNITS[printed['unit']]}."
 
 
-def describe_gap(gap) -> list[str]:
+def describe_gap(gap: tuple[str, str, int, str, str]) -> list[str]:
     """An entry of `Coverage.gaps` as cells: table and rows, blank cells, command, data."""
     key, start, count, command, data = gap
     rows = f", rows {start}" if start else ""
@@ -225,7 +227,7 @@ def _markdown(tables, coverage):
     return "\n".join(lines) + "\n"
 
 
-def markdown_table(heads, rows) -> list[str]:
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """The lines of a Markdown table."""
 
     def line(cells):

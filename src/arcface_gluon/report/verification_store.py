@@ -12,9 +12,11 @@ image_ends     (2k,) int64, where each ends in image_bytes
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 
@@ -52,7 +54,13 @@ def measures_of(set_name: str, result: VerificationResult, flip: bool = True, wh
     return {"set": set_name, **result.to_json(), "flip": flip, "whole_set": whole}
 
 
-def save_verification(run_dir, set_name, result, images=None, measures: dict | None = None) -> Path:
+def save_verification(
+    run_dir: str | os.PathLike[str],
+    set_name: str,
+    result: VerificationResult,
+    images: Sequence[bytes] | None = None,
+    measures: dict | None = None,
+) -> Path:
     """Keep a verification for the report; an earlier one of the same set is replaced.
 
     Args:
@@ -79,7 +87,7 @@ def save_verification(run_dir, set_name, result, images=None, measures: dict | N
     return path
 
 
-def load_verification(path) -> StoredVerification:
+def load_verification(path: str | os.PathLike[str]) -> StoredVerification:
     """Read a file that `save_verification` wrote.
 
     Raises:
@@ -125,7 +133,7 @@ def _check(found):
         raise ValueError("its parts are of other types")
 
 
-def checked_measures(values) -> dict:
+def checked_measures(values: object) -> dict:
     """Measures of a verification as JSON has them, without those that are not what they are named.
 
     Raises:
@@ -151,7 +159,7 @@ def _is_rate(far, rate):
         return False
 
 
-def hardest_pairs(distances, issame, count=HARDEST) -> np.ndarray:
+def hardest_pairs(distances: np.ndarray, issame: np.ndarray, count: int = HARDEST) -> np.ndarray:
     """Pairs that the embedding gets most wrong: the `count` most distant genuine ones, then the closest impostors."""
     order = np.argsort(distances, kind="stable")
     genuine, impostors = order[issame[order]], order[~issame[order]]

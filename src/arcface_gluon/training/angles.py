@@ -19,14 +19,14 @@ class AngleHistograms:
         windows: {phase: (first, last)}, iterations counted from 1.
     """
 
-    def __init__(self, iterations):
+    def __init__(self, iterations: int):
         width = max(1, iterations // _SHARE)
         middle = max(1, (iterations - width) // 2 + 1)
         firsts = (1, middle, max(1, iterations - width + 1))
         self.windows = {phase: (first, first + width - 1) for phase, first in zip(PHASES, firsts)}
         self._counts = {phase: np.zeros(180, np.int64) for phase in PHASES}
 
-    def add(self, iteration, angles) -> list[dict]:
+    def add(self, iteration: int, angles: np.ndarray) -> list[dict]:
         """Count the angles (radians) of an iteration, counted from 1; gives the records of windows that end with it.
 
         A record is {"phase", "first": first iteration of the window, "counts": 180 numbers, one a degree}. A run that

@@ -36,13 +36,19 @@ class DamagedCheckpoint(UserError):
     """A file of a checkpoint is missing or was changed (it is named)."""
 
 
-def checkpoint_folders(run_folder) -> list[Path]:
+def checkpoint_folders(run_folder: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     return sorted(path for path in (Path(run_folder) / "checkpoints").glob("[0-9]" * 8) if path.is_dir())
 
 
 def save_checkpoint(
-    run_folder, iteration: int, arrays: dict, documents: dict, keep: int, best: int | None = None, processes=None
+    run_folder: str | os.PathLike[str],
+    iteration: int,
+    arrays: dict,
+    documents: dict,
+    keep: int,
+    best: int | None = None,
+    processes: Processes | None = None,
 ) -> Path:
     """Write a checkpoint and drop those that are neither among the last `keep` nor the best; gives its folder.
 
@@ -100,7 +106,7 @@ def _remove(folder):
     shutil.rmtree(leaving, ignore_errors=True)
 
 
-def record_validation(folder, changes: dict):
+def record_validation(folder: Path, changes: dict) -> None:
     """Add the result of a validation to the state of a checkpoint, and say in best.json which one is the best.
 
     Raises:
@@ -112,7 +118,7 @@ def record_validation(folder, changes: dict):
     write_json(folder / STATE, {**state, **changes}, sealed=True)  # last: after a kill before it, all is done again
 
 
-def load_checkpoint(folder) -> tuple[dict, dict]:
+def load_checkpoint(folder: str | os.PathLike[str]) -> tuple[dict, dict]:
     """Read a checkpoint after verifying its checksums.
 
     Returns:
@@ -138,7 +144,9 @@ def load_checkpoint(folder) -> tuple[dict, dict]:
     return {name: mx.nd.load(str(folder / name)) for name in state["sha256"] if name.endswith(".params")}, state
 
 
-def load_last(run_folder, processes=None) -> tuple[Path, dict, dict, list[str]]:
+def load_last(
+    run_folder: str | os.PathLike[str], processes: Processes | None = None
+) -> tuple[Path, dict, dict, list[str]]:
     """Read the last whole checkpoint of a run. Damaged ones after it are renamed (00000200.damaged).
 
     Returns:

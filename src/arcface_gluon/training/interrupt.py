@@ -22,7 +22,7 @@ class Interrupted(Exception):
         number: of the signal. status: the exit status (130 or 143).
     """
 
-    def __init__(self, number, message):
+    def __init__(self, number: int, message: str):
         super().__init__(message)
         self.number, self.status = number, 128 + number
 
@@ -93,7 +93,7 @@ class Interrupts:
             if self.received is None:  # else the acknowledgement may still be on its way
                 self._words = usual
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_write)

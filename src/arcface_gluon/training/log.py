@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..progress import write_line
 _log = logging.getLogger(__name__)
 
 
-def read_metrics(path) -> list[dict]:
+def read_metrics(path: str | os.PathLike[str]) -> list[dict]:
     """Records of a metrics.jsonl: {"iteration": …, …}.
 
     A last line cut off by a kill is left out; so is a damaged one, with a warning that names it.
@@ -57,7 +58,15 @@ class TrainingLog:
     """
 
     def __init__(
-        self, run_folder, start, iterations, log_every=20, quiet=False, tensorboard=False, silent=False, validated=None
+        self,
+        run_folder: str | os.PathLike[str],
+        start: int,
+        iterations: int,
+        log_every: int = 20,
+        quiet: bool = False,
+        tensorboard: bool = False,
+        silent: bool = False,
+        validated: int | None = None,
     ):
         self._silent, self._quiet = silent, quiet
         if silent:
@@ -84,7 +93,7 @@ class TrainingLog:
             dynamic_ncols=True,
         )
 
-    def progress(self, images_per_second: float, loss: float, accuracy: float, lr: float):
+    def progress(self, images_per_second: float, loss: float, accuracy: float, lr: float) -> None:
         """Count an iteration; the bar, or a line now and then, shows the values."""
         if self._silent:
             return
@@ -98,7 +107,7 @@ class TrainingLog:
             where = f"iteration {self._done:,} of {self._iterations:,}"
             write_line(f"{where}: {values}, {tqdm.format_interval(left)} left", self._quiet)
 
-    def write(self, record: dict):
+    def write(self, record: dict) -> None:
         """Append one line; numbers go to TensorBoard too.
 
         Raises:
@@ -116,12 +125,12 @@ class TrainingLog:
             for key, value in _numbers(record):
                 self._events.add_scalar(key, value, record["iteration"])
 
-    def say(self, text: str):
+    def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
         if not self._silent:
             tqdm.write(text)
 
-    def close(self):
+    def close(self) -> None:
         if self._silent:
             return
         self._bar.close()

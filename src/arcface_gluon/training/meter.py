@@ -22,7 +22,7 @@ class Meter:
         """Over all iterations counted."""
         return self._total / self.count
 
-    def add(self, loss: float, accuracy: float, images: int, seconds: float):
+    def add(self, loss: float, accuracy: float, images: int, seconds: float) -> None:
         """Count an iteration."""
         self.count += 1
         self._total += loss

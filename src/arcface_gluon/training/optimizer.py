@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Sequence
 
 import mxnet as mx
 
@@ -27,15 +28,15 @@ class ReplicaSGD:
 
     def __init__(
         self,
-        net,
-        contexts,
-        momentum,
-        weight_decay,
-        lr_multipliers=None,
-        wd_multipliers=None,
-        loss_scale=1.0,
-        processes=None,
-        accumulate=False,
+        net: mx.gluon.Block,
+        contexts: Sequence[mx.Context],
+        momentum: float,
+        weight_decay: float,
+        lr_multipliers: dict[str, float] | None = None,
+        wd_multipliers: dict[str, float] | None = None,
+        loss_scale: float = 1.0,
+        processes: Processes | None = None,
+        accumulate: bool = False,
     ):
         self.contexts = list(contexts)
         self.processes = processes or Processes()
@@ -64,12 +65,12 @@ class ReplicaSGD:
             for i, parameter in enumerate(self.parameters):
                 self._kvstore.init(i, parameter.data(self.contexts[0]))
 
-    def zero_gradients(self):
+    def zero_gradients(self) -> None:
         """Forget the gradients added up so far."""
         for parameter in self.parameters:
             parameter.zero_grad()
 
-    def reduce(self):
+    def reduce(self) -> None:
         """Sum the gradients over the devices of all processes; each then holds the sum."""
         if self._kvstore is not None:
             for i, parameter in enumerate(self.parameters):
@@ -86,7 +87,7 @@ class ReplicaSGD:
         """Whether the (reduced) gradients hold neither NaN nor infinity."""
         return all_finite([p.grad(self.contexts[0]) for p in self.parameters])
 
-    def update(self, lr):
+    def update(self, lr: float) -> None:
         """Apply the reduced gradients."""
         indices = list(range(len(self.parameters)))
         for context, optimizer, updater in zip(self.contexts, self._optimizers, self._updaters):
@@ -103,7 +104,7 @@ class ReplicaSGD:
                 state[f"master:{self.names[i]}"] = master
         return state
 
-    def load_state(self, state: dict):
+    def load_state(self, state: dict) -> None:
         """Put back what `state` gave, on every device."""
         for context, updater in zip(self.contexts, self._updaters):
             for i, name in enumerate(self.names):
@@ -115,7 +116,7 @@ class ReplicaSGD:
                 updater.states_synced[i] = True
 
 
-def all_finite(arrays) -> bool:
+def all_finite(arrays: list[mx.nd.NDArray]) -> bool:
     """Whether arrays of one context hold neither NaN nor infinity."""
     # The operator writes past its bounds, unchecked, above 200 arrays.
     parts = [arrays[i : i + 100] for i in range(0, len(arrays), 100)]

@@ -20,7 +20,7 @@ class RunningStatistics:
         processes: those that train together; averages are over the devices of all.
     """
 
-    def __init__(self, net, processes: Processes):
+    def __init__(self, net: mx.gluon.Block, processes: Processes):
         parameters = net._collect_params_with_prefix()
         self._parameters = {name: p for name, p in parameters.items() if p.grad_req == "null"}
         self._processes = processes

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from typing import Callable, Sequence
 
 import mxnet as mx
+from easydict import EasyDict
 from mxnet import autograd
 
+from ..data import Batches
 from ..errors import UserError
+from ..losses.interfaces import Head
 from ..parallel.processes import Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
@@ -48,7 +53,17 @@ class Trainer:
     """
 
     def __init__(
-        self, net, head, batches, contexts, settings, seed, run_folder, validate=None, quiet=False, processes=None
+        self,
+        net: mx.gluon.Block,
+        head: Head,
+        batches: Batches,
+        contexts: Sequence[mx.Context],
+        settings: EasyDict,
+        seed: int,
+        run_folder: str | os.PathLike[str],
+        validate: Callable[[], dict] | None = None,
+        quiet: bool = False,
+        processes: Processes | None = None,
     ):
         self.processes = processes or Processes()
         self.net, self.head, self.batches = net, head, batches
@@ -81,7 +96,7 @@ class Trainer:
         self.best = None  # {"iteration": …, "accuracy": …} of the best validation
         self.first_loss = None  # mean loss of the first iterations
 
-    def train(self):
+    def train(self) -> None:
         """Run until `settings.iterations` are done.
 
         Raises:

@@ -7,6 +7,7 @@ paper prints no widths; here both hidden layers have 1,024 units, each with batc
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 class VideoMLP(nn.HybridBlock):
     """(B, d) video features → (B, persons) logits."""
 
-    def __init__(self, features, persons, hidden=1024, dropout=0.5, **kwargs):
+    def __init__(self, features: int, persons: int, hidden: int = 1024, dropout: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         self.persons = persons
         with self.name_scope():
@@ -37,10 +38,10 @@ class VideoMLP(nn.HybridBlock):
                 )
             self.output = nn.Dense(persons, in_units=hidden, weight_initializer=mx.init.Normal(0.01))
 
-    def hybrid_forward(self, F, x):  # noqa: N803 - Gluon's own name
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803 - Gluon's own name
         return self.output(self.body(x))
 
-    def retrieval_parts(self, features, batch_size=4096):
+    def retrieval_parts(self, features: np.ndarray, batch_size: int = 4096) -> tuple[np.ndarray, np.ndarray]:
         """The log-probabilities as inner products, for `protocols.retrieval`: log p(person | video) = query . video.
 
         Args:
@@ -66,19 +67,19 @@ class VideoMLP(nn.HybridBlock):
 
 
 def train_video_mlp(
-    features,
-    labels,
-    persons=None,
-    hidden=1024,
-    dropout=0.5,
-    epochs=20,
-    batch_size=512,
-    lr=0.05,
-    momentum=0.9,
-    wd=5e-4,
-    seed=0,
-    contexts=None,
-):
+    features: np.ndarray,
+    labels: np.ndarray,
+    persons: int | None = None,
+    hidden: int = 1024,
+    dropout: float = 0.5,
+    epochs: int = 20,
+    batch_size: int = 512,
+    lr: float = 0.05,
+    momentum: float = 0.9,
+    wd: float = 5e-4,
+    seed: int = 0,
+    contexts: runtime.Devices = None,
+) -> tuple[VideoMLP, list[float]]:
     """Train a VideoMLP by softmax cross-entropy, the learning rate falling to 0 on a cosine.
 
     Args:

@@ -66,7 +66,7 @@ class Augment:
         """Whether images need the draws of the changes that came later."""
         return bool(self.colour or self.jpeg or self.cutout)
 
-    def __call__(self, image, draws, spare):
+    def __call__(self, image: np.ndarray, draws: np.ndarray, spare: np.ndarray) -> np.ndarray:
         """Change one image.
 
         Args:

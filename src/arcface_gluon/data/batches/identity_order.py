@@ -25,7 +25,7 @@ class IdentityOrder:
         UserError: K does not divide the batch, or there are fewer than P identities.
     """
 
-    def __init__(self, labels, batch_size, images_per_identity, seed=0):
+    def __init__(self, labels: np.ndarray, batch_size: int, images_per_identity: int, seed: int = 0):
         if batch_size % images_per_identity:
             raise UserError(
                 f"data.images_per_identity={images_per_identity} must divide train.batch_size={batch_size}: "
@@ -45,11 +45,11 @@ class IdentityOrder:
             )
         self._kept = len(self._starts) // identities * identities
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Images of a round, a multiple of the batch."""
         return self._kept * self._images
 
-    def __call__(self, number) -> np.ndarray:
+    def __call__(self, number: int) -> np.ndarray:
         """Indices of the images of round `number`, (len(self),) uint32."""
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, number])))
         group = np.repeat(np.arange(len(self._starts)), self._counts)

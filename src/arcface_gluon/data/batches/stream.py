@@ -9,6 +9,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -19,6 +20,11 @@ from ...runtime import physical_cores
 from ..images.decode import decode_image
 from .augment import Augment, random_draws
 from .identity_order import IdentityOrder
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+    from ..records.training_set import FaceRecords
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +52,7 @@ class Batch:
     epoch: float
     skipped: int = 0
 
-    def split(self, contexts):
+    def split(self, contexts: Sequence[mx.Context]) -> tuple[list[mx.nd.NDArray], list[mx.nd.NDArray]]:
         """Copy near-equal slices to devices.
 
         Returns:
@@ -98,15 +104,15 @@ class Batches:
 
     def __init__(
         self,
-        records,
-        batch_size,
-        seed=0,
-        augment=None,
-        threads=None,
-        prefetch=4,
-        on_error="skip_images",
-        part=(0, 1),
-        images_per_identity=0,
+        records: FaceRecords,
+        batch_size: int,
+        seed: int = 0,
+        augment: Augment | None = None,
+        threads: int | None = None,
+        prefetch: int = 4,
+        on_error: str = "skip_images",
+        part: tuple[int, int] = (0, 1),
+        images_per_identity: int = 0,
     ):
         if on_error not in ("skip_images", "skip", "stop"):
             raise UserError(f"data.on_error={on_error}: must be skip_images, skip or stop")
@@ -130,7 +136,7 @@ class Batches:
         self._named = set()
         self._lock = threading.Lock()
 
-    def iterate(self, start_iteration=0):
+    def iterate(self, start_iteration: int = 0) -> Iterator[Batch]:
         """Yield batches from number `start_iteration` on, without end.
 
         Close the generator (or drop it) to stop its threads. A batch's memory is used again only when neither the batch

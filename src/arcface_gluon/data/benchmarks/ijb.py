@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 
@@ -29,7 +31,7 @@ class Layout:
     probes: Path
 
 
-def layout(root, benchmark):
+def layout(root: str | os.PathLike[str], benchmark: str) -> Layout:
     """Paths of `benchmark` ("IJBB" or "IJBC") below `root`."""
     if benchmark not in BENCHMARKS:
         raise UserError(f"{benchmark!r} is not a template benchmark; choose {' or '.join(BENCHMARKS)}")
@@ -55,7 +57,7 @@ class Media:
     media: np.ndarray
 
 
-def read_media(path):
+def read_media(path: str | os.PathLike[str]) -> Media:
     """`*_face_tid_mid.txt`: lines `name template media`.
 
     Raises:
@@ -88,7 +90,7 @@ class Landmarks:
     scores: np.ndarray
 
 
-def read_landmarks(path, names=None):
+def read_landmarks(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> Landmarks:
     """`*_name_5pts_score.txt`: lines `name x1 y1 … x5 y5 score`.
 
     Args:
@@ -125,7 +127,7 @@ class Pairs:
     same: np.ndarray
 
 
-def read_pairs(path):
+def read_pairs(path: str | os.PathLike[str]) -> Pairs:
     """`*_template_pair_label.txt`: lines `template template 0|1`, 15.7 million of them for IJB-C.
 
     Raises:
@@ -157,7 +159,7 @@ class Enrolment:
     subjects: np.ndarray
 
 
-def read_enrolment(path):
+def read_enrolment(path: str | os.PathLike[str]) -> Enrolment:
     """A 1:N gallery or probe list: comma separated, one header line, columns 0 and 1 are template and subject.
 
     Raises:

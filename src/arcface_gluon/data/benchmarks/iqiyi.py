@@ -6,8 +6,10 @@ The layout read here: `frames/<video>/` holds a video's frames in the order of t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 
@@ -25,7 +27,7 @@ class Videos:
     training: int = 0
 
 
-def read_video_list(path):
+def read_video_list(path: str | os.PathLike[str]) -> Videos:
     """Lines `video person`.
 
     Raises:
@@ -46,7 +48,7 @@ def read_video_list(path):
     return Videos(list(persons), np.array(list(persons.values())))
 
 
-def read_set(train, val) -> Videos:
+def read_set(train: str | os.PathLike[str], val: str | os.PathLike[str]) -> Videos:
     """The training videos of one list, then those to be found of another.
 
     Raises:
@@ -63,7 +65,9 @@ def read_set(train, val) -> Videos:
     return Videos([*known.names, *asked.names], np.concatenate([known.persons, asked.persons]), len(known.names))
 
 
-def frames(root, videos, skip_missing=False):
+def frames(
+    root: str | os.PathLike[str], videos: Sequence[str], skip_missing: bool = False
+) -> tuple[list[str], np.ndarray, list[str]]:
     """All frames of the videos below `root`/frames.
 
     Args:

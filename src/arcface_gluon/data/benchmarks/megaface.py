@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Iterable, Sequence
 
 import numpy as np
 
@@ -23,7 +25,7 @@ class ImageList:
     identities: list | None = None
 
 
-def read_probe_list(path):
+def read_probe_list(path: str | os.PathLike[str]) -> ImageList:
     """`facescrub_features_list.json` (parallel arrays `path` and `id`), or a text list of `person/image` lines."""
     if not _is_json(path):
         paths = [line for _, line in read_lines(path)]
@@ -38,13 +40,13 @@ def read_probe_list(path):
     return ImageList(_unique(path, paths), [str(identity) for identity in identities])
 
 
-def read_distractor_list(path):
+def read_distractor_list(path: str | os.PathLike[str]) -> ImageList:
     """`megaface_features_list.json_<size>_<set>` (array `path`), or a text list of one path a line."""
     paths = _read_list(path)["path"] if _is_json(path) else [line for _, line in read_lines(path)]
     return ImageList(_unique(path, paths))
 
 
-def distractor_list_path(folder, size, number):
+def distractor_list_path(folder: str | os.PathLike[str], size: int | str, number: int | str) -> Path:
     """Where the devkit keeps the list of `size` distractors of set `number`."""
     return Path(folder) / f"megaface_features_list.json_{size}_{number}"
 
@@ -57,7 +59,7 @@ class Galleries:
     rows: dict
 
 
-def find_lists(folder):
+def find_lists(folder: str | os.PathLike[str]) -> list[tuple[int, int]]:
     """The (size, set) of all distractor lists in the devkit's folder, ascending."""
     found = []
     for path in Path(folder).glob(distractor_list_path("", "*", "*").name):
@@ -67,7 +69,9 @@ def find_lists(folder):
     return sorted(found)
 
 
-def read_galleries(folder, sizes=None, sets=None):
+def read_galleries(
+    folder: str | os.PathLike[str], sizes: Sequence[int] | None = None, sets: Sequence[int] | None = None
+) -> Galleries:
     """The distractor lists of `sizes` and `sets` (None: all that there are), as positions in one list of all images.
 
     Raises:
@@ -91,7 +95,7 @@ def read_galleries(folder, sizes=None, sets=None):
     return Galleries(list(number), {key: rows[key] for key in sorted(wanted)})
 
 
-def unknown_elsewhere(folder, names, galleries):
+def unknown_elsewhere(folder: str | os.PathLike[str], names: list[str], galleries: Galleries) -> list[str]:
     """Those of the noise list's `names` that are in none of the folder's other lists either."""
     for key in reversed(find_lists(folder)):
         if names and key not in galleries.rows:
@@ -99,27 +103,27 @@ def unknown_elsewhere(folder, names, galleries):
     return names
 
 
-def feature_paths(root, paths, ending):
+def feature_paths(root: str | os.PathLike[str], paths: Iterable[str], ending: str) -> list[Path]:
     """Feature files of images: the devkit appends `ending` (`_r100.bin`) to the path, the image's own ending stays."""
     return [Path(root) / f"{path}{ending}" for path in paths]
 
 
-def algorithm(ending):
+def algorithm(ending: str) -> str:
     """The algorithm's name in results: the ending before its first dot, without underscores around it."""
     return ending.split(".")[0].strip("_")
 
 
-def result_name(ending, size, number):
+def result_name(ending: str, size: int, number: int) -> str:
     """File name of the devkit's result."""
     return f"cmc_facescrub_megaface_{algorithm(ending)}_{size}_{number}.json"
 
 
-def read_noise_list(path):
+def read_noise_list(path: str | os.PathLike[str]) -> list[str]:
     """Names of mislabelled images: one a line, `#` starts a comment, only what follows a tab counts."""
     return [line.split("\t")[-1].strip() for _, line in read_lines(path) if not line.startswith("#")]
 
 
-def find_noisy(paths, noise):
+def find_noisy(paths: Sequence[str], noise: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Which images are in a noise list.
 
     A name with a folder must equal the path. A bare name is compared with the path's last part without its ending,
@@ -151,7 +155,13 @@ class Noise:
     counted: list
 
 
-def read_noise(probe_list, distractor_list, probes, galleries, folder):
+def read_noise(
+    probe_list: str | os.PathLike[str] | None,
+    distractor_list: str | os.PathLike[str] | None,
+    probes: Sequence[str],
+    galleries: Galleries,
+    folder: str | os.PathLike[str],
+) -> Noise:
     """The noise lists (paths, or None) for the `probes` (paths) and the distractors of `galleries`.
 
     Names that are in no list of images are counted, as the authors' own list has most of them: it names images of 265
@@ -183,7 +193,7 @@ def read_noise(probe_list, distractor_list, probes, galleries, folder):
     return Noise(*masks, [path for path in (probe_list, distractor_list) if path], unknown, counted)
 
 
-def split_noise_mark(features):
+def split_noise_mark(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Undo the 513th value that the ArcFace authors' noise script appended.
 
     Returns:

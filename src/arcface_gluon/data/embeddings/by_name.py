@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -11,7 +13,9 @@ from .devkit_files import Features, read_features, read_matrix, read_npy
 from .embedding_file import read_embeddings
 
 
-def find_features(source, names, ending=None, skip_missing=False) -> Features:
+def find_features(
+    source: str | os.PathLike[str], names: Sequence[Any], ending: str | None = None, skip_missing: bool = False
+) -> Features:
     """The features of the images `names`, in their order.
 
     Args:
@@ -65,7 +69,7 @@ def _rows(source, names, skip_missing):
     return Features(found.vectors if whole else found.vectors[rows], kept, missing)
 
 
-def rows_by_name(names, source) -> dict:
+def rows_by_name(names: Sequence[str], source: Path) -> dict:
     """{name: row} of the index of `source`, a .npy.
 
     Raises:

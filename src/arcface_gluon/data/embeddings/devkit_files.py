@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
@@ -21,12 +22,12 @@ _HEADER = struct.Struct("<iiii")
 _CV_32FC1 = 5
 
 
-def write_feature(path, vector):
+def write_feature(path: str | os.PathLike[str], vector: np.ndarray) -> None:
     """Write one vector (d,) as the devkit reads it."""
     write_matrix(path, np.reshape(vector, (-1, 1)))
 
 
-def write_matrix(path, matrix):
+def write_matrix(path: str | os.PathLike[str], matrix: np.ndarray) -> None:
     """Write a matrix (rows, columns) as one file."""
     rows, columns = np.shape(matrix)
     with atomic_write(path) as file:
@@ -35,7 +36,7 @@ def write_matrix(path, matrix):
             file.write(np.ascontiguousarray(matrix[start : start + (1 << 16)], "<f4").data)
 
 
-def read_feature(path):
+def read_feature(path: str | os.PathLike[str]) -> np.ndarray:
     """One vector (d,) float32.
 
     Raises:
@@ -52,7 +53,7 @@ def read_feature(path):
     return np.frombuffer(content, "<f4", offset=_HEADER.size)
 
 
-def read_matrix(path):
+def read_matrix(path: str | os.PathLike[str]) -> np.ndarray:
     """A matrix (rows, columns) float32, as a read-only memory map.
 
     Raises:
@@ -67,7 +68,7 @@ def read_matrix(path):
     return np.memmap(path, "<f4", "r", _HEADER.size, _shape(path, header, size))
 
 
-def read_npy(path, rows=None):
+def read_npy(path: str | os.PathLike[str], rows: int | None = None) -> np.ndarray:
     """A float32 or float64 matrix (rows, d) from a .npy file, as a read-only memory map.
 
     Raises:
@@ -90,7 +91,7 @@ class Features:
     missing: list
 
 
-def read_features(paths, skip_missing=False):
+def read_features(paths: Sequence[str | os.PathLike[str]], skip_missing: bool = False) -> Features:
     """Read one feature file after the other into one array.
 
     Args:

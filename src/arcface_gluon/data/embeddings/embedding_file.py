@@ -22,6 +22,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from ...errors import UserError
 from ...files import atomic_write, cannot_write, read_json, sha256, sync_folder, write_json
 from ...progress import write_line
 from .devkit_files import read_npy
+
+if TYPE_CHECKING:
+    from ..images.sources import Images
 
 _HEADER_BYTES = 128  # room for any shape, so that the number of rows can be written when it is known
 _SAVE_SECONDS = 10
@@ -52,7 +56,7 @@ class EmbeddingWriter:
             something else.
     """
 
-    def __init__(self, path, fingerprint):
+    def __init__(self, path: str | os.PathLike[str], fingerprint: str):
         self.path = Path(path)
         if self.path.suffix != ".npy":
             raise UserError(f"{path}: the file of the embeddings must be named *.npy")
@@ -62,7 +66,7 @@ class EmbeddingWriter:
         self.done, self.size, self.skipped = 0, None, []
         self._digest = hashlib.sha256()  # of the rows
 
-    def __enter__(self):
+    def __enter__(self) -> EmbeddingWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.part, "ab")  # noqa: SIM115
@@ -120,13 +124,13 @@ class EmbeddingWriter:
                 reason = "shorter than" if file.tell() < size else "not as"
                 raise UserError(f"{self.part} is {reason} {self.state.name} says; delete both to begin again")
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if not self._file.closed:
             with suppress(UserError):
                 self.save()
             self._file.close()
 
-    def append(self, rows, skipped, count):
+    def append(self, rows: np.ndarray, skipped: list[int], count: int) -> None:
         """Add the rows of the next `count` images, of which those with the indices `skipped` have no row."""
         data = np.ascontiguousarray(rows, "<f4").data
         try:
@@ -140,7 +144,7 @@ class EmbeddingWriter:
         if time.monotonic() - self._saved > _SAVE_SECONDS:
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Make sure that an extraction which is killed now goes on from here."""
         try:
             self._file.flush()
@@ -157,7 +161,7 @@ class EmbeddingWriter:
             "it goes on from there"
         )
 
-    def finish(self, images, facts):
+    def finish(self, images: Images, facts: dict) -> None:
         """Give all files their names.
 
         Args:
@@ -193,7 +197,7 @@ class EmbeddingWriter:
         self._file.close()
 
 
-def is_complete(path, fingerprint) -> bool:
+def is_complete(path: str | os.PathLike[str], fingerprint: str) -> bool:
     """Whether the embeddings with this fingerprint are there already, whole (told by checksums)."""
     path = Path(path)
     if not path.exists() or holds_others(path, fingerprint):
@@ -207,7 +211,7 @@ def is_complete(path, fingerprint) -> bool:
     return True
 
 
-def holds_others(path, fingerprint) -> str | None:
+def holds_others(path: str | os.PathLike[str], fingerprint: str) -> str | None:
     """Whose embeddings a file holds, where they are finished and not those with this fingerprint; else None."""
     path = Path(path)
     if not path.exists():
@@ -252,7 +256,7 @@ class Embeddings:
     labels: list | None
 
 
-def read_embeddings(path) -> Embeddings:
+def read_embeddings(path: str | os.PathLike[str]) -> Embeddings:
     """Read what `EmbeddingWriter` wrote, or any .npy of vectors with such an index beside it.
 
     Raises:

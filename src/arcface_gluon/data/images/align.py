@@ -11,7 +11,7 @@ TEMPLATE = np.array(
 )
 
 
-def template(size=112) -> np.ndarray:
+def template(size: int = 112) -> np.ndarray:
     """Places of the five points in a square crop, (5, 2).
 
     Args:
@@ -27,7 +27,7 @@ def template(size=112) -> np.ndarray:
     raise ValueError(f"size must be a multiple of 112 or of 128, not {size}")
 
 
-def estimate_similarity(points, target=None) -> np.ndarray:
+def estimate_similarity(points: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
     """Least-squares similarity from `points` to `target` (Umeyama, IEEE PAMI 13(4), 1991), never a reflection.
 
     Args:
@@ -58,7 +58,7 @@ def estimate_similarity(points, target=None) -> np.ndarray:
     return np.column_stack([linear, target_centre - linear @ source_centre])
 
 
-def align(image, points, size=112) -> np.ndarray:
+def align(image: np.ndarray, points: np.ndarray, size: int = 112) -> np.ndarray:
     """Crop a face.
 
     Args:

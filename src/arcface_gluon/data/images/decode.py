@@ -69,7 +69,7 @@ def is_image(start: bytes) -> bool:
     return start.startswith((_JPEG, *_HEADERS)) and (start[:4] != b"RIFF" or start[8:12] == b"WEBP")
 
 
-def image_size(data) -> tuple:
+def image_size(data: bytes) -> tuple:
     """(height, width) that the header of an encoded image announces; nothing is decoded.
 
     Raises:
@@ -94,7 +94,7 @@ def image_size(data) -> tuple:
     return height, width
 
 
-def decode_image(data, size=None, out=None):
+def decode_image(data: bytes, size: tuple[int, int] | None = None, out: np.ndarray | None = None) -> np.ndarray:
     """Decode a JPEG, or another format that OpenCV knows, upright as stored (an EXIF rotation is not applied).
 
     JPEGs give the same pixels as OpenCV and MXNet do (exact DCT, smooth chroma); libjpeg-turbo decodes without Python's

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
 
-def encoded_bytes(item, what) -> bytes:
+def encoded_bytes(item: Any, what: str) -> bytes:
     """The bytes of an encoded image.
 
     Args:

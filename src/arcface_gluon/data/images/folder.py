@@ -25,7 +25,7 @@ _LINKED_AGAIN = 16  # times that links may lead to one folder: links to links co
 _NO_ENDING = re.compile(r"\.?|\.\d+|\.[^.]*[^A-Za-z0-9.][^.]*|\.[^.]{6,}")
 
 
-def find_images(folder) -> tuple[list[str], Counter]:
+def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], Counter]:
     """Paths below a folder of all images in it, sorted, and how many other files of which kinds there are.
 
     Links to files and folders are followed, but not round in a circle.
@@ -93,7 +93,7 @@ def _listable(folder, name):
     return name
 
 
-def left_out_line(folder, count, left_out: Counter) -> str | None:
+def left_out_line(folder: str | os.PathLike[str], count: int, left_out: Counter) -> str | None:
     """One line on the files of a folder that are no images; None where there are none."""
     if not left_out:
         return None
@@ -102,7 +102,7 @@ def left_out_line(folder, count, left_out: Counter) -> str | None:
     return f"{folder}: {count:,} images; left out: {kinds}{more}"
 
 
-def find_image(path) -> Path | None:
+def find_image(path: str | os.PathLike[str]) -> Path | None:
     """The file that a list means by `path`: itself, or with another ending or another case of it (.JPG for .jpg).
 
     Paths with backslashes, and letters with accents in the other of Unicode's two spellings, are found too. None where

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 
-def size_line(source, sizes: Counter, expected, total=None) -> str | None:
+def size_line(
+    source: str | os.PathLike[str], sizes: Counter, expected: tuple[int, int], total: int | None = None
+) -> str | None:
     """One line on images that will be scaled; None where all have the expected size.
 
     Args:

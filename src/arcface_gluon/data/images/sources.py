@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -41,15 +42,15 @@ class Images:
 
     notes = ()
 
-    def __init__(self, source, names, labels=None):
+    def __init__(self, source: str | os.PathLike[str], names: Sequence[Any], labels: Sequence[Any] | None = None):
         self.source, self.names, self.labels = str(source), names, labels
         if not len(names):
             raise UserError(f"{source}: there are no images")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index) -> bytes:
+    def read(self, index: int) -> bytes:
         """Image `index` as it is stored.
 
         Raises:
@@ -57,7 +58,7 @@ class Images:
         """
         raise NotImplementedError
 
-    def decode(self, index, size):
+    def decode(self, index: int, size: tuple[int, int]) -> np.ndarray:
         """Image `index` scaled to `size` (height, width): uint8 (height, width, 3), RGB; as stored, EXIF is ignored.
 
         Raises:
@@ -72,11 +73,11 @@ class Images:
     def _decode(self, data, index, size):
         return decode_image(data, size)
 
-    def describe(self, index) -> str:
+    def describe(self, index: int) -> str:
         """Image `index` in a message."""
         return f"{self.source}: image {self.names[index]}"
 
-    def size_note(self, size) -> str | None:
+    def size_note(self, size: tuple[int, int]) -> str | None:
         """One line where images have another size than (height, width): they may be whole photographs.
 
         Reads the headers of all images, or of a sample of a large set.
@@ -108,11 +109,17 @@ class Images:
 class EncodedImages(Images):
     """Images in memory: a list of byte strings."""
 
-    def __init__(self, source, encoded, names=None, labels=None):
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        encoded: Sequence[bytes],
+        names: Sequence[Any] | None = None,
+        labels: Sequence[Any] | None = None,
+    ):
         super().__init__(source, names if names is not None else range(len(encoded)), labels)
         self._encoded = encoded
 
-    def read(self, index):
+    def read(self, index: int) -> bytes:
         return self._encoded[index]
 
     def _sizes(self):
@@ -122,11 +129,17 @@ class EncodedImages(Images):
 class ImageFiles(Images):
     """Files, named by their paths below `root` (or by whole paths)."""
 
-    def __init__(self, source, root, names, labels=None):
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        root: str | os.PathLike[str],
+        names: Sequence[str],
+        labels: Sequence[Any] | None = None,
+    ):
         super().__init__(source, names, labels)
         self.root = Path(root)
 
-    def read(self, index):
+    def read(self, index: int) -> bytes:
         path = self.root / self.names[index]
         try:
             with open(path, "rb") as file:
@@ -140,10 +153,10 @@ class ImageFiles(Images):
         except OSError as error:
             raise ImageError(f"cannot read {path}: {error.strerror}") from error
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         return str(self.root / self.names[index])
 
-    def missing(self):
+    def missing(self) -> list[int]:
         names = progress(self.names, desc="looking for files", unit=" images", delay=2)
         absent = [index for index, name in enumerate(names) if not os.path.isfile(os.path.join(self.root, name))]
         return [index for index in absent if find_image(self.root / self.names[index]) is None]
@@ -152,7 +165,14 @@ class ImageFiles(Images):
 class UnalignedFiles(ImageFiles):
     """Files whose faces are cropped here by their five points (n, 5, 2), x and y in pixels."""
 
-    def __init__(self, source, root, names, points, labels=None):
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        root: str | os.PathLike[str],
+        names: Sequence[str],
+        points: np.ndarray,
+        labels: Sequence[Any] | None = None,
+    ):
         super().__init__(source, root, names, labels)
         self._points = points
 
@@ -161,7 +181,7 @@ class UnalignedFiles(ImageFiles):
             raise UserError(f"{self.source}: faces are aligned to squares only, not to {size[0]} x {size[1]} pixels")
         return align(decode_image(data), self._points[index], size[0])
 
-    def size_note(self, size):
+    def size_note(self, size: tuple[int, int]) -> str | None:
         return None  # they are aligned here
 
     def _sizes(self):
@@ -171,25 +191,25 @@ class UnalignedFiles(ImageFiles):
 class RecordImages(Images):
     """The images of a training record, named by their keys, with their identities."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self._records = FaceRecords(path)
         super().__init__(path, self._records.keys.tolist(), self._records.labels().tolist())
         self.notes = index_notes(self._records)
 
-    def read(self, index):
+    def read(self, index: int) -> bytes:
         try:
             return self._records.read(index)[0]
         except UserError as error:
             raise ImageError(str(error)) from error
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         return f"{self.source}: the image of record {self.names[index]}"
 
     def _sizes(self):
         return (self._records.reader.size,)
 
 
-def open_images(path, root=None) -> Images:
+def open_images(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Images:
     """Images of whatever `path` is.
 
     - a folder: all pictures below it in the order of their paths, labelled with their folder where they lie in folders

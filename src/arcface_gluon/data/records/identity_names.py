@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Callable, Iterable
 
 import numpy as np
 
@@ -13,8 +15,11 @@ from ...files import atomic_write, read_lines
 from ...progress import progress
 from .training_set import write_training_set
 
+if TYPE_CHECKING:
+    from .training_set import FaceRecords
 
-def normalised(name) -> str:
+
+def normalised(name: str) -> str:
     """A name for comparison: letters and digits only, without accents and case; "Last, First" turned round.
 
     Spaces go too, since sets write Maria Callas as Maria_Callas and MariaCallas.
@@ -26,7 +31,7 @@ def normalised(name) -> str:
     return "".join(re.findall(r"[^\W_]+", text))
 
 
-def read_people(path) -> list:
+def read_people(path: str | os.PathLike[str]) -> list:
     """Names of the people of a test set: the subfolders of a folder, or a list with one name a line.
 
     A line may also be the path of an image, of which the folder is the name; what follows a tab does not count.
@@ -45,7 +50,7 @@ def read_people(path) -> list:
     return list(dict.fromkeys(names))
 
 
-def read_identity_names(path, identities) -> dict:
+def read_identity_names(path: str | os.PathLike[str], identities: int) -> dict:
     """Names of training identities by label.
 
     Args:
@@ -81,7 +86,13 @@ def read_identity_names(path, identities) -> dict:
     return names
 
 
-def write_without(records, folder, dropped, skip_missing=False, stop=lambda: None) -> dict:
+def write_without(
+    records: FaceRecords,
+    folder: str | os.PathLike[str],
+    dropped: Iterable[int],
+    skip_missing: bool = False,
+    stop: Callable[[], object] = lambda: None,
+) -> dict:
     """Write a training set without some identities; the others are numbered anew, without gaps, in their order.
 
     Besides train.rec, train.idx and property there is labels.tsv, `new label <tab> old label`. Images are copied as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from ...errors import UserError
 from ..images.decode import image_size
 from ..images.sizes import size_line
 from .label_counts import Labels
+
+if TYPE_CHECKING:
+    from .training_set import FaceRecords
 
 # Images whose size is looked at, evenly over the set.
 _SAMPLE = 100
@@ -28,7 +31,7 @@ class Fault(NamedTuple):
     single: bool = False
 
 
-def check_training_set(records, on_error="skip_images") -> list[str]:
+def check_training_set(records: FaceRecords, on_error: str = "skip_images") -> list[str]:
     """Look at all labels, at the index and at some images of a training set, before it is trained on.
 
     Args:
@@ -54,12 +57,12 @@ def check_training_set(records, on_error="skip_images") -> list[str]:
     return [*lines, *_notes(records, labels, bool(faults)), *filter(None, [_sizes_line(records)])]
 
 
-def index_notes(records) -> list[str]:
+def index_notes(records: FaceRecords) -> list[str]:
     """What the index leaves out, one line each: for those who read the images and not their labels."""
     return [f"{fault.what}; {fault.mend}" for fault in _index_faults(records)]
 
 
-def missing_property(records) -> UserError:
+def missing_property(records: FaceRecords) -> UserError:
     """What belongs into the file `property` of records that have none."""
     labels = Labels.of(records.survey().labels)
     line = f"property not found in {records.path.parent}; it holds one line, identities,height,width"

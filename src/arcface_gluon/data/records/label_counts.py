@@ -31,7 +31,7 @@ class Labels:
     huge: np.ndarray
 
     @classmethod
-    def of(cls, labels, first_label=0) -> Labels:
+    def of(cls, labels: np.ndarray, first_label: int = 0) -> Labels:
         """Count labels (n,) float32 as `label_survey` gives them, less `first_label`."""
         counts, found = np.zeros(0, np.int64), [[], [], [], []]
         for start in range(0, len(labels), _BLOCK):

@@ -37,7 +37,9 @@ class Survey(NamedTuple):
     unknown: int
 
 
-def survey(reader: RecordReader, offsets, others, keep_in=None) -> Survey:
+def survey(
+    reader: RecordReader, offsets: np.ndarray, others: np.ndarray, keep_in: str | os.PathLike[str] | None = None
+) -> Survey:
     """Read the label of every image, and look for records that the index does not list.
 
     Args:

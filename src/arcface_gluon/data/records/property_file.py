@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class Property(NamedTuple):
     width: int
 
 
-def read_property(path) -> Property:
+def read_property(path: str | os.PathLike[str]) -> Property:
     """The three numbers of its first line; the shuffled variant has more lines, of other things.
 
     Commas or white space part the numbers; a byte order mark and a comma at the end do no harm.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
@@ -38,14 +38,14 @@ class Header(NamedTuple):
     id2: int
 
 
-def pack(header: Header, body: bytes = b"", labels=()) -> bytes:
+def pack(header: Header, body: bytes = b"", labels: Sequence[float] = ()) -> bytes:
     """Payload of a record: header, labels (when it has several) and body."""
     if labels:
         header = header._replace(flag=len(labels), label=0.0)
     return _HEADER.pack(*header) + struct.pack(f"<{len(labels)}f", *labels) + body
 
 
-def unpack(payload: bytes):
+def unpack(payload: bytes) -> tuple[Header, tuple[float, ...], bytes]:
     """Split a payload.
 
     Returns:
@@ -73,7 +73,7 @@ class RecordReader:
         UserError: the file cannot be opened.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
         try:
             self._file = os.open(self.path, os.O_RDONLY)
@@ -133,7 +133,7 @@ class RecordReader:
             f"{self.path} is truncated: it ends at byte {self.size}, inside the record at byte {offset}; fetch it again"
         )
 
-    def headers(self, offsets):
+    def headers(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Labels and ends of many records, from their first 36 bytes.
 
         Args:
@@ -176,7 +176,7 @@ class RecordReader:
         """Whether the record at `offset` is a header without a body: the set's own header, or an identity's range."""
         return self.extent(offset)[1]
 
-    def extent(self, offset: int):
+    def extent(self, offset: int) -> tuple[int, bool]:
         """(end, empty) of the record at `offset`, as `end` and `is_empty` give them.
 
         Raises:
@@ -199,7 +199,7 @@ class RecordReader:
             offset = end
             part, length = self._frame(offset, _MIDDLE, _LAST)
 
-    def scan(self):
+    def scan(self) -> tuple[np.ndarray, np.ndarray]:
         """Find all records by walking through the file from frame to frame.
 
         Returns:
@@ -232,12 +232,12 @@ class RecordWriter:
         UserError: the folder cannot be written to, or the disk is full.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
         self._index_path = os.path.splitext(self.path)[0] + ".idx"
         self._offset = 0
 
-    def __enter__(self):
+    def __enter__(self) -> RecordWriter:
         with ExitStack() as stack:
             # The records, entered last, get their name first: a set without an index is whole, a strange index is not.
             self._index = stack.enter_context(atomic_write(self._index_path, "w"))
@@ -245,18 +245,18 @@ class RecordWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> bool | None:
         if error[0] is None and os.path.exists(self._index_path):
             os.unlink(self._index_path)
         return self._stack.__exit__(*error)
 
-    def flush(self):
+    def flush(self) -> None:
         """Bring all that was written to disk, so that nothing but renaming is left to do."""
         for file in (self._data, self._index):
             file.flush()
             os.fsync(file.fileno())
 
-    def write(self, key: int, payload: bytes):
+    def write(self, key: int, payload: bytes) -> None:
         """Append a record under `key`."""
         parts = _split(payload)
         kinds = [_WHOLE] if len(parts) == 1 else [_FIRST] + [_MIDDLE] * (len(parts) - 2) + [_LAST]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+import os
 import warnings
 from pathlib import Path
+from typing import Any, Iterable
 
 import numpy as np
 
@@ -41,7 +43,7 @@ class FaceRecords:
         UserError: a file is missing, damaged or truncated, or the files contradict each other.
     """
 
-    def __init__(self, path, first_label=0):
+    def __init__(self, path: str | os.PathLike[str], first_label: int = 0):
         path = Path(path)
         self.path = path / "train.rec" if path.suffix != ".rec" else path
         self.first_label = first_label
@@ -61,10 +63,10 @@ class FaceRecords:
             raise missing_property(self)
         self.num_identities, self.image_size = known.identities, (known.height, known.width)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.keys)
 
-    def read(self, index: int):
+    def read(self, index: int) -> tuple[bytes, int]:
         """Image `index` as it is stored.
 
         Returns:
@@ -107,7 +109,7 @@ class FaceRecords:
             self._survey = survey(self.reader, self._offsets, self._others, keep_in)
         return self._survey
 
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """Identity of every image, (n,) int32, -1 where the record is damaged or its label is no identity of this set.
 
         Reads the headers once (with a progress bar, where that takes long) and keeps the result.
@@ -198,7 +200,9 @@ def _read_index(path):
     return keys, offsets
 
 
-def write_training_set(folder, images, size=(112, 112)):
+def write_training_set(
+    folder: str | os.PathLike[str], images: Iterable[tuple[Any, int]], size: tuple[int, int] = (112, 112)
+) -> tuple[int, int]:
     """Write train.rec, train.idx and property: images, then the header record (key 0), then the identities.
 
     Args:

@@ -7,8 +7,10 @@ Such a file is a pickle of (images, issame): 2n encoded images, images 2i and 2i
 from __future__ import annotations
 
 import mmap
+import os
 import pickle
 import struct
+from typing import Any, Iterable, Sequence
 
 import numpy as np
 
@@ -31,7 +33,7 @@ _OTHER_FILES = (
 )
 
 
-def read_bin(path):
+def read_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], list[bool]]:
     """Read a verification set.
 
     Returns:
@@ -103,7 +105,7 @@ def _image_bytes(path, index, item):
     return item
 
 
-def truth_values(values) -> list[bool]:
+def truth_values(values: Iterable[Any]) -> list[bool]:
     """Truth values of pairs, of one person or not, as people write them.
 
     Args:
@@ -122,7 +124,7 @@ def truth_values(values) -> list[bool]:
     return [number == 1 for number in numbers]
 
 
-def write_bin(path, images, issame):
+def write_bin(path: str | os.PathLike[str], images: Sequence[Any], issame: Sequence[Any] | np.ndarray) -> None:
     """Write a verification set that `read_bin` and the reference code read, atomically.
 
     Args:

@@ -12,8 +12,10 @@ twice, thirty times over, has a billion parts.
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import struct
+from typing import Any
 
 _OPCODES = """
     PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG1 FLOAT BINFLOAT
@@ -76,7 +78,7 @@ class Array:
     shape, data, _dtype = (), b"", None
 
     @property
-    def value(self):
+    def value(self) -> bytes | list | None:
         """bytes (uint8) or a list of numbers, made when it is asked for; None before the contents have come."""
         return self._dtype.values(self.data) if self._dtype else None
 
@@ -85,7 +87,7 @@ class Array:
         """Whether it holds one number."""
         return self._dtype is not None and len(self.data) == self._dtype.size
 
-    def fill(self, shape, dtype, data):
+    def fill(self, shape: tuple, dtype: _Dtype, data: bytes) -> None:
         if not (isinstance(shape, tuple) and isinstance(dtype, _Dtype) and isinstance(data, bytes)):
             raise Refused("an array of unknown layout")
         if len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and 0 <= n <= len(data) for n in shape):
@@ -98,7 +100,7 @@ class Array:
             raise Refused("an array of a shape that its bytes do not fill")
         self.shape, self.data, self._dtype = shape, data, dtype
 
-    def build(self, state):
+    def build(self, state: tuple) -> None:
         """The state NumPy pickles: (version, shape, dtype, Fortran order, bytes)."""
         if not (isinstance(state, tuple) and len(state) == 5):
             raise Refused("an array of unknown layout")
@@ -260,7 +262,7 @@ class _Unpickler(pickle._Unpickler):
     dispatch[pickle.GET[0]] = load_get
 
 
-def load_pickle(view):
+def load_pickle(view: mmap.mmap) -> Any:
     """What the pickle in an `mmap.mmap` holds: lists, tuples, bytes, text, numbers and `Array`.
 
     Raises:

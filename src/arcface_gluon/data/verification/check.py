@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Sequence
 
 from ...errors import UserError
 from ...progress import progress
@@ -12,8 +14,16 @@ from ..images.decode import decode_image
 from ..images.sizes import size_line
 from .pair_lists import FOLDS
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def check_pairs(path, images, issame, size=(112, 112)) -> list[str]:
+
+def check_pairs(
+    path: str | os.PathLike[str],
+    images: Sequence[bytes],
+    issame: Sequence[bool] | np.ndarray,
+    size: tuple[int, int] = (112, 112),
+) -> list[str]:
     """Decode every distinct image of a verification set once, and count its pairs.
 
     Args:

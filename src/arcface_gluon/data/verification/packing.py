@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 from ...errors import UserError
 from ...files import atomic_write, cannot_write
@@ -15,6 +16,9 @@ from ..images.decode import decode_image
 from ..images.folder import find_image
 from .bin_file import read_bin, write_bin
 from .pair_lists import FOLDS, folds_of
+
+if TYPE_CHECKING:
+    from .pair_lists import Pair
 
 SIDE = 112
 
@@ -28,7 +32,9 @@ class Packed:
     unaligned: list
 
 
-def pack(pairs, images, path, skip_missing=False) -> Packed:
+def pack(
+    pairs: Sequence[Pair], images: str | os.PathLike[str], path: str | os.PathLike[str], skip_missing: bool = False
+) -> Packed:
     """Write a .bin of pairs. Images go in as they are stored, each distinct one once.
 
     Args:
@@ -86,7 +92,7 @@ def _read(folder, name):
         raise UserError(f"{path} is damaged ({error})") from error
 
 
-def unpack(path, folder) -> int:
+def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> int:
     """Write the images of a .bin into a folder to look at: pair 12 of fold 3, of one person, is
     fold03/0012_same_a.jpg and fold03/0012_same_b.jpg; pairs.txt lists `fold, pair, same or diff, first, second`.
 

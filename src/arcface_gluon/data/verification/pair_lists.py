@@ -6,12 +6,16 @@ Paths are as in the list; the ending of an image may differ from it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
 from ...errors import UserError
 from ...files import read_lines
 from ...parallel.shards import shard_ranges
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FOLDS = 10
 
@@ -42,7 +46,7 @@ EXPECTED = {
 }
 
 
-def read_lfw(path) -> list:
+def read_lfw(path: str | os.PathLike[str]) -> list:
     """LFW's pairs.txt: a header `folds <tab> n`, then in each fold n lines `name i j` and n lines `name i other j`.
 
     Image i of a name is name/name_000i.
@@ -70,7 +74,7 @@ def _lfw_image(name, number):
     return f"{name}/{name}_{int(number):04d}.jpg"
 
 
-def read_cfp(folder, kind) -> list:
+def read_cfp(folder: str | os.PathLike[str], kind: str) -> list:
     """CFP's folder Protocol: Pair_list_F.txt and _P.txt number the images, Split/<kind>/01 … 10 pair the numbers.
 
     Args:
@@ -101,7 +105,7 @@ def _numbered(path):
     return images
 
 
-def read_agedb(path) -> list:
+def read_agedb(path: str | os.PathLike[str]) -> list:
     """AgeDB's 04_FINAL_protocol_30_years.mat: `splits` has ten folds of 2 x n images and n marks, 1 or -1."""
     from scipy.io import loadmat  # needed by this reader alone
 
@@ -121,7 +125,7 @@ def read_agedb(path) -> list:
     return pairs
 
 
-def read_two_lines(path) -> list:
+def read_two_lines(path: str | os.PathLike[str]) -> list:
     """CALFW's and CPLFW's list: two lines a pair, each `image mark`; the mark is 0 for two people.
 
     CALFW lists all genuine pairs first, so that a fold of consecutive pairs would have one kind only: where that is so,
@@ -143,12 +147,12 @@ def read_two_lines(path) -> list:
     return [pair for folds in zip(*map(folds_of, kinds)) for fold in folds for pair in fold]
 
 
-def folds_of(pairs) -> list:
+def folds_of(pairs: Sequence[Any]) -> list:
     """Pairs as the protocol divides them: ten lists of consecutive ones, the longer ones first."""
     return [pairs[start:stop] for start, stop in shard_ranges(len(pairs), FOLDS)]
 
 
-def read_ytf(path) -> list:
+def read_ytf(path: str | os.PathLike[str]) -> list:
     """YouTube Faces' splits.txt: `split, pair, name/video, name/video, …, same`, after a header line."""
     pairs = []
     for number, line in read_lines(path):
@@ -165,7 +169,7 @@ def read_ytf(path) -> list:
     return [pair for _, pair in sorted(pairs, key=lambda item: item[0])]
 
 
-def is_whole_set(name: str, issame) -> bool:
+def is_whole_set(name: str, issame: Sequence[bool] | np.ndarray) -> bool:
     """Whether n truth values, in order, are those of the whole set `name`.
 
     Each fold of LFW's list has 300 genuine pairs and then 300 others; those of the other sets have as many of both
@@ -180,7 +184,7 @@ def is_whole_set(name: str, issame) -> bool:
     return all(2 * sum(fold) == len(fold) for fold in folds_of(same))
 
 
-def differences(name, pairs) -> list:
+def differences(name: str, pairs: Sequence[Pair]) -> list:
     """Lines that tell how pairs differ from what the whole set `name` has, and folds that lack a kind of pair."""
     found = Expected(len(pairs), sum(pair.same for pair in pairs))
     lines = [

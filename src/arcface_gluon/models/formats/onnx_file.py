@@ -6,6 +6,8 @@ which ONNX broadcasts along the width.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ... import __version__
@@ -30,7 +32,7 @@ def onnx_model(
     float16: bool = False,
     opset: int = 13,
     metadata: dict[str, str] | None = None,
-):
+) -> Any:
     """A network as an onnx.ModelProto, checked: images (N, 3, H, W) float32 -> embeddings (N, d) float32.
 
     Args:

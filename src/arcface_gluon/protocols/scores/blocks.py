@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from typing import Any, Callable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -30,7 +31,12 @@ _UNIT_ROWS = 512
 _SAFE_SQUARES = (1e-12, 1e30)
 
 
-def unit(features, names=None, what="embedding", out=None):
+def unit(
+    features: np.ndarray,
+    names: Sequence[Any] | np.ndarray | None = None,
+    what: str = "embedding",
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """`features` (n, d) as float32 with rows of length 1.
 
     Args:
@@ -91,14 +97,21 @@ class UnitBlocks:
         keep: (m,) bool, which rows take part; None: all.
     """
 
-    def __init__(self, features, contexts, names=None, what="embedding", keep=None):
+    def __init__(
+        self,
+        features: np.ndarray,
+        contexts: Sequence[mx.Context],
+        names: Sequence[Any] | np.ndarray | None = None,
+        what: str = "embedding",
+        keep: np.ndarray | None = None,
+    ):
         self.features, self.what, self.keep = features, what, keep
         self.names = np.asarray(names, object) if names is not None else None
         # Each context has two products under way; a new block must not touch what these read.
         self._blocks = [None] * (2 * len(contexts) + 1)
         self._next = 0
 
-    def __call__(self, start, stop):
+    def __call__(self, start: int, stop: int) -> np.ndarray:
         block, rows = self.features[start:stop], np.arange(start, stop)
         if self.keep is not None:
             block, rows = block[self.keep[start:stop]], rows[self.keep[start:stop]]
@@ -111,13 +124,19 @@ class UnitBlocks:
         return unit(block, self.names[rows] if self.names is not None else rows, self.what, memory)
 
 
-def block_edges(count, block=COLUMN_BLOCK, first=()):
+def block_edges(count: int, block: int = COLUMN_BLOCK, first: Sequence[int] = ()) -> list[int]:
     """Borders 0 … count of blocks of `block` rows, the first ones of the sizes `first`."""
     edges = [0, *(int(edge) for edge in np.cumsum(first) if edge < count)]
     return [*edges, *range(edges[-1] + block, count, block), count] if count else [0]
 
 
-def score_blocks(rows, load, edges, contexts, row_block=ROW_BLOCK):
+def score_blocks(
+    rows: np.ndarray,
+    load: Callable[[int, int], np.ndarray],
+    edges: Sequence[int],
+    contexts: Sequence[mx.Context],
+    row_block: int = ROW_BLOCK,
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """Inner products of `rows` with blocks of columns, computed ahead on all contexts, in order.
 
     Columns are the outer loop, so that each is loaded once. While the caller reduces one block, the next ones are

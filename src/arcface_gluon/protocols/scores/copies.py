@@ -57,7 +57,7 @@ class MateCopies:
         places = np.arange(counts.sum()) + np.repeat(low - ends + counts, counts)
         return np.repeat(some, counts), self._order[places]
 
-    def settle(self, scores: np.ndarray, start: int, copies: tuple[np.ndarray, np.ndarray], column: int = 0):
+    def settle(self, scores: np.ndarray, start: int, copies: tuple[np.ndarray, np.ndarray], column: int = 0) -> None:
         """Write exact scores in place of the products of copies with the probes of the copied probe's person.
 
         Args:

@@ -7,11 +7,12 @@ one by one; of the others it is counted how many reach each of a few thresholds.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Sequence
 
 import numpy as np
 
 
-def allowed_accepts(far, total):
+def allowed_accepts(far: float | str, total: int) -> int:
     """How many of `total` impostors may pass at most, without the rounding of a product: 3530 for 1e-6 of 3.53e9."""
     return int(Fraction(str(far)) * total)
 
@@ -23,13 +24,13 @@ class HighestScores:
     highest (or all there are).
     """
 
-    def __init__(self, wanted):
+    def __init__(self, wanted: int):
         self.wanted = wanted
         self.floor = np.float32(-np.inf)
         self._parts = []
         self._count = 0
 
-    def add(self, scores):
+    def add(self, scores: np.ndarray) -> None:
         """Take in scores (1-d); those below the floor may have been left out."""
         scores = scores[scores >= self.floor] if self.floor > -np.inf else scores.copy()
         if scores.size:
@@ -38,7 +39,7 @@ class HighestScores:
             if self._count > 4 * self.wanted:
                 self.raise_floor()
 
-    def raise_floor(self):
+    def raise_floor(self) -> np.ndarray:
         """Let go of what is certainly not among the highest."""
         scores = np.concatenate([np.empty(0, np.float32), *self._parts])
         if len(scores) > self.wanted:
@@ -48,7 +49,7 @@ class HighestScores:
         self._parts, self._count = [scores], len(scores)
         return scores
 
-    def kept(self):
+    def kept(self) -> np.ndarray:
         """All scores of at least `floor`, ascending."""
         return np.sort(self.raise_floor())
 
@@ -64,7 +65,13 @@ class VerificationCurve:
             thresholds below those.
     """
 
-    def __init__(self, genuine, impostors, total, counted=None):
+    def __init__(
+        self,
+        genuine: np.ndarray,
+        impostors: np.ndarray,
+        total: int,
+        counted: tuple[np.ndarray, Sequence[int] | np.ndarray] | None = None,
+    ):
         self.genuine = genuine
         self.impostors = impostors
         self.total = int(total)
@@ -74,7 +81,7 @@ class VerificationCurve:
         self._coarse = [(t, int(n)) for t, n in points if len(impostors) and t < impostors[0]]
         self._complete = counted is None
 
-    def at(self, far):
+    def at(self, far: float | str) -> tuple[float, float, float]:
         """The most lenient threshold with a FAR of at most `far`.
 
         Returns:
@@ -109,7 +116,7 @@ class VerificationCurve:
         accepted = len(self.genuine) - np.searchsorted(self.genuine, threshold, side=side)
         return float(accepted / len(self.genuine))
 
-    def points(self, per_decade=20):
+    def points(self, per_decade: int = 20) -> tuple[list[float], list[float]]:
         """Exact points of the curve, up to `per_decade` for each power of ten of the FAR from 1/pairs to 1.
 
         Returns:
@@ -121,7 +128,7 @@ class VerificationCurve:
         return [float(far) for far, _ in points], [float(tar) for _, tar in points]
 
 
-def nearest_tar(genuine, impostors, total, fars):
+def nearest_tar(genuine: np.ndarray, impostors: np.ndarray, total: int, fars: Sequence[float]) -> list[float | None]:
     """TAR at the curve's point whose FAR is nearest to each of `fars`: the rule of the published IJB numbers.
 
     They were read from scikit-learn's ROC curve, reversed, which leaves out points in the middle of straight lines; so

@@ -31,16 +31,16 @@ _FARS = (6e-4, 4e-3, 3e-2, 0.2)
 class ImpostorScores:
     """What is known of all impostor scores: the highest, and how many reach a few lower thresholds."""
 
-    def __init__(self, wanted):
+    def __init__(self, wanted: int):
         self.highest = HighestScores(wanted)
         self.thresholds = None
         self.counts = np.zeros(len(_FARS), np.int64)
 
-    def set_thresholds(self, scores):
+    def set_thresholds(self, scores: np.ndarray) -> None:
         """Choose the thresholds by a sample of scores, from which counting starts."""
         self.thresholds = np.quantile(scores, [1 - far for far in _FARS]).astype(np.float32)
 
-    def counted(self):
+    def counted(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(thresholds, counts) for a VerificationCurve, or None if every score is kept."""
         return None if self.highest.floor == -np.inf else (self.thresholds, self.counts)
 
@@ -59,7 +59,7 @@ class RankCounter:
         equal: int64, how many equal it; only counted where it can decide whether `greater` is 0.
     """
 
-    def __init__(self, thresholds, offsets, impostors: ImpostorScores, threads=1):
+    def __init__(self, thresholds: np.ndarray, offsets: np.ndarray, impostors: ImpostorScores, threads: int = 1):
         self.thresholds = thresholds
         self.offsets = offsets
         self.impostors = impostors
@@ -74,12 +74,12 @@ class RankCounter:
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
 
-    def add_first(self, row_start, scores):
+    def add_first(self, row_start: int, scores: np.ndarray) -> None:
         """Gather all `scores` (rows, distractors) of the first block; `plan` follows it."""
         for probe, row in enumerate(scores, row_start):
             self._pending[probe].append(row.copy())
 
-    def plan(self, columns):
+    def plan(self, columns: int) -> None:
         """After the first block, of `columns` distractors: decide how each mate is counted from now on."""
         rows = [row for parts in self._pending for row in parts]
         if self.impostors.thresholds is None:
@@ -99,7 +99,7 @@ class RankCounter:
             self._limits.append(limits.astype(np.float32)[:, None])
         self.raise_floor()
 
-    def raise_floor(self):
+    def raise_floor(self) -> None:
         """Gather no more than is needed by now."""
         self.settle()
         highest = self.impostors.highest
@@ -109,7 +109,7 @@ class RankCounter:
             gathered = self.thresholds[lowest] if lowest < self.offsets[probe + 1] else np.inf
             limits[0] = min(highest.floor, gathered)
 
-    def add(self, row_start, scores):
+    def add(self, row_start: int, scores: np.ndarray) -> None:
         """Count a further block of `scores` (rows, distractors), of the probes from `row_start` on."""
         if self._executor is None:
             parts = [self._add(row_start, scores)]
@@ -150,7 +150,7 @@ class RankCounter:
                 columns[:] = 0
         return gathered, common
 
-    def settle(self):
+    def settle(self) -> None:
         """Compare the gathered scores with the thresholds."""
         self._gathered = 0
         for probe, parts in enumerate(self._pending):
@@ -173,7 +173,7 @@ class RankCounter:
             ties = np.bincount(tied, minlength=len(mates))
             self.equal[first : first + len(mates)] += ties[np.searchsorted(mates, mates)]
 
-    def close(self):
+    def close(self) -> None:
         """Settle everything and end the threads."""
         self.settle()
         if self._executor is not None:

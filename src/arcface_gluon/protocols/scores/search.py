@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import numpy as np
 
 from ... import runtime
@@ -10,7 +12,9 @@ from .blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks
 from .copies import row_keys
 
 
-def top_k(rows, load, columns, k=1, contexts=None):
+def top_k(
+    rows: np.ndarray, load: Callable[[int, int], np.ndarray], columns: int, k: int = 1, contexts: runtime.Devices = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The k highest inner products of each row, best first; of equal ones the earlier column comes first.
 
     Of equal columns only the first is scored, so that they tie exactly.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,7 +18,7 @@ _BINS = np.arange(0, 181, 2)
 
 
 @styled
-def plane_embeddings(panels) -> Figure:
+def plane_embeddings(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
     """Figure 3: two-dimensional embeddings of a few identities, on the circle of their directions.
 
     Args:
@@ -39,7 +41,7 @@ def plane_embeddings(panels) -> Figure:
 
 
 @styled
-def target_angles(rows) -> Figure:
+def target_angles(rows: Sequence[dict]) -> Figure:
     """Figure 4a: the angle between training images and their own centres at the start, in the middle and at the end.
 
     Args:
@@ -65,7 +67,7 @@ def target_angles(rows) -> Figure:
 
 
 @styled
-def pair_angles_panels(panels) -> Figure:
+def pair_angles_panels(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Figures 6 and 7: histograms of the angles of genuine and impostor pairs, a panel for each loss or set.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Mapping
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -9,12 +11,16 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from ..outside_text import figure_label
 from .run import COLOURS, DASHES, WIDTH, draw_roc, styled
 
+if TYPE_CHECKING:
+    from ...protocols.megaface import Identification
+    from ...protocols.scores.curves import VerificationCurve
+
 _FIRST_FAR = 1e-6  # where the paper's axes begin
 _MARKERS = ("o", "s", "^", "D")
 
 
 @styled
-def megaface_curves(results) -> Figure:
+def megaface_curves(results: Mapping[str, Mapping[tuple[int, int], Identification]]) -> Figure:
     """Figure 8: rank-1 against the number of distractors, and CMC and ROC among the most distractors.
 
     Args:
@@ -53,7 +59,7 @@ def megaface_curves(results) -> Figure:
 
 
 @styled
-def template_curves(curves) -> Figure:
+def template_curves(curves: Mapping[str, VerificationCurve]) -> Figure:
     """Figure 9: ROC of 1:1 verification, a panel for each benchmark.
 
     Args:

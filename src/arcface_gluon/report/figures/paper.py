@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Mapping
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ FOUR.update(CosFace="CosFace (1, 0, 0.35)", ArcFace="ArcFace (1, 0.5, 0)")
 
 
 @styled
-def target_logits(margins=None, scale=64.0) -> Figure:
+def target_logits(margins: Mapping[str, Margin] | None = None, scale: float = 64.0) -> Figure:
     """Figure 4b: the target logit s (cos(m1 theta + m2) - m3) against the angle to the centre, 20 to 100 degrees.
 
     Args:
@@ -75,7 +77,7 @@ def decision_margins() -> Figure:
 
 
 @styled
-def geometry(margin=0.5) -> Figure:
+def geometry(margin: float = 0.5) -> Figure:
     """Figure 1: what margin, Intra, Inter and Triplet losses ask for, as arcs on the sphere of embeddings.
 
     Args:

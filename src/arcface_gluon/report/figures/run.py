@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import re
 from html import escape
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -18,6 +20,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...files import atomic_write
 from ..outside_text import figure_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..mode import Mode
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
@@ -48,7 +55,7 @@ WIDTH = 4.6  # inches: at a phone's width the 9 point text keeps its size
 _MOST_POINTS = 500
 
 
-def styled(draw):
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Run a figure function in the shared style, leaving matplotlib's settings as they were."""
 
     @functools.wraps(draw)
@@ -60,7 +67,7 @@ def styled(draw):
 
 
 @styled
-def loss_curves(rows) -> Figure:
+def loss_curves(rows: Sequence[dict]) -> Figure:
     """Loss and learning rate over iterations, a panel each; one without data is left out.
 
     Args:
@@ -85,7 +92,7 @@ def loss_curves(rows) -> Figure:
 
 
 @styled
-def accuracy_curves(rows) -> Figure:
+def accuracy_curves(rows: Sequence[dict]) -> Figure:
     """Accuracy (per cent) over iterations, of the training batches and of the verification sets.
 
     Args:
@@ -106,7 +113,7 @@ def accuracy_curves(rows) -> Figure:
 
 
 @styled
-def roc_figure(curves) -> Figure:
+def roc_figure(curves: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray, int]]) -> Figure:
     """True over false accept rate, the latter on a logarithmic axis.
 
     Args:
@@ -117,7 +124,11 @@ def roc_figure(curves) -> Figure:
     return figure
 
 
-def draw_roc(axis, curves, first=0.0):
+def draw_roc(
+    axis: Axes,
+    curves: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray, int]],
+    first: float = 0.0,
+) -> None:
     """The curves of `roc_figure` on an axis of a figure that is being drawn, from the false accept rate `first` on."""
     start = max(first, 1 / max([impostors for _, _, impostors in curves.values()], default=1000))
     lowest = 1.0
@@ -141,7 +152,7 @@ def draw_roc(axis, curves, first=0.0):
 
 
 @styled
-def angle_histogram(genuine, impostor, threshold=None) -> Figure:
+def angle_histogram(genuine: np.ndarray, impostor: np.ndarray, threshold: float | None = None) -> Figure:
     """Histograms of the angles (degrees) of genuine and impostor pairs, each in per cent of its own kind.
 
     Args:
@@ -166,7 +177,7 @@ def angle_histogram(genuine, impostor, threshold=None) -> Figure:
     return figure
 
 
-def svg_markup(figure, name, description) -> str:
+def svg_markup(figure: Figure, name: str, description: str) -> str:
     """The figure as an <svg> element to put into a page; text is text, in the page's font and colour.
 
     Args:
@@ -187,13 +198,13 @@ def svg_markup(figure, name, description) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
 
 
-def headed(figure: Figure, data: str, mode) -> Figure:
+def headed(figure: Figure, data: str, mode: Mode) -> Figure:
     """The figure with a line above it: the data it is of, and the mode (`report.mode`)."""
     figure.suptitle(f"{data}; {mode}", size="small", parse_math=False)
     return figure
 
 
-def save_figure(figure, prefix):
+def save_figure(figure: Figure, prefix: str | os.PathLike[str]) -> None:
     """Write prefix.png and prefix.svg on white."""
     for kind in ("png", "svg"):
         with matplotlib.rc_context(STYLE), atomic_write(f"{prefix}.{kind}") as file:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -11,7 +13,9 @@ _TABLE_FPR = 1e-9
 
 
 @styled
-def trillion_roc(curves) -> Figure:
+def trillion_roc(
+    curves: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray, int]],
+) -> Figure:
     """Verification of Trillion-Pairs: true over false positive rate, as far as the impostor scores were kept.
 
     Args:
@@ -33,7 +37,7 @@ def trillion_roc(curves) -> Figure:
 
 
 @styled
-def average_precisions(methods) -> Figure:
+def average_precisions(methods: Mapping[str, np.ndarray]) -> Figure:
     """Average precision of each person, from the best found on, a line for each method.
 
     Args:
