@@ -48,6 +48,9 @@ def run(args: Namespace) -> None:
 
     processes = join()
     processes.must_agree(json.dumps(values), "recipe")
+    found = environment([])
+    for name in ("arcface-gluon", "mxnet", "numpy"):
+        processes.must_agree(found[name], f"version of {name}")
     with owned_run(root, name, args.resume, processes) as folder:
         _train(args, values, before, data_folder, folder, processes)
 

@@ -58,7 +58,8 @@ def build_trainer(
         )
     batches, warnings = open_batches(values, data_folder, processes)
     records = batches.records
-    processes.must_agree(f"{len(records)} {records.num_identities} {records.image_size}", "training set")
+    if processes.size > 1:
+        processes.must_agree(records.fingerprint(), "training set")
     mx.random.seed(values.seed)
     net = build_network(values, devices)
     _check_size(net, records)

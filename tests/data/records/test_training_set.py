@@ -238,3 +238,13 @@ def test_damaged_record_is_named(tmp_path):
     (folder / "property").write_text("3,112,112")
     with pytest.raises(UserError, match=r"train\.rec: record 5 is damaged"):
         FaceRecords(folder).read(0)
+
+
+def test_the_fingerprint_is_of_index_and_labels_whatever_the_folder(tmp_path):
+    sets = {"one": IMAGES, "same": IMAGES, "other labels": [(image, label // 2) for image, label in IMAGES]}
+    sets["other sizes"] = [(image + b"more bytes", label) for image, label in IMAGES[:1]] + IMAGES[1:]
+    for name, images in sets.items():
+        write_training_set(tmp_path / name, images)
+    found = {name: FaceRecords(tmp_path / name).fingerprint() for name in sets}
+    assert found["one"] == found["same"] and len(set(found.values())) == 3
+    assert FaceRecords(tmp_path / "one", first_label=1).fingerprint() != found["one"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import os
 import warnings
@@ -108,6 +109,13 @@ class FaceRecords:
             keep_in = self.path.with_suffix(".labels.npz")
             self._survey = survey(self.reader, self._offsets, self._others, keep_in)
         return self._survey
+
+    def fingerprint(self) -> str:
+        """SHA-256 of index, labels and property: equal for equal training sets, whatever their folders."""
+        digest = hashlib.sha256(f"{self.num_identities} {self.image_size} {self.first_label}".encode())
+        for array in (self.keys, self._offsets, self.survey().labels):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
 
     def labels(self) -> np.ndarray:
         """Identity of every image, (n,) int32, -1 where the record is damaged or its label is no identity of this set.
