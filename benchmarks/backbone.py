@@ -19,7 +19,7 @@ SIZE = 112
 PRODUCT = 2048  # side of the matrices whose product gives the floor
 
 
-def measure(quick=False):
+def measure(quick: bool = False) -> list[dict]:
     """Rows {"what", "value", "unit", "floor", "ratio"}; quick: r18 alone, one round."""
     configurations = [
         (name, training, contexts, 1 if quick else 3)

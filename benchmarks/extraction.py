@@ -25,7 +25,7 @@ BATCH = 32  # a device
 NETWORKS = {"r18, a quarter of the width": ("r18", {"width": 0.25}, 12), "r18": ("r18", {}, 4), "r50": ("r50", {}, 3)}
 
 
-def measure(quick=False) -> list[dict]:
+def measure(quick: bool = False) -> list[dict]:
     """Rows {"what", "value", "unit", "floor", "ratio"}; `floor` is the rate of inference alone."""
     devices = runtime.contexts()
     rows = []

@@ -8,12 +8,16 @@ Nothing of this was ever run on a GPU where this project is developed. Please po
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Iterator
 
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead, get_model, runtime
 from arcface_gluon.errors import UserError
 from arcface_gluon.gpus import find_gpus
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 # Largest difference, relative to the largest value, that rounding in another order explains.
 FLOAT32, FLOAT16 = 2e-3, 5e-2
@@ -39,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def checks(devices: list, quick: bool):
+def checks(devices: list, quick: bool) -> Iterator[tuple[str, float, float]]:
     """(what, largest difference relative to the largest value, limit) of each comparison with cpu(0)."""
     import mxnet as mx
 
@@ -71,7 +75,7 @@ def head_step(devices: list, dtype: str = "float32") -> list[np.ndarray]:
     return [np.array([loss]), np.concatenate([g.asnumpy() for g in gradients]), head.centres()]
 
 
-def network_step(name: str, device, quick: bool, dtype: str = "float32") -> list[np.ndarray]:
+def network_step(name: str, device: mx.Context, quick: bool, dtype: str = "float32") -> list[np.ndarray]:
     """Embeddings of a network in training, and the gradients of all its parameters."""
     import mxnet as mx
 
@@ -94,7 +98,7 @@ def network_step(name: str, device, quick: bool, dtype: str = "float32") -> list
 
 def search(devices: list) -> list[np.ndarray]:
     """The nearest of some unit vectors to others, and its cosine."""
-    from arcface_gluon.protocols.search import top_k
+    from arcface_gluon.protocols.scores.search import top_k
 
     random = np.random.default_rng(0)
     gallery, probes = (random.normal(size=(n, SIZE)).astype(np.float32) for n in (20_000, 200))

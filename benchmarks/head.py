@@ -31,7 +31,7 @@ CASES = (
 QUICK = ((10_000, 256, 1, {}, 5), (100_000, 256, 1, {}, 5))
 
 
-def measure(quick=False) -> list[dict]:
+def measure(quick: bool = False) -> list[dict]:
     """Rows {"what", "value", "unit", "floor", "ratio"}; quick: 10,000 and 100,000 identities, fewer rounds."""
     # A process lives for one task, so that its peak memory is its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:

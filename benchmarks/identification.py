@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Callable, Iterator
 
 import numpy as np
 from arcface_gluon.datasets.demo import planted
@@ -29,7 +30,7 @@ STREAMED_PROBES, STREAMED_PEOPLE = 100_000, 530
 ELFW, ELFW_PEOPLE, FLICKR = 274_000, 5_700, 1_580_000
 
 
-def measure(quick=False):
+def measure(quick: bool = False) -> list[dict]:
     """Rows of times in seconds; the floor is the bare products of the same features."""
     gallery = planted(DISTRACTORS // 16 if quick else DISTRACTORS, 0, seed=1)[0]
     probes, labels = mislabelled(*planted(PROBES, PEOPLE))
@@ -49,7 +50,7 @@ def measure(quick=False):
     return [*rows, trillion(64 if quick else 16, gallery)]
 
 
-def streamed(gallery):
+def streamed(gallery: np.ndarray) -> list[dict]:
     """100,000 probes: one chunk of them, measured against a part of the gallery."""
     probes, labels = mislabelled(*planted(4096, STREAMED_PEOPLE * 4096 // STREAMED_PROBES, seed=3))
     factor = STREAMED_PROBES / len(probes) * DISTRACTORS / len(gallery)
@@ -63,7 +64,7 @@ def streamed(gallery):
     ]
 
 
-def trillion(part, gallery):
+def trillion(part: int, gallery: np.ndarray) -> dict:
     """Trillion-Pairs from one `part`-th of its probes and as small a part of its distractors."""
     probes, persons = planted(ELFW // part, ELFW_PEOPLE // part, seed=4)
     distractors = gallery[: FLICKR // part]
@@ -72,30 +73,30 @@ def trillion(part, gallery):
     return row(f"Trillion-Pairs, {ELFW:,} x {FLICKR:,}, from 1/{part**2:,} of it", seconds * part**2, floor * part**2)
 
 
-def mislabelled(features, labels):
+def mislabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A sixth of the features replaced by nobody's."""
     wrong = np.random.default_rng(0).random(len(features)) < 1 / 6
     features[wrong] = planted(int(wrong.sum()), 0, seed=2)[0]
     return features, labels
 
 
-def bare(probes, gallery):
+def bare(probes: np.ndarray, gallery: np.ndarray) -> float:
     """Seconds of the bare products of all probes with blocks of the gallery, by the faster library."""
     return min(timed(work) for work in search_products(probes, gallery).values())
 
 
-def timed(work):
+def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def row(what, seconds, floor):
+def row(what: str, seconds: float, floor: float) -> dict:
     return {"what": what, "value": seconds, "unit": "s", "floor": floor, "ratio": seconds / floor}
 
 
 @contextmanager
-def peak_memory():
+def peak_memory() -> Iterator[SimpleNamespace]:
     """Most memory that the process held in this block beyond what it held before; sampled, so Linux only."""
     result = SimpleNamespace(mib=None)
     ended, before, most = threading.Event(), resident(), 0
@@ -115,6 +116,6 @@ def peak_memory():
         result.mib = (most - before) / 2**20
 
 
-def resident():
+def resident() -> int:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

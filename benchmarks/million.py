@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train(identities, devices, batch, steps):
+def train(identities: int, devices: list, batch: int, steps: int) -> list[tuple[str, float, str]]:
     """Run the head; gives rows (what, value, unit)."""
     import mxnet as mx
 

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ BATCH = 256
 ALL = Augment(shift=4, rotate=10, scale=0.1, light=0.2, erase=0.2)
 
 
-def measure(quick=False):
+def measure(quick: bool = False) -> list[dict]:
     """Rows {"what", "value", "unit", "floor", "ratio"}; `floor` is the decoding rate of the same images."""
     rows = []
     for noise in (2.0, 16.0):
@@ -40,7 +41,7 @@ def measure(quick=False):
     return rows
 
 
-def write_images(folder, count, noise):
+def write_images(folder: Path, count: int, noise: float) -> float:
     """A training set, and the same images without headers, as ImageRecordIter needs them; returns their mean bytes.
 
     `noise` (standard deviation, grey levels) sets how large the JPEGs become.
@@ -58,7 +59,7 @@ def write_images(folder, count, noise):
     return sum(len(image) for image, _ in images) / count
 
 
-def contenders(folder, count):
+def contenders(folder: Path, count: int) -> dict[str, Callable[[], int]]:
     """Functions that process all images once; each returns how many it did."""
     import mxnet as mx  # after arcface_gluon has prepared for it
 
@@ -120,7 +121,7 @@ def contenders(folder, count):
     }
 
 
-def interleaved(functions, rounds):
+def interleaved(functions: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, float]:
     """Best rate of each function over several rounds in turn."""
     best = dict.fromkeys(functions, 0.0)
     for _ in range(rounds):

@@ -17,7 +17,7 @@ BENCH = Path("runs/bench")
 IDENTITIES = (10_000, 50_000, 200_000)
 
 
-def measure(quick=False) -> list[dict]:
+def measure(quick: bool = False) -> list[dict]:
     """Rows {"what", "value", "unit", "floor", "ratio"}; quick: the smallest number only."""
     # A process lives for one task, so that its peak memory is its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:

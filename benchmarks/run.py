@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Sequence
 
 from arcface_gluon import blas, runtime
 from arcface_gluon.errors import UserError, did_you_mean
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 COLUMNS = ("value", "unit", "floor", "by", "ratio", "spread")
 
 
-def table(rows) -> str:
+def table(rows: Sequence[dict]) -> str:
     """Rows as a Markdown table; columns that are empty in all rows are left out."""
     columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
     lines = [f"| what | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]

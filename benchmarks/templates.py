@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any, Callable
 
 import mxnet as mx
 import numpy as np
@@ -15,7 +16,7 @@ from arcface_gluon.protocols import ijb_verification as templates
 IMAGES, GALLERY, PROBES, SUBJECTS, PAIRS, SIZE = 469_375, 3_531, 19_593, 3_531, 15_658_489, 512
 
 
-def measure(quick=False):
+def measure(quick: bool = False) -> list[dict]:
     """Rows of times in seconds; every floor does the same products and gathers with nothing around them."""
     part = 8 if quick else 1
     count, pairs = GALLERY + PROBES, PAIRS // part
@@ -49,7 +50,7 @@ def measure(quick=False):
     ]
 
 
-def pooling_floor(features, numbers, part=2048):
+def pooling_floor(features: np.ndarray, numbers: np.ndarray, part: int = 2048) -> float:
     """The sparse products alone, of as many templates as MXNet takes at a time."""
     starts = np.concatenate([[0], np.cumsum(np.bincount(numbers))])
     dense, products = mx.nd.from_numpy(features[:], zero_copy=True), []
@@ -62,7 +63,7 @@ def pooling_floor(features, numbers, part=2048):
     return timed(lambda: [mx.nd.dot(*pair).wait_to_read() for pair in products])[0]
 
 
-def scoring_floor(vectors, first, second, block=512):
+def scoring_floor(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, block: int = 512) -> float:
     """Products of blocks of gallery templates with all probe templates, then one gather a block."""
     rows, columns = mx.nd.array(vectors[:GALLERY]), mx.nd.array(vectors[GALLERY:])
     memory, width = np.zeros(block * PROBES, np.float32), len(vectors) - GALLERY
@@ -83,7 +84,7 @@ def scoring_floor(vectors, first, second, block=512):
     return timed(work)[0]
 
 
-def product_floor(probes, gallery, block=4096):
+def product_floor(probes: np.ndarray, gallery: np.ndarray, block: int = 4096) -> float:
     """Bare products of all probes with the gallery."""
     rows, columns = mx.nd.array(probes), mx.nd.array(gallery)
     out = mx.nd.zeros((block, len(gallery)))
@@ -97,7 +98,7 @@ def product_floor(probes, gallery, block=4096):
     return timed(work)[0]
 
 
-def timed(work, repeats=2):
+def timed(work: Callable[[], Any], repeats: int = 2) -> tuple[float, Any]:
     """Seconds of the faster of two runs, and the result."""
     times = []
     for _ in range(repeats):
@@ -108,5 +109,5 @@ def timed(work, repeats=2):
     return min(times), result
 
 
-def row(what, seconds, floor):
+def row(what: str, seconds: float, floor: float) -> dict:
     return {"what": what, "value": seconds, "unit": "s", "floor": floor, "ratio": seconds / floor}

@@ -11,7 +11,7 @@ from arcface_gluon.protocols.verification import evaluate_pairs
 PAIRS, SIZE = 6000, 512
 
 
-def measure(quick=False) -> list[dict]:
+def measure(quick: bool = False) -> list[dict]:
     """Time `evaluate_pairs`; the floor is one pass over the pairs for their distances, a sort and a running sum."""
     rng, repeats = np.random.default_rng(0), 3 if quick else 7
     issame = np.arange(PAIRS) % 2 == 0

@@ -10,8 +10,10 @@ builder takes the images of a dozen people or more, at least eight of each. The 
 from __future__ import annotations
 
 import argparse
+import os
 from itertools import product
 from pathlib import Path
+from typing import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -32,7 +34,12 @@ _ENOUGH = 8
 _MARGIN = 24, 16
 
 
-def megaface(folder, images, sizes=(10, 100), seed=0):
+def megaface(
+    folder: str | os.PathLike[str],
+    images: Iterable[tuple[np.ndarray, int]],
+    sizes: Sequence[int] = (10, 100),
+    seed: int = 0,
+) -> None:
     """MegaFace: folders, template lists of `sizes` and three sets, text lists, noise lists.
 
     Two fifths of the people are probes, the images of the others distractors. One probe image shows somebody else, and
@@ -72,7 +79,7 @@ def megaface(folder, images, sizes=(10, 100), seed=0):
     _write_lines(folder / "megaface_noises.txt", ["# distractors that show a probe person", stray_path])
 
 
-def ijb(folder, images, benchmark="IJBC"):
+def ijb(folder: str | os.PathLike[str], images: Iterable[tuple[np.ndarray, int]], benchmark: str = "IJBC") -> None:
     """IJB-B or IJB-C: loose crops with landmarks, templates of several media, all 1:1 pairs, two 1:N galleries.
 
     The first half of a person's images are the gallery template, the others probe templates of one and two images. Of
@@ -111,7 +118,7 @@ def ijb(folder, images, benchmark="IJBC"):
         _write_lines(path, ["TEMPLATE_ID,SUBJECT_ID", *(f"{template},{subject}" for template, subject in members)])
 
 
-def trillion_pairs(folder, images):
+def trillion_pairs(folder: str | os.PathLike[str], images: Iterable[tuple[np.ndarray, int]]) -> None:
     """Trillion-Pairs: `elfw/<person>/<image>` with elfw_lst, and `flickr/<image>` with flickr_lst."""
     folder, people = Path(folder), _people(images)
     half = max(2, len(people) // 2)
@@ -126,7 +133,7 @@ def trillion_pairs(folder, images):
         _write_lines(folder / f"{which}_lst", paths)
 
 
-def iqiyi(folder, images):
+def iqiyi(folder: str | os.PathLike[str], images: Iterable[tuple[np.ndarray, int]]) -> None:
     """iQIYI-VID: frames of videos, train.txt and val.txt; the videos of the last quarter of people are distractors."""
     folder, people = Path(folder), _people(images)
     known = len(people) * 3 // 4
@@ -145,7 +152,9 @@ def iqiyi(folder, images):
     _write_lines(folder / "val.txt", val)
 
 
-def planted(count, people, size=512, spread=1.0, seed=0, block=65536):
+def planted(
+    count: int, people: int, size: int = 512, spread: float = 1.0, seed: int = 0, block: int = 65536
+) -> tuple[np.ndarray, np.ndarray]:
     """Random unit features of planted identities.
 
     Args:
@@ -201,7 +210,7 @@ BUILDERS = {
 }
 
 
-def prepare(name, folder=None) -> Path:
+def prepare(name: str, folder: str | os.PathLike[str] | None = None) -> Path:
     """Write the ten held-out people of ORL in the layout `name`; the ORL set is prepared first if it is missing.
 
     Args:

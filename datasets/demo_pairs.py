@@ -9,6 +9,7 @@ compared with it. Images are of one person where genuine pairs connect them. The
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,11 @@ class Faces:
     folds: list
 
     @property
-    def pairs(self):
+    def pairs(self) -> list[tuple[int, int, bool]]:
         return [pair for fold in self.folds for pair in fold]
 
 
-def read_faces(path) -> Faces:
+def read_faces(path: str | os.PathLike[str]) -> Faces:
     """The images of a .bin, with people as its genuine pairs tell them."""
     images, issame = read_bin(path)
     index = {}
@@ -57,7 +58,7 @@ def read_faces(path) -> Faces:
     return Faces(list(index), person.tolist(), number, folds_of(pairs))
 
 
-def lfw(folder, faces):
+def lfw(folder: Path, faces: Faces) -> None:
     """pairs.txt, and images/<name>/<name>_0001.jpg. Within a fold the genuine pairs come first."""
     lines = []
     for fold in _balanced(faces.folds):
@@ -70,7 +71,7 @@ def lfw(folder, faces):
         _write(folder / "images" / name / f"{name}_{faces.number[k]:04d}.jpg", image)
 
 
-def cfp(folder, faces):
+def cfp(folder: Path, faces: Faces) -> None:
     """Protocol/ and images/Data/Images/001/{frontal,profile}/01.jpg. Every other picture passes for a profile."""
     profile = [number % 2 == 0 for number in faces.number]
     paths = [
@@ -95,7 +96,7 @@ def cfp(folder, faces):
         _write(folder / "images" / path, image)
 
 
-def agedb(folder, faces):
+def agedb(folder: Path, faces: Faces) -> None:
     """04_FINAL_protocol_30_years.mat, and images/<number>_<name>_<age>_<sex>.jpg."""
     stems = [f"{k}_{_name(faces.person[k])}_{20 + faces.number[k]}_f" for k in range(len(faces.images))]
     splits = np.empty((FOLDS, 1), object)
@@ -111,13 +112,13 @@ def agedb(folder, faces):
         _write(folder / "images" / f"{stem}.jpg", image)
 
 
-def calfw(folder, faces):
+def calfw(folder: Path, faces: Faces) -> None:
     """pairs_CALFW.txt with all genuine pairs first, marked with their fold; images/<name>_0001.jpg."""
     genuine = [(pair, fold) for fold, pairs in enumerate(faces.folds, 1) for pair in pairs if pair[2]]
     _two_lines(folder, "pairs_CALFW.txt", faces, [*genuine, *((pair, 0) for pair in faces.pairs if not pair[2])])
 
 
-def cplfw(folder, faces):
+def cplfw(folder: Path, faces: Faces) -> None:
     """pairs_CPLFW.txt in the folds' order, marked 1 or 0; images/<name>_0001.jpg."""
     _two_lines(folder, "pairs_CPLFW.txt", faces, [(pair, int(pair[2])) for pair in faces.pairs])
 
@@ -129,7 +130,7 @@ def _two_lines(folder, name, faces, marked):
         _write(folder / "images" / path, image)
 
 
-def ytf(folder, faces):
+def ytf(folder: Path, faces: Faces) -> None:
     """splits.txt, and aligned_images_DB/<name>/<video>/aligned_detect_<video>.<frame>.jpg: two pictures a video.
 
     Fold i has the genuine pairs of person i and as many others in which that person is the first.
@@ -152,7 +153,7 @@ def ytf(folder, faces):
     _write_lines(folder / "splits.txt", lines)
 
 
-def prepare(name, folder=DATASETS / "demo") -> Path:
+def prepare(name: str, folder: Path = DATASETS / "demo") -> Path:
     """Write the ORL pairs in the layout `name` into folder/<name>; the ORL set is prepared first if it is missing."""
     orl.prepare(DATASETS / "orl")
     BUILDERS[name](folder / name, read_faces(DATASETS / "orl" / "orl.bin"))

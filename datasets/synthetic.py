@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -42,7 +43,15 @@ _VERSION = 1
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
 
 
-def prepare(folder, identities=1000, images=20, difficulty=0.5, seed=0, pairs=6000, processes=None):
+def prepare(
+    folder: str | os.PathLike[str],
+    identities: int = 1000,
+    images: int = 20,
+    difficulty: float = 0.5,
+    seed: int = 0,
+    pairs: int = 6000,
+    processes: int | None = None,
+) -> bool:
     """Write the set into `folder`, unless it is there already, whole and with the same arguments.
 
     Args:
@@ -90,7 +99,7 @@ def _pool(processes):
         yield partial(pool.imap, chunksize=8)
 
 
-def verification_pairs(pairs, seed):
+def verification_pairs(pairs: int, seed: int) -> tuple[list[tuple[int, int]], list[bool]]:
     """Images (identity, number) of the pairs, one after the other, and their truth, fold by fold."""
     rng = np.random.default_rng([seed, 2])
     half = pairs // FOLDS // 2
@@ -111,7 +120,7 @@ def verification_pairs(pairs, seed):
     return chosen, issame
 
 
-def encoded_images(identity, seed, group, count, difficulty):
+def encoded_images(identity: int, seed: int, group: int, count: int, difficulty: float) -> list[bytes]:
     """JPEGs of one identity; they depend on the arguments only."""
     rng = np.random.default_rng([seed, group, identity])
     person = draw_person(rng)
@@ -137,7 +146,7 @@ class Person:
     head: np.ndarray
 
 
-def draw_person(rng) -> Person:
+def draw_person(rng: np.random.Generator) -> Person:
     """Draw an identity."""
     points = TEMPLATE + rng.normal(0, 1.6, (5, 2))
     spread = rng.normal(0, 2.0)
@@ -215,7 +224,7 @@ def _bell(values, centre, width):
     return np.exp(-0.5 * ((values - centre) / width) ** 2)
 
 
-def render(person, rng, difficulty) -> np.ndarray:
+def render(person: Person, rng: np.random.Generator, difficulty: float) -> np.ndarray:
     """Draw one image of an identity, (112, 112, 3) uint8, RGB."""
     d = difficulty
     # Light: direction, share of ambient light, colour.
@@ -271,7 +280,7 @@ def _noise():
     return np.random.default_rng(0).standard_normal((256, 256, 3), np.float32)
 
 
-def smooth_field(rng, cells, deviation, mean=0.0):
+def smooth_field(rng: np.random.Generator, cells: int, deviation: float, mean: float = 0.0) -> np.ndarray:
     """(112, 112, 3) float32: random values on a coarse grid of `cells` x `cells`, interpolated."""
     grid = np.float32(rng.normal(mean, deviation, (cells, cells, 3)))
     return cv2.resize(grid, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 from arcface_gluon import recipe
 from arcface_gluon.cli.options import add_overrides, overrides
@@ -24,6 +25,9 @@ from arcface_gluon.files import read_json
 from arcface_gluon.losses import build_head
 from arcface_gluon.report.ablation import run_place, write_ablation
 from arcface_gluon.runtime import import_mxnet
+
+if TYPE_CHECKING:
+    from easydict import EasyDict
 
 RECIPES = {"orl": "orl", "casia": "casia_r50"}
 # ORL: two fifths of the recipe's schedule, so that all rows with three seeds end in under an hour on two cores.
@@ -67,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def chosen_losses(names):
+def chosen_losses(names: str | None) -> dict[str, dict]:
     """{name: entry}: those asked for, or all that have a row in the paper."""
     known = recipe.losses()
     if names is None:
@@ -95,7 +99,7 @@ def prepare(base: str, settings: list[str], folder: Path, seed: int, loss: str) 
     return seed, loss, place, wanted, values
 
 
-def finished(place, wanted) -> bool:
+def finished(place: Path, wanted: EasyDict) -> bool:
     """Whether a run is done. One with other settings is refused, so that a table never mixes two."""
     if (place / "recipe.json").is_file():
         found = recipe.flatten(recipe.resolve(place / "recipe.json"))
@@ -108,7 +112,7 @@ def finished(place, wanted) -> bool:
     return (place / "summary.json").is_file()
 
 
-def train(base, wanted, place) -> int:
+def train(base: str, wanted: Sequence[str], place: Path) -> int:
     """One run in a process of its own, which gives its memory back; its exit status."""
     command = [sys.executable, "-m", "arcface_gluon", "train", base, *wanted]
     if any(place.glob("checkpoints/[0-9]*/state.json")):
@@ -123,12 +127,12 @@ def train(base, wanted, place) -> int:
     return status
 
 
-def log_of(place) -> Path:
+def log_of(place: Path) -> Path:
     """What a run printed."""
     return place.parent / f"{place.name}.log"
 
 
-def facts(folder, base, scale, seeds, failures, command):
+def facts(folder: Path, base: str, scale: str, seeds: int, failures: Sequence[str], command: str) -> list[str]:
     """What the table must say about itself."""
     summaries = [read_json(path) for path in folder.glob("seed-*/*/summary.json")]
     if not summaries:

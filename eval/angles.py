@@ -16,9 +16,11 @@ Every run gets results/angles.json; table3.md in --out (default runs/angles) has
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
 
@@ -41,6 +43,11 @@ from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.runtime import contexts
 from arcface_gluon.training.checkpoint import checkpoint_folders
 from arcface_gluon.training.run_folder import run_folder
+
+if TYPE_CHECKING:
+    from easydict import EasyDict
+
+    from arcface_gluon.report.mode import Mode
 
 TABLE = "table3_angles_degrees"
 COLUMNS = {
@@ -76,17 +83,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def ablation_runs(data):
+def ablation_runs(data: str | os.PathLike[str]) -> list[Path]:
     folder = Path("runs") / f"ablation-{Path(data).name}" / "seed-0"
     return [folder / loss for loss in COLUMNS if (folder / loss / "summary.json").is_file()]
 
 
-def last_run(name):
+def last_run(name: str) -> Path:
     values = recipe.resolve(name)
     return run_folder(Path(values.run.folder), values.run.name, resume=True)
 
 
-def measure(run, values, args) -> dict:
+def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     """The six rows of one run, also written to its results/angles.json."""
     checkpoints = checkpoint_folders(run)
     if not checkpoints:
@@ -116,7 +123,7 @@ def measure(run, values, args) -> dict:
     return rows
 
 
-def identities_of_pairs(images, issame):
+def identities_of_pairs(images: Sequence[bytes], issame: Sequence[bool] | np.ndarray) -> tuple[list[bytes], np.ndarray]:
     """Distinct images of the genuine pairs, and their identities: the groups that genuine pairs connect."""
     index = {}
     numbers = [index.setdefault(image, len(index)) for image in images]
@@ -138,13 +145,15 @@ def identities_of_pairs(images, issame):
     return [distinct[i] for i in kept], np.unique([root(i) for i in kept], return_inverse=True)[1]
 
 
-def on_paper_data(identities, test_set, issame, mode):
+def on_paper_data(identities: int, test_set: str, issame: Sequence[bool] | np.ndarray, mode: Mode) -> bool:
     """Whether training set, test set and mode are the paper's."""
     whole = test_set == "lfw" and is_whole_set("lfw", issame)
     return abs(identities - CASIA) <= CASIA / 10 and whole and mode == papers_mode(TABLE)
 
 
-def measurements(run, values, rows, test_set, comparable, mode):
+def measurements(
+    run: Path, values: EasyDict, rows: Mapping[str, float | None], test_set: str, comparable: bool, mode: Mode
+) -> list[dict]:
     """Entries for the tables of the paper; the rows that a loss has no centres for are left out."""
     column = COLUMNS.get(values.loss)
     if column is None:
@@ -168,7 +177,7 @@ def measurements(run, values, rows, test_set, comparable, mode):
     ]
 
 
-def table(measured, how):
+def table(measured: Mapping[Path, tuple[str, dict]], how: str) -> list[str]:
     """Markdown lines: the six rows, a column for each run with the paper's beside it; `how` they were measured."""
     heads = [f"degrees ({how})"]
     for run, (loss, _) in measured.items():

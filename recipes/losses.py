@@ -5,6 +5,10 @@ recipe's (64 in the paper), but for the loss that is about it.
 Names: NS is Norm-Softmax (eq. 2); Intra is eq. 5, Inter eq. 6. theta is the angle to the own class centre.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 PAPER = "ArcFace (Deng et al., CVPR 2019)"
 JOURNAL = "ArcFace (Deng et al., TPAMI 2021)"
 SPHEREFACE = "SphereFace (Liu et al., CVPR 2017), without its annealing"
@@ -14,7 +18,14 @@ COSFACE = "CosFace (Wang et al., CVPR 2018)"
 NO_MARGIN, ARCFACE = (1.0, 0.0, 0.0), (1.0, 0.5, 0.0)
 
 
-def loss(equation, row=None, source=PAPER, table="table2_losses", images_per_identity=0, **head):
+def loss(
+    equation: str,
+    row: str | None = None,
+    source: str = PAPER,
+    table: str = "table2_losses",
+    images_per_identity: int = 0,
+    **head: Any,
+) -> dict:
     settings = dict(kind="margin", margin=NO_MARGIN, sub_centres=1)
     settings.update(intra=0.0, inter=0.0, triplet=0.0, triplet_margin=0.35, options={})
     assert not set(head) - {*settings, "scale"}
