@@ -125,6 +125,9 @@ bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan
 	@$(if $(filter 1,$(PEERS)),$(PYTHON) -m pip install -q -c constraints.txt --no-build-isolation -e '.[peers]')
 	@$(SPLIT) $(RUN) bench $$ARGS
 
+bench-quick: $(READY) ## the same, small, for a look at what changed: bench compare before.json after.json
+	@$(RUN) bench --quick head verification pipeline
+
 bench-million: $(READY) ## train the class centres of a million identities over four devices; what fits which GPU
 	@$(RUN) bench million
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Sequence
 
 from arcface_gluon import blas, runtime
+from arcface_gluon.cli.modules import own_module
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json, write_json
 
@@ -31,28 +32,27 @@ ORDER = ("backbone", "head", "search", "pipeline", "extraction", "verification",
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon bench", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help=f"which of {', '.join(ORDER)} (default: all)")
+    parser.add_argument("names", nargs="*", help=f"which of {', '.join(ORDER)} (default: all), or a file.py")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the tables into this page, docs/benchmarks.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # measure one benchmark, in a process of its own
     args = parser.parse_args(arguments)
     if args.one:
-        module = importlib.import_module(f"arcface_gluon.benchmarks.{args.one}")
-        write_json(args.out / f"{args.one}.json", module.measure(quick=args.quick))
+        write_json(args.out / f"{Path(args.one).stem}.json", _module(args.one).measure(quick=args.quick))
         return 0
-    unknown = set(args.names) - set(ORDER)
+    unknown = {name for name in args.names if not name.endswith(".py")} - set(ORDER)
     if unknown:
         name = unknown.pop()
-        raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, ORDER)}; known: {', '.join(ORDER)}")
+        raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, ORDER)}")
     results, load = {}, os.getloadavg()[0]
     for name in args.names or ORDER:
         print(f"## {name}", flush=True)
         command = [sys.executable, "-m", "arcface_gluon", "bench", "--one", name, "--out", str(args.out)]
         if subprocess.run([*command, *["--quick"] * args.quick]).returncode:
             raise UserError(f"benchmark {name} failed; what it printed stands above")
-        results[name] = read_json(args.out / f"{name}.json")
-        print(table(results[name]), flush=True)
+        results[Path(name).stem] = rows = read_json(args.out / f"{Path(name).stem}.json")
+        print(table(rows), flush=True)
     header = (
         f"Measured {time.strftime('%Y-%m-%d')} on {runtime.processor()}, {runtime.physical_cores()} cores, "
         f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "
@@ -68,6 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
         docs.write(args.docs, runtime.processor(), header, {name: table(rows) for name, rows in results.items()})
         print(args.docs)
     return 0
+
+
+def _module(name):
+    return own_module(Path(name)) if name.endswith(".py") else importlib.import_module(f"{__package__}.{name}")
 
 
 COLUMNS = ("value", "unit", "floor", "by", "ratio", "spread")

@@ -11,6 +11,7 @@ import ast
 import importlib
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 from ..errors import UserError, did_you_mean
 
@@ -35,28 +36,28 @@ def run(args: argparse.Namespace, folder: str) -> int:
         UserError: there is no such module.
     """
     if args.name and args.name.endswith(".py"):
-        return _own(Path(args.name)).main(args.arguments)
+        main = getattr(own_module(Path(args.name)), "main", None)
+        if main is None:
+            raise UserError(f"{args.name} has no function main(arguments), which gives the exit status")
+        return main(args.arguments)
     known = modules(folder)
     if args.name is None:
         for name, line in known.items():
             print(f"{name:14} {line}")
         return 0
     if args.name not in known:
-        names = ", ".join(known)
-        raise UserError(f"no `{args.command} {args.name}`{did_you_mean(args.name, known)}; there are {names}")
+        raise UserError(f"no `{args.command} {args.name}`{did_you_mean(args.name, known)}")
     module = importlib.import_module(f"arcface_gluon.{folder}.{args.name.replace('-', '_')}")
     return module.main(args.arguments)
 
 
-def _own(path):
+def own_module(path: Path) -> ModuleType:
     """A module of the user's own, by its path."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file():
         raise UserError(f"{path} is not there")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if not callable(getattr(module, "main", None)):
-        raise UserError(f"{path} has no function main(arguments), which gives the exit status")
     return module
 
 
