@@ -15,6 +15,7 @@ from pathlib import Path
 
 VARIABLE = "OPENBLAS_CORETYPE"
 FALLBACK, BEST = "Prescott", "Haswell"
+ISA_VARIABLE, AMX_ISA = "DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX"
 
 
 def mend_mxnet_kernels() -> str | None:
@@ -84,12 +85,39 @@ def numpy_kernels() -> str | None:
 
 def onednn_instructions() -> str:
     """The widest float32 instructions that oneDNN may take here: the processor's, or fewer by DNNL_MAX_CPU_ISA."""
-    features, limit = processor_features(), os.environ.get("DNNL_MAX_CPU_ISA", "ALL").upper()
+    features, limit = processor_features(), os.environ.get(ISA_VARIABLE, "ALL").upper()
     if "avx512bw" in features and limit.startswith(("ALL", "DEFAULT", "AVX512")):
         return "AVX-512"
     if "avx2" in features and limit.startswith(("ALL", "DEFAULT", "AVX2", "AVX512")):
         return "AVX2"
     return "AVX or SSE4.1"
+
+
+def why_no_amx() -> str | None:
+    """Why oneDNN's bfloat16 products cannot take AMX in this process; None where they can."""
+    if "amx_bf16" not in processor_features():
+        return "this processor has none"
+    limit = os.environ.get(ISA_VARIABLE)
+    if limit is not None and limit.upper() not in (AMX_ISA, "ALL"):
+        return f"{ISA_VARIABLE}={limit} forbids it"
+    try:
+        granted = ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0  # arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA
+    except (OSError, AttributeError):
+        granted = False
+    return None if granted else "the system does not grant it"
+
+
+def allow_amx() -> bool:
+    """Let oneDNN use AMX, where the processor has it and Linux grants it to this process.
+
+    Must run before oneDNN's first operation in the process, which settles what it uses: after that, bfloat16 is right
+    and slow. oneDNN uses AMX if DNNL_MAX_CPU_ISA says so, granted or not (the process would end by SIGILL), so the
+    variable is set after the grant alone. A variable that says less holds.
+    """
+    if why_no_amx() is not None:
+        return False
+    os.environ.setdefault(ISA_VARIABLE, AMX_ISA)
+    return True
 
 
 def processor_features() -> frozenset:

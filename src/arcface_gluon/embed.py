@@ -24,6 +24,7 @@ from .data.images.sources import EncodedImages, ImageError, Images
 from .errors import UserError
 from .files import read_json
 from .models.backbone import input_size
+from .models.folded import EvaluationNetwork, evaluation_network
 from .parallel.shards import shard_ranges
 from .progress import progress
 from .protocols.verification import VerificationResult, evaluate_pairs
@@ -47,7 +48,7 @@ def embed_images(
     """Embeddings of images.
 
     Args:
-        net: network of `get_model` or `load_model`.
+        net: network of `get_model` or `load_model`, which runs folded, or an `EvaluationNetwork`.
         images: data.Images, or a list of encoded images (bytes).
         contexts: devices; each batch is divided over them. None: the ones the network lies on.
         batch_size: images a step, over all devices; None: 32 a CPU, 128 a GPU.
@@ -171,6 +172,9 @@ def verify_set(
 def fingerprint(net: mx.gluon.Block, images: Images, flip: bool, size: tuple[int, int]) -> str:
     """Tells embeddings from others: SHA-256 of what the images are, the network's parameters and the settings."""
     digest = hashlib.sha256(f"{images.fingerprint()} {flip} {size}".encode())
+    if isinstance(net, EvaluationNetwork):
+        digest.update(net.precision.encode() if net.precision != "float32" else b"")
+        net = net.net
     for name, parameter in sorted(net._collect_params_with_prefix().items()):
         digest.update(name.encode())
         digest.update(parameter.list_data()[0].asnumpy().tobytes())
@@ -190,7 +194,8 @@ def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):
 
     While the devices work on one batch, the next is already queued there and those after it are being decoded.
     """
-    contexts = list(contexts or next(iter(net.collect_params().values())).list_ctx())
+    net = evaluation_network(net, contexts)
+    contexts = net.contexts
     batch_size = min(batch_size or sum(_BATCH[context.device_type] for context in contexts), len(images))
     # Every device gets the same shape in every step, since each new shape would be planned anew.
     batch_size = -(-batch_size // len(contexts)) * len(contexts)

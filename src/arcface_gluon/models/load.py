@@ -102,7 +102,8 @@ def parameter_values(net: mx.gluon.Block) -> dict[str, np.ndarray]:
     for name, parameter in net._collect_params_with_prefix().items():
         copies = [copy.asnumpy() for copy in parameter.list_data()]
         # Summed in float64, so that the mean of equal copies is that copy to the last bit.
-        values[name] = np.mean(copies, axis=0, dtype=np.float64).astype(np.float32)
+        mean = copies[0] if len(copies) == 1 else np.mean(copies, axis=0, dtype=np.float64)
+        values[name] = mean.astype(np.float32, copy=False)
     return values
 
 

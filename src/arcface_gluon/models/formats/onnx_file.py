@@ -14,7 +14,7 @@ from ... import __version__
 from ...errors import UserError
 from ...runtime import import_optional
 from ..backbone import Backbone
-from .graph import inference_graph
+from ..graph import inference_graph
 
 INPUT, OUTPUT = "data", "embedding"
 OPSETS = range(11, 23)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...errors import UserError
-from ..backbone import Backbone
-from ..load import parameter_values
-from ..reference import TRANSPARENT, export_symbol, reference_name
+from ..errors import UserError
+from .backbone import Backbone
+from .load import parameter_values
+from .reference import TRANSPARENT, export_symbol, reference_name
 
 # Inputs of MXNet's operators that are parameters, in the order of the graph.
 _ARRAYS = {
@@ -50,7 +50,8 @@ def inference_graph(net: Backbone) -> list[Operator]:
     it. It stays before a convolution, whose zero padding comes after the normalisation.
 
     Raises:
-        UserError: `net` was not built by `get_model`.
+        UserError: `net` was not built by `get_model`, or an operator of one's own class has parameters that are
+            not known.
     """
     if not isinstance(net, Backbone):
         raise UserError("only networks built by get_model can be exported; this one already is an exported symbol")
@@ -72,7 +73,10 @@ def inference_graph(net: Backbone) -> list[Operator]:
 def _operator(node, inputs, values):
     keys = _ARRAYS.get(node["op"], ())
     flows = [name for name in inputs if name not in values]
-    arrays = dict(zip(keys, (values[name] for name in inputs if name in values)))
+    held = [values[name] for name in inputs if name in values]
+    if len(held) > len(keys):
+        raise UserError(f"{node['name']}: what the operator {node['op']} does with its parameters is not known")
+    arrays = dict(zip(keys, held))
     attributes = {key: _value(text) for key, text in node.get("attrs", {}).items() if not key.startswith("__")}
     if attributes.get("fix_gamma"):
         arrays["gamma"] = np.ones_like(arrays["gamma"])
@@ -95,24 +99,24 @@ def _fold(operators):
         operator.inputs = [renamed.get(name, name) for name in operator.inputs]
         before = kept.get(operator.inputs[0]) if alone else None
         if before and operator.kind == "BatchNorm" and before.kind in ("Convolution", "FullyConnected"):
-            _scale_outputs(before, *_scale_and_shift(operator))
+            scale_outputs(before, *scale_and_shift(operator))
             renamed[operator.name] = before.name
             continue
         if before and operator.kind == "FullyConnected" and before.kind == "BatchNorm":
-            _scale_inputs(operator, *_scale_and_shift(before))
+            scale_inputs(operator, *scale_and_shift(before))
             operator.inputs = kept.pop(before.name).inputs
         kept[operator.name] = operator
     return list(kept.values())
 
 
-def _scale_and_shift(norm):
+def scale_and_shift(norm):
     """(scale, shift), float64, of the line that a BatchNorm is at inference."""
     gamma, beta, mean, var = (norm.arrays[key].astype(np.float64) for key in ("gamma", "beta", "mean", "var"))
     scale = gamma / np.sqrt(var + norm.attributes["eps"])
     return scale, beta - mean * scale
 
 
-def _scale_outputs(layer, scale, shift):
+def scale_outputs(layer, scale, shift):
     """Let a layer give scale * output + shift."""
     weight = layer.arrays["weight"].astype(np.float64)
     bias = layer.arrays.get("bias", np.float64(0))
@@ -120,7 +124,7 @@ def _scale_outputs(layer, scale, shift):
     layer.arrays["bias"] = (bias * scale + shift).astype(np.float32)
 
 
-def _scale_inputs(layer, scale, shift):
+def scale_inputs(layer, scale, shift):
     """Let a fully connected layer take what the scaling of channels took."""
     weight = layer.arrays["weight"].astype(np.float64)
     places = weight.shape[1] // len(scale)
