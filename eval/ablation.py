@@ -24,6 +24,7 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 from arcface_gluon.losses import build_head
 from arcface_gluon.report.ablation import run_place, write_ablation
+from arcface_gluon.run_layout import RECIPE, SUMMARY, checkpoint_folders
 from arcface_gluon.runtime import import_mxnet
 
 if TYPE_CHECKING:
@@ -101,21 +102,21 @@ def prepare(base: str, settings: list[str], folder: Path, seed: int, loss: str) 
 
 def finished(place: Path, wanted: EasyDict) -> bool:
     """Whether a run is done. One with other settings is refused, so that a table never mixes two."""
-    if (place / "recipe.json").is_file():
-        found = recipe.flatten(recipe.resolve(place / "recipe.json"))
+    if (place / RECIPE).is_file():
+        found = recipe.flatten(recipe.resolve(place / RECIPE))
         for key, value in recipe.flatten(wanted).items():
             if found[key] != value:
                 raise UserError(
                     f"{place} was trained with {key}={found[key]!r}, not {value!r}; move {place.parents[1]} away, "
                     "or choose another folder with --out"
                 )
-    return (place / "summary.json").is_file()
+    return (place / SUMMARY).is_file()
 
 
 def train(base: str, wanted: Sequence[str], place: Path) -> int:
     """One run in a process of its own, which gives its memory back; its exit status."""
     command = [sys.executable, "-m", "arcface_gluon", "train", base, *wanted]
-    if any(place.glob("checkpoints/[0-9]*/state.json")):
+    if checkpoint_folders(place):
         command.append("--resume")
     elif place.exists():
         place.rename(place.with_name(f".{place.name}-{time.time_ns()}"))  # stopped before its first checkpoint
@@ -134,7 +135,7 @@ def log_of(place: Path) -> Path:
 
 def facts(folder: Path, base: str, scale: str, seeds: int, failures: Sequence[str], command: str) -> list[str]:
     """What the table must say about itself."""
-    summaries = [read_json(path) for path in folder.glob("seed-*/*/summary.json")]
+    summaries = [read_json(path) for path in folder.glob(f"seed-*/*/{SUMMARY}")]
     if not summaries:
         return ["No run has ended yet."]
     dates = sorted({summary["date"] for summary in summaries})

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
@@ -34,14 +33,15 @@ from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.data.verification.pair_lists import is_whole_set
 from arcface_gluon.embed import embed_images, embed_to_file
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import atomic_write, seal, write_json
+from arcface_gluon.files import atomic_write
 from arcface_gluon.losses.centres import read_centres
 from arcface_gluon.protocols.angles import angle_statistics, table3
 from arcface_gluon.report.mode import papers_mode
-from arcface_gluon.report.paper import paper_tables, paper_value
+from arcface_gluon.report.paper import is_papers_training_set, paper_tables, paper_value
+from arcface_gluon.report.results import measurement, save_results, subject_of
 from arcface_gluon.report.tables import markdown_table
+from arcface_gluon.run_layout import RECIPE, SUMMARY, checkpoint_folders
 from arcface_gluon.runtime import contexts
-from arcface_gluon.training.checkpoint import checkpoint_folders
 from arcface_gluon.training.run_folder import run_folder
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ COLUMNS = {
     "ns-inter": "InterL",
     "triplet": "TripletL",
 }
-CASIA = 10_000  # identities by Table 1, give or take a tenth
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     measured = {}
     for run in args.runs or ablation_runs(args.data or "orl") or [last_run(args.recipe)]:
-        values = recipe.resolve(run / "recipe.json")
+        values = recipe.resolve(run / RECIPE)
         measured[run] = (values.loss, measure(run, values, args))
     mode = replace(papers_mode(TABLE), flip=args.flip)
     lines = table(measured, f"{mode}{f'; on {set_name(args.bin)}' if args.bin else ''}")
@@ -85,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def ablation_runs(data: str | os.PathLike[str]) -> list[Path]:
     folder = Path("runs") / f"ablation-{Path(data).name}" / "seed-0"
-    return [folder / loss for loss in COLUMNS if (folder / loss / "summary.json").is_file()]
+    return [folder / loss for loss in COLUMNS if (folder / loss / SUMMARY).is_file()]
 
 
 def last_run(name: str) -> Path:
@@ -116,10 +115,17 @@ def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     features = embed_images(net, EncodedImages(test_set, kept), devices, flip=args.flip, quiet=False, what=test_set)
     rows = table3(found, angle_statistics(features, labels, contexts=devices))
     mode = replace(papers_mode(TABLE), flip=args.flip)
-    place = run / "demo" if is_demo_name(test_set) else run
-    comparable = on_paper_data(found.classes, test_set, issame, mode)
-    entries = measurements(run, values, rows, test_set, comparable, mode)
-    write_json(place / "results" / f"angles{mode.suffix(papers_mode(TABLE))}.json", [seal(entry) for entry in entries])
+    trained_on = {"identities": found.classes, "images": len(training.labels)}
+    comparable = on_paper_data(trained_on, test_set, issame, mode)
+    subject = subject_of(run)
+    subject = subject.on_demo() if is_demo_name(test_set) else subject
+    column, command = COLUMNS.get(values.loss), f"arcface-gluon eval angles {run}" + " --flip" * mode.flip
+    entries = [
+        measurement(subject, (TABLE, row, column), value, f"{values.data.path}, {test_set}", command, mode, comparable)
+        for row, value in rows.items()
+        if column is not None and value is not None  # a loss without centres has some of the rows
+    ]
+    save_results(subject.folder, f"angles{mode.suffix(papers_mode(TABLE))}", entries)
     return rows
 
 
@@ -145,36 +151,12 @@ def identities_of_pairs(images: Sequence[bytes], issame: Sequence[bool] | np.nda
     return [distinct[i] for i in kept], np.unique([root(i) for i in kept], return_inverse=True)[1]
 
 
-def on_paper_data(identities: int, test_set: str, issame: Sequence[bool] | np.ndarray, mode: Mode) -> bool:
-    """Whether training set, test set and mode are the paper's."""
+def on_paper_data(
+    trained_on: Mapping[str, int], test_set: str, issame: Sequence[bool] | np.ndarray, mode: Mode
+) -> bool:
+    """Whether training set ({"identities", "images"}), test set and mode are the paper's."""
     whole = test_set == "lfw" and is_whole_set("lfw", issame)
-    return abs(identities - CASIA) <= CASIA / 10 and whole and mode == papers_mode(TABLE)
-
-
-def measurements(
-    run: Path, values: EasyDict, rows: Mapping[str, float | None], test_set: str, comparable: bool, mode: Mode
-) -> list[dict]:
-    """Entries for the tables of the paper; the rows that a loss has no centres for are left out."""
-    column = COLUMNS.get(values.loss)
-    if column is None:
-        return []
-    return [
-        {
-            "table": TABLE,
-            "row": row,
-            "column": column,
-            "value": value,
-            "data": f"{values.data.path}, {test_set}",
-            "model": f"{run.name}: {values.network.name}",
-            "date": time.strftime("%Y-%m-%d"),
-            "command": f"arcface-gluon eval angles {run}" + " --flip" * mode.flip,
-            "paper_data": comparable,
-            "mode": asdict(mode),
-            "demo": is_demo_name(test_set),
-        }
-        for row, value in rows.items()
-        if value is not None
-    ]
+    return is_papers_training_set(TABLE, "", trained_on) and whole and mode == papers_mode(TABLE)
 
 
 def table(measured: Mapping[Path, tuple[str, dict]], how: str) -> list[str]:

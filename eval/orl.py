@@ -38,6 +38,7 @@ from arcface_gluon.files import atomic_write, read_json, write_json
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.ablation import run_place
 from arcface_gluon.report.tables import markdown_table
+from arcface_gluon.run_layout import SUMMARY
 
 FOLDS = 3  # of the training people
 COMPONENTS = (10, 20, 30, 50, 80, 120, 160, 199)
@@ -135,7 +136,7 @@ def run_once(place: Path, settings: Sequence[str], count: str = "") -> dict | No
         if train("orl", wanted, place) != 0:
             print(f"    FAILED, see {place.parent / place.name}.log", flush=True)
             return None
-    return read_json(place / "summary.json")["verification"]["orl"]
+    return read_json(place / SUMMARY)["verification"]["orl"]
 
 
 def single_crops(place: Path, pairs: Iterable[Any]) -> dict:

@@ -16,6 +16,7 @@ from arcface_gluon.datasets import agedb, calfw, cfp, cplfw, demo_pairs, lfw
 
 from arcface_gluon import cli
 from arcface_gluon.data.demos import mark_demo
+from arcface_gluon.data.verification.sets import SETS
 from arcface_gluon.errors import UserError
 
 
@@ -42,4 +43,4 @@ def demo() -> list[Path]:
         if script.main([str(argument) for argument in arguments]):
             raise UserError(f"the demo set {name} could not be packed")
     mark_demo(folder.parent)
-    return [folder.parent / f"{name}.bin" for name in ("lfw", "cfp_fp", "agedb_30", "calfw", "cplfw")]
+    return [folder.parent / f"{name}.bin" for name, one in SETS.items() if one.tables and not one.videos]

@@ -41,19 +41,20 @@ def test_a_set_without_genuine_pairs_is_refused(angles):
 
 
 @pytest.mark.parametrize(
-    "identities, test_set, pairs, flip, papers",
+    "identities, images, test_set, pairs, flip, papers",
     [
-        (10_572, "lfw", 6000, False, True),
-        (30, "lfw", 6000, False, False),
-        (10_572, "agedb_30", 6000, False, False),  # as many pairs as LFW has
-        (10_572, "lfw", 600, False, False),
-        (10_572, "lfw", 6000, True, False),
+        (10_572, 494_414, "lfw", 6000, False, True),
+        (30, 300, "lfw", 6000, False, False),
+        (10_572, 494_414, "agedb_30", 6000, False, False),  # as many pairs as LFW has
+        (10_572, 494_414, "lfw", 600, False, False),
+        (10_572, 5_000, "lfw", 6000, False, False),
+        (10_572, 494_414, "lfw", 6000, True, False),
     ],
 )
-def test_only_casia_and_lfw_are_the_papers_sets(angles, identities, test_set, pairs, flip, papers):
+def test_only_casia_and_lfw_are_the_papers_sets(angles, identities, images, test_set, pairs, flip, papers):
     mode = replace(papers_mode("table3_angles_degrees"), flip=flip)
     issame = np.arange(pairs) % 600 < 300  # LFW's order
-    assert angles.on_paper_data(identities, test_set, issame, mode) == papers
+    assert angles.on_paper_data({"identities": identities, "images": images}, test_set, issame, mode) == papers
 
 
 @pytest.mark.slow

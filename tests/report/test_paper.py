@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from arcface_gluon.report.paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
+from arcface_gluon.data.verification.sets import SET_COLUMNS
+from arcface_gluon.report.paper import is_papers_training_set, paper_rows, paper_tables, paper_value
 
 
 def test_some_cells_as_printed():

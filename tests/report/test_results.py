@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from arcface_gluon.data.verification.pair_lists import EXPECTED
+from arcface_gluon.data.verification.sets import SETS
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.measurements import collect
 from arcface_gluon.report.results import keep_benchmark, keep_verification, subject_of, subject_of_features
@@ -19,7 +19,7 @@ from arcface_gluon.report.run_files import read_run
 def whole():
     """A verification of as many pairs as LFW, CALFW and CPLFW have, in LFW's order."""
     rng = np.random.default_rng(2)
-    issame = np.arange(EXPECTED["calfw"].pairs) % 600 < 300
+    issame = np.arange(SETS["calfw"].pairs) % 600 < 300
     embeddings = rng.normal(size=(len(issame), 2, 4))
     embeddings[issame, 1] = embeddings[issame, 0] + 0.5 * rng.normal(size=(issame.sum(), 4))
     return evaluate_pairs(embeddings.reshape(-1, 4), issame)

@@ -10,10 +10,10 @@ import pytest
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json, write_json
+from arcface_gluon.run_layout import checkpoint_folders
 from arcface_gluon.training import checkpoint
 from arcface_gluon.training.checkpoint import (
     DamagedCheckpoint,
-    checkpoint_folders,
     load_checkpoint,
     load_last,
     record_validation,

@@ -15,7 +15,7 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 from arcface_gluon.losses import ShardedMarginHead
 from arcface_gluon.recipe import resolve
-from arcface_gluon.training.checkpoint import checkpoint_folders
+from arcface_gluon.run_layout import checkpoint_folders
 from arcface_gluon.training.interrupt import Interrupted
 from arcface_gluon.training.trainer import Trainer
 

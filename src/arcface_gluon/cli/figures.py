@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError, did_you_mean
 from ..files import atomic_write
+from ..run_layout import METRICS, SUMMARY, checkpoint_folders
 from ..runtime import import_mxnet
 from .options import Several
 
@@ -94,14 +95,13 @@ def _plane(args):
     write_training_set(folder / "data", (records.read(i) for i in indices), records.image_size)
     panels = {}
     for title, loss in (("(a) Softmax", "softmax"), ("(b) ArcFace", "arcface")):
-        if not (folder / loss / "summary.json").is_file():
+        if not (folder / loss / SUMMARY).is_file():
             _train(["orl", *_PLANE, f"loss={loss}"], folder, loss)
         panels[title] = _embedded(folder / loss, [records.read(i)[0] for i in indices], labels[indices])
     return plane_embeddings(panels)
 
 
 def _train(words, folder, name):
-    from ..training.checkpoint import checkpoint_folders
     from . import train
 
     resume = ["--resume"] if checkpoint_folders(folder / name) else []
@@ -118,7 +118,6 @@ def _embedded(run, images, labels):
     from .. import load_model
     from ..embed import embed_images
     from ..losses.centres import read_centres
-    from ..training.checkpoint import checkpoint_folders
 
     checkpoint = checkpoint_folders(run)[-1]
     return embed_images(load_model(checkpoint), images, flip=False), labels, read_centres(checkpoint)
@@ -130,7 +129,7 @@ def _targets(args):
     from ..training.log import read_metrics
 
     folder = _runs(args)[0]
-    rows = [row for row in read_metrics(folder / "metrics.jsonl") if "target_angles" in row]
+    rows = [row for row in read_metrics(folder / METRICS) if "target_angles" in row]
     if not rows:
         raise UserError(f"{folder}/metrics.jsonl has no target angles (its loss has none, or it was interrupted)")
     return target_angles(rows)
@@ -143,7 +142,7 @@ def _losses(args):
     runs = args.run
     if not runs:
         runs = [Path("runs/ablation-orl/seed-0") / loss for loss in ("arcface", "triplet")]
-        if not all((folder / "summary.json").is_file() for folder in runs):
+        if not all((folder / SUMMARY).is_file() for folder in runs):
             raise UserError("it compares runs: name them with --run, or run make ablation first")
     return pair_angles_panels({folder.name: next(iter(_pair_angles(folder, args.bin).values())) for folder in runs})
 
@@ -159,7 +158,7 @@ def _runs(args):
     """The runs given, or the newest under runs/."""
     if args.run:
         return args.run
-    found = sorted(Path("runs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+    found = sorted(Path("runs").glob(f"*/{SUMMARY}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError("there is no run under runs/; train something first, or name one with --run")
     return [found[-1].parent]
@@ -167,8 +166,8 @@ def _runs(args):
 
 def _pair_angles(folder, files):
     """{set: (genuine, impostor)} angles in degrees: of .bin files with the run's network, or as the run stored them."""
+    from ..data.verification.sets import SET_COLUMNS
     from ..protocols.verification import pair_angles
-    from ..report.paper import SET_COLUMNS
     from ..report.run_files import read_run
 
     if files:

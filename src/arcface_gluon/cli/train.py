@@ -15,6 +15,7 @@ from .. import __version__, blas, recipe
 from ..data.places import find_data, open_validation
 from ..files import write_json
 from ..progress import write_line
+from ..run_layout import RECIPE, SUMMARY
 from ..runtime import import_mxnet, processor
 from ..training.run_folder import owned_run, run_folder
 from .memory import MemoryAdvice
@@ -65,7 +66,7 @@ def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
     Raises:
         UserError: its recipe.json is missing or damaged.
     """
-    path = folder / "recipe.json"
+    path = folder / RECIPE
     before, values = recipe.resolve(path), recipe.resolve(path, changed)
     before.run, values.run = place, place
     return before, values
@@ -90,7 +91,7 @@ def _train(args, values, before, data_folder, folder, processes):
         for line in recipe.changes(before, values):
             say(f"changed since: {line}")
     if processes.rank == 0:
-        write_json(folder / "recipe.json", values, sealed=True)
+        write_json(folder / RECIPE, values, sealed=True)
     devices = (
         f"{processes.size} processes with {len(trainer.contexts)} devices each"
         if processes.size > 1
@@ -105,7 +106,7 @@ def _train(args, values, before, data_folder, folder, processes):
         trainer.train()
     if processes.rank == 0:
         summary = summarise(values, data_folder, trainer)
-        write_json(folder / "summary.json", summary, sealed=True)
+        write_json(folder / SUMMARY, summary, sealed=True)
         if args.json:
             write_json(args.json, summary, sealed=True)
         report = write_report(folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 from .. import recipe
 from ..data.demos import is_demo_name, set_name
 from ..data.embeddings.by_name import find_features
-from ..data.verification.pair_lists import EXPECTED
+from ..data.verification.sets import SETS
 from ..errors import UserError, did_you_mean
 from ..files import write_json
 from ..protocols.verification import evaluate_pairs, one_kind
@@ -90,7 +90,7 @@ def run(args: Namespace) -> None:
         print(describe(name, results[name], source.flip))
         place = subject.on_demo() if is_demo_name(name) else subject
         # Of a set that is said to be LFW, the number of pairs must agree, not their order.
-        whole = len(issame) == EXPECTED[name].pairs if name in args.set else None
+        whole = len(issame) == SETS[name].pairs if name in args.set else None
         command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, name, source.flip)])
         kept = keep_verification(place, name, result, images, args.row, command, source.flip, whole)
         for line in (*remarks, *kept):
@@ -155,8 +155,8 @@ def _names(args):
         if len(args.set) != len(args.bin):
             raise UserError(f"{len(args.set)} --set for {len(args.bin)} --bin; give one for each, in their order")
         for name, given, file in zip(names, args.set, args.bin):
-            if given not in EXPECTED:
-                raise UserError(f"--set {given!r} is no set of the paper{did_you_mean(given, EXPECTED)}")
+            if given not in SETS:
+                raise UserError(f"--set {given!r} is no set of the paper{did_you_mean(given, SETS)}")
             if is_demo_name(name):
                 raise UserError(f"{file} is a demo set, and not {given}; leave out --set")
         names = args.set
@@ -179,9 +179,9 @@ def _sets(args, subject):
         raise UserError(f"--set {args.set[0]} says what a --bin is; name the file too, with --bin")
     if args.data and not args.recipe:
         folder = Path(args.data)
-        known = [name for name in EXPECTED if (folder / f"{name}.bin").is_file()]
+        known = [name for name in SETS if (folder / f"{name}.bin").is_file()]
         if not known:
-            raise UserError(f"{folder} has none of {', '.join(EXPECTED)} as .bin; name the sets with --bin")
+            raise UserError(f"{folder} has none of {', '.join(SETS)} as .bin; name the sets with --bin")
         return open_validation(known, folder)
     values = recipe.resolve(args.recipe) if args.recipe else subject.recipe
     if not values:

@@ -15,6 +15,7 @@ from mxnet.gluon import HybridBlock, SymbolBlock
 from .. import runtime
 from ..errors import UserError
 from ..files import atomic_write, read_json, sha256
+from ..run_layout import CHECKPOINTS, NETWORK, PARAMETERS, STATE, checkpoint_folders
 from .backbone import Backbone
 from .foreign import refuse_foreign
 from .params_file import read_params, write_params
@@ -22,9 +23,6 @@ from .reference import export_symbol, recognise, reference_name, units_of
 from .registry import get_model
 from .symbol_file import read_symbol
 
-NETWORK_FILE = "network.json"
-PARAMETERS_FILE = "backbone.params"
-STATE_FILE = "state.json"
 OTHER_FORMATS = (".npz", ".pth", ".pt", ".tflite")  # files of other tools, see `_reader`
 OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 
@@ -71,7 +69,7 @@ def weights_file(path: str | Path) -> Path:
     path = Path(path)
     checkpoint = checkpoint_of(path) if path.is_dir() else None
     if checkpoint is not None:
-        return checkpoint / PARAMETERS_FILE
+        return checkpoint / PARAMETERS
     return path if path.suffix in OTHER_FORMATS else _exported_files(path)[1]
 
 
@@ -180,24 +178,24 @@ def _sides(shape):
 
 def checkpoint_of(folder: Path) -> Path | None:
     """The checkpoint folder that a folder stands for: itself, or the last of a run; None for other folders."""
-    if (folder / NETWORK_FILE).exists() or (folder / PARAMETERS_FILE).exists():
+    if (folder / NETWORK).exists() or (folder / PARAMETERS).exists():
         return folder
-    checkpoints = folder / "checkpoints"
-    if not checkpoints.is_dir():
+    if not (folder / CHECKPOINTS).is_dir():
         return None
-    steps = sorted(item for item in checkpoints.iterdir() if re.fullmatch(r"\d{8}", item.name) and item.is_dir())
-    if not steps:
-        raise UserError(f"{folder} has no checkpoint yet: {checkpoints} is empty; train on, or name another one")
-    return steps[-1]
+    found = checkpoint_folders(folder)
+    if not found:
+        place = folder / CHECKPOINTS
+        raise UserError(f"{folder} has no checkpoint yet: {place} is empty; train on, or name another one")
+    return found[-1]
 
 
 def _load_checkpoint(folder, devices):
-    for name in (NETWORK_FILE, PARAMETERS_FILE):
+    for name in (NETWORK, PARAMETERS):
         if not (folder / name).exists():
             raise UserError(f"{folder} is not a whole checkpoint: {name} is missing; choose another one")
     _verify_checksums(folder)
-    net = network_of(read_json(folder / NETWORK_FILE), folder / NETWORK_FILE)
-    load_parameters(net, read_params(folder / PARAMETERS_FILE), folder / PARAMETERS_FILE, devices)
+    net = network_of(read_json(folder / NETWORK), folder / NETWORK)
+    load_parameters(net, read_params(folder / PARAMETERS), folder / PARAMETERS, devices)
     return net
 
 
@@ -217,13 +215,13 @@ def network_of(spec: dict, source: str | Path) -> Backbone:
 
 def _verify_checksums(folder):
     """Compare the two files with the checksums in state.json, where the trainer has written one."""
-    if not (folder / STATE_FILE).exists():
+    if not (folder / STATE).exists():
         return
-    state = read_json(folder / STATE_FILE)
+    state = read_json(folder / STATE)
     checksums = state.get("sha256") if isinstance(state, dict) else None
-    for name in (NETWORK_FILE, PARAMETERS_FILE):
+    for name in (NETWORK, PARAMETERS):
         if isinstance(checksums, dict) and checksums.get(name) != sha256(folder / name):
-            raise UserError(f"{folder / name} is damaged: its checksum is not that in {STATE_FILE}; choose another one")
+            raise UserError(f"{folder / name} is damaged: its checksum is not that in {STATE}; choose another one")
 
 
 def _exported_files(path):
@@ -234,7 +232,7 @@ def _exported_files(path):
         if len(symbols) != 1:
             raise UserError(
                 f"{path} is neither a run, a checkpoint nor an exported model: it has no checkpoints/, "
-                f"no {NETWORK_FILE} and {len(symbols)} files *-symbol.json; name one of those"
+                f"no {NETWORK} and {len(symbols)} files *-symbol.json; name one of those"
             )
         path = symbols[0]
     match = re.fullmatch(r"(.+)-(symbol\.json|\d{4}\.params)", str(path))

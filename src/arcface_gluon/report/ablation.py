@@ -11,10 +11,12 @@ from typing import Mapping, Sequence
 
 from scipy.stats import kendalltau
 
+from ..data.verification.sets import SET_COLUMNS
 from ..files import atomic_write, read_json
+from ..run_layout import SUMMARY
 from .html import element, page, table
 from .outside_text import markdown_text
-from .paper import SET_COLUMNS, paper_tables, paper_value
+from .paper import paper_tables, paper_value
 from .tables import markdown_table
 
 TABLE = "table2_losses"
@@ -53,7 +55,7 @@ def collect_rows(folder: str | os.PathLike[str], losses: Mapping[str, dict]) -> 
     rows = []
     for name, entry in losses.items():
         accuracies = {}
-        for path in sorted(Path(folder).glob(f"seed-*/{name}/summary.json")):
+        for path in sorted(Path(folder).glob(f"seed-*/{name}/{SUMMARY}")):
             for test_set, result in read_json(path)["verification"].items():
                 accuracies.setdefault(test_set, []).append(100 * result["accuracy"])
         rows.append(LossRow(name, entry["paper"].get("table", ""), entry["paper"].get("row", ""), accuracies))

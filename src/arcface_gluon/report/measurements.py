@@ -28,12 +28,13 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..data.verification.pair_lists import EXPECTED
+from ..data.verification.sets import SET_COLUMNS, SETS
 from ..errors import UserError
 from ..files import read_json, unseal
 from ..protocols.verification import one_kind
+from ..run_layout import RECIPE, SUMMARY
 from .mode import Mode, papers_mode, papers_mode_of_set
-from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables
+from .paper import is_papers_training_set, paper_rows, paper_tables
 from .verification_store import load_verification
 
 
@@ -68,7 +69,7 @@ def collect(runs_dir: str | os.PathLike[str], demos: bool = False) -> tuple[list
     if not runs_dir.is_dir():
         raise UserError(f"{runs_dir} is not there: train something first, or name the folder of the runs")
     found, problems = [], []
-    for path in sorted(runs_dir.rglob("summary.json")):
+    for path in sorted(runs_dir.rglob(SUMMARY)):
         _attempt(_from_summary, path, found, problems)
     for path in sorted(runs_dir.rglob("results/*.json")):
         _attempt(_from_results, path, found, problems)
@@ -83,7 +84,7 @@ def _attempt(read, path, found, problems):
 
 
 def _from_summary(path):
-    recipe_path = path.with_name("recipe.json")
+    recipe_path = path.with_name(RECIPE)
     if not recipe_path.exists():
         return []  # of something that is not a training run
     summary, recipe = read_json(path), read_json(recipe_path)
@@ -123,7 +124,7 @@ def tested_on(trained_on: str, set_name: str, measures: dict) -> str:
     """The data that a verification is of: those trained on, and what its set is where it is not the whole one."""
     if measures["whole_set"]:
         return trained_on
-    pairs, wanted = measures.get("pairs"), EXPECTED[set_name].pairs if set_name in EXPECTED else None
+    pairs, wanted = measures.get("pairs"), SETS[set_name].pairs if set_name in SETS else None
     what = "not its list of pairs" if pairs in (None, wanted) else f"{pairs:,} pairs only"
     return f"{trained_on}; {what}"
 
@@ -159,5 +160,5 @@ def _checked(entry, where):
     usual, mode = papers_mode(entry["table"], entry["column"]), entry.get("mode")
     # Before modes were noted, the mirror was added everywhere but in YTF's videos.
     mode = Mode.read(mode, where) if mode is not None else None
-    alike = mode == usual if mode else usual.flip or entry["column"] == "YTF"
+    alike = mode == usual if mode else usual.flip or entry["column"] == SETS["ytf"].title
     return Measurement(**{**entry, "mode": mode, "paper_data": bool(entry.get("paper_data") and alike)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..data.demos import demo_name
+from ..data.verification.sets import SETS, is_of_videos
 from ..errors import UserError
 
 FOLDS = "10 folds"
@@ -74,11 +74,14 @@ _PAPERS = {
 }
 
 
+_OF_VIDEOS = {one.title for one in SETS.values() if one.videos}
+
+
 def papers_mode(table: str, column: str = "") -> Mode:
     """The mode of a column of the paper's table, by its key."""
-    return Mode(False, rule=FOLDS) if column == "YTF" else _PAPERS[table]
+    return Mode(False, rule=FOLDS) if column in _OF_VIDEOS else _PAPERS[table]
 
 
 def papers_mode_of_set(name: str) -> Mode:
     """The mode of a verification set: videos are single crops, pairs of images have the mirror added."""
-    return Mode(name not in ("ytf", demo_name("ytf")), rule=FOLDS)
+    return Mode(not is_of_videos(name), rule=FOLDS)

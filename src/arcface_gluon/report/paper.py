@@ -7,15 +7,6 @@ import json
 from pathlib import Path
 from typing import Any, Mapping
 
-# Columns of Tables 2, 4 and 5 by the usual names of the verification sets.
-SET_COLUMNS = {
-    "lfw": "LFW",
-    "cfp_fp": "CFP-FP",
-    "agedb_30": "AgeDB-30",
-    "calfw": "CALFW",
-    "cplfw": "CPLFW",
-    "ytf": "YTF",
-}
 # The training sets of the rows: identities and images of Table 1. Of several names in a row the first here counts.
 _TRAINING_SETS = {
     "CASIA": (10_000, 500_000),

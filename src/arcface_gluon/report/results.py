@@ -11,27 +11,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
+from ..data.verification.sets import SET_COLUMNS, SETS
 from ..files import read_json, seal, write_json
 from ..models.load import OTHER_FORMATS, checkpoint_of
 from ..protocols.verification import one_kind
+from ..run_layout import RECIPE, SUMMARY, run_of
 from .measurements import Measurement, tested_on
 from .mode import Mode, papers_mode, papers_mode_of_set
-from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
+from .paper import is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_report import write_report
 from .verification_store import measures_of, save_verification
 
 if TYPE_CHECKING:
     from ..protocols.verification import VerificationResult
-
-# Tables in which a model that is no row of the paper gets a row of its own.
-_OWN_ROWS = {
-    "lfw": ("table4_lfw_ytf", "table5_calfw_cplfw"),
-    "ytf": ("table4_lfw_ytf",),
-    "calfw": ("table5_calfw_cplfw",),
-    "cplfw": ("table5_calfw_cplfw",),
-    "cfp_fp": ("table2_losses",),
-    "agedb_30": ("table2_losses",),
-}
 
 
 @dataclass(frozen=True)
@@ -70,12 +62,12 @@ def subject_of(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "run
     """
     path = Path(path)
     checkpoint = checkpoint_of(path) if path.is_dir() else None
-    run = checkpoint and (checkpoint if len(checkpoint.parents) > 1 else checkpoint.resolve()).parents[1]
-    if run is None or not (run / "recipe.json").is_file() or not checkpoint.name.isdigit():
+    run = checkpoint and run_of(checkpoint)
+    if run is None or not (run / RECIPE).is_file() or not checkpoint.name.isdigit():
         name = _model_name(path)
         return Subject(path, Path(runs) / name, name)
-    recipe = read_json(run / "recipe.json")
-    summary = read_json(run / "summary.json") if (run / "summary.json").is_file() else {}
+    recipe = read_json(run / RECIPE)
+    summary = read_json(run / SUMMARY) if (run / SUMMARY).is_file() else {}
     network, iterations = recipe.get("network", {}).get("name"), int(checkpoint.name)
     return Subject(path, run, f"{run.resolve().name}: {network}, {iterations:,} iterations", recipe, summary)
 
@@ -140,6 +132,32 @@ def keep_verification(
     return [line for line in map(_beside_the_paper, measurements) if line]
 
 
+def measurement(
+    subject: Subject, cell: tuple[str, str, str], value: float, data: str, command: str, mode: Mode, paper_data: bool
+) -> Measurement:
+    """What was measured today of a model.
+
+    Args:
+        cell: (key of the table, row, column). value: in the table's unit.
+        data: what it was measured on; that of a demo set is told, and is never the paper's.
+        paper_data: whether training set, test set and mode are the paper's.
+    """
+    table, row, column = cell
+    return Measurement(
+        table=table,
+        row=row,
+        column=column,
+        value=value,
+        data=subject.data_name(data),
+        model=subject.name,
+        date=time.strftime("%Y-%m-%d"),
+        command=command,
+        paper_data=paper_data and not subject.demo,
+        mode=mode,
+        demo=subject.demo,
+    )
+
+
 def save_results(folder: str | os.PathLike[str], name: str, measurements: Sequence[Measurement]) -> Path:
     """Write <folder>/results/<name>.json, from which `make tables` takes them (see `report.measurements`)."""
     path = Path(folder) / "results" / f"{name}.json"
@@ -176,21 +194,11 @@ def keep_benchmark(
     found = None if subject.demo else row or dict(paper_rows(subject.recipe)).get(table)
     usual = papers_mode(table, next(iter(cells)))
     mode = mode or usual
-    data = subject.data_name(data)
     trained = row is not None or (found and is_papers_training_set(table, found, subject.summary.get("data")))
+    like_the_paper = bool(whole and trained and mode == usual)
     measurements = [
-        Measurement(
-            table=table,
-            row=(found or subject.name) + suffix,
-            column=column,
-            value=value,
-            data=data,
-            model=subject.name,
-            date=time.strftime("%Y-%m-%d"),
-            command=command,
-            paper_data=bool(whole and trained and not subject.demo and mode == usual),
-            mode=mode,
-            demo=subject.demo,
+        measurement(
+            subject, (table, (found or subject.name) + suffix, column), value, data, command, mode, like_the_paper
         )
         for column, value in cells.items()
     ]
@@ -206,21 +214,18 @@ def _measurements(subject, set_name, measures, mode, row, command):
     if row is not None:
         rows = [(key, row) for key, table in tables.items() if row in table["rows"]]
     else:
-        rows = paper_rows(subject.recipe) or [(key, subject.name) for key in _OWN_ROWS[set_name]]
+        rows = paper_rows(subject.recipe) or [(key, subject.name) for key in SETS[set_name].tables]
     alike = measures["whole_set"] and mode == papers_mode_of_set(set_name)
     data = subject.recipe.get("data", {}).get("path") or "not trained here"
     return [
-        Measurement(
-            table=key,
-            row=name,
-            column=column,
-            value=100 * measures["accuracy"],
-            data=tested_on(data, set_name, measures),
-            model=subject.name,
-            date=time.strftime("%Y-%m-%d"),
-            command=command,
-            paper_data=alike and (row is not None or is_papers_training_set(key, name, subject.summary.get("data"))),
-            mode=mode,
+        measurement(
+            subject,
+            (key, name, column),
+            100 * measures["accuracy"],
+            tested_on(data, set_name, measures),
+            command,
+            mode,
+            alike and (row is not None or is_papers_training_set(key, name, subject.summary.get("data"))),
         )
         for key, name in rows
         if column in tables[key]["columns"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..data.demos import is_demo_name
 from ..errors import UserError
 from ..files import read_json
+from ..run_layout import METRICS, RECIPE, SUMMARY
 from ..training.log import read_metrics
 from .figures.angles import PHASE_STYLES
 from .verification_store import StoredVerification, checked_measures, load_verification
@@ -53,11 +54,11 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunFiles:
     folder, notes = Path(run_dir), []
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder")
-    paths = [folder / name for name in ("recipe.json", "metrics.jsonl", "summary.json")]
+    paths = [folder / name for name in (RECIPE, METRICS, SUMMARY)]
     stored = sorted((folder / "verification").glob("*.npz"))
     there = [path for path in [*paths, *stored] if path.exists()]
     if not there:
-        raise UserError(f"{folder} is not a run folder: it has no recipe.json, metrics.jsonl or summary.json")
+        raise UserError(f"{folder} is not a run folder: it has no {RECIPE}, {METRICS} or {SUMMARY}")
     summary = _read_dictionary(paths[2], "environment, speed and memory are left out", notes)
     # The summary's order of sets is the recipe's.
     order = list(_dictionary(summary.get("verification")))

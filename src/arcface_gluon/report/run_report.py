@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..data.demos import is_demo_name
+from ..data.verification.sets import SET_COLUMNS
 from ..files import atomic_write
 from ..protocols.verification import one_kind, pair_angles, roc_curve, thin_roc
 from ..recipe import flatten
@@ -17,7 +18,7 @@ from .figures import run as figures
 from .figures.angles import target_angles
 from .html import Markup, element, fold, join, page, picture, section, table
 from .mode import papers_mode_of_set
-from .paper import SET_COLUMNS, is_papers_training_set, paper_rows, paper_tables, paper_value
+from .paper import is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_files import read_run
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..arrays import load_npz
 from ..data.verification.pair_lists import is_whole_set
+from ..data.verification.sets import is_of_videos
 from ..errors import UserError
 from ..files import parse_json, write_npz
 from ..protocols.verification import VerificationResult
@@ -101,7 +102,7 @@ def load_verification(path: str | os.PathLike[str]) -> StoredVerification:
         images = [data[start:end] for start, end in zip(np.r_[0, ends[:-1]], ends)]
         name, issame = str(found["name"]), found["issame"]
         # Earlier versions kept neither the mode nor what the set is.
-        usual = {"set": name, "flip": name != "ytf", "whole_set": is_whole_set(name, issame)}
+        usual = {"set": name, "flip": not is_of_videos(name), "whole_set": is_whole_set(name, issame)}
         return StoredVerification(
             name=name,
             measures={**usual, **checked_measures(parse_json(str(found["measures"])))},

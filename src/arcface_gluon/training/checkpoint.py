@@ -1,16 +1,7 @@
 """Checkpoints: everything a run needs to go on exactly as if it had never stopped.
 
-A checkpoint is a folder, `checkpoints/00000200` after 200 iterations, that appears under its name only when whole:
-
-    network.json        how to build the network again (get_model's arguments)
-    backbone.params     its parameters, running statistics averaged over the devices: this is the model
-    devices-00.params   running statistics of each device (they differ, as in the paper), keys "0:name"
-                        (a file a process)
-    momentum.params     momentum of the backbone's parameters
-    head-00000000.params  one file a shard, named by its first identity: centres and their momentum
-    state.json          iteration, training state, the SHA-256 of every other file, and a checksum of itself
-
-A validation comes after it; its result is added to state.json, and nothing else is touched.
+`run_layout` says which files there are. A validation comes after a checkpoint; its result is added to its state.json,
+and nothing else is touched.
 """
 
 from __future__ import annotations
@@ -25,8 +16,8 @@ from ..errors import UserError
 from ..files import cannot_write, read_json, sha256, sync_folder, write_json
 from ..models import write_params
 from ..parallel.processes import Processes
+from ..run_layout import BEST, STATE, checkpoint_folder, checkpoint_folders, partial_of
 
-STATE = "state.json"
 # What `Trainer.restore` reads; checkpoints of earlier versions lack some of the second.
 _REQUIRED = {"sha256", "iteration", "seconds", "num_classes", "devices", "first_loss", "verification", "best"}
 _OPTIONAL = {"head", "validated"}
@@ -34,11 +25,6 @@ _OPTIONAL = {"head", "validated"}
 
 class DamagedCheckpoint(UserError):
     """A file of a checkpoint is missing or was changed (it is named)."""
-
-
-def checkpoint_folders(run_folder: str | os.PathLike[str]) -> list[Path]:
-    """Checkpoints of a run, oldest first."""
-    return sorted(path for path in (Path(run_folder) / "checkpoints").glob("[0-9]" * 8) if path.is_dir())
 
 
 def save_checkpoint(
@@ -61,8 +47,8 @@ def save_checkpoint(
         UserError: it cannot be written; earlier checkpoints stay as they are.
     """
     processes = processes or Processes()
-    folder = Path(run_folder) / "checkpoints"
-    final, partial = folder / f"{iteration:08d}", folder / f".{iteration:08d}.partial"
+    final = checkpoint_folder(run_folder, iteration)
+    partial = partial_of(final)
     try:
         if processes.rank == 0:
             shutil.rmtree(partial, ignore_errors=True)
@@ -101,7 +87,7 @@ def _publish(partial, final, documents):
 
 def _remove(folder):
     """Remove a checkpoint, so that a kill meanwhile leaves no half of it under its name."""
-    leaving = folder.with_name(f".{folder.name}.old.partial")
+    leaving = partial_of(folder, ".old")
     os.replace(folder, leaving)
     shutil.rmtree(leaving, ignore_errors=True)
 
@@ -114,7 +100,7 @@ def record_validation(folder: Path, changes: dict) -> None:
     """
     state = read_json(folder / STATE)
     if changes["best"]:
-        write_json(folder.parent / "best.json", {"iteration": changes["best"]["iteration"]})
+        write_json(folder.parent / BEST, {"iteration": changes["best"]["iteration"]})
     write_json(folder / STATE, {**state, **changes}, sealed=True)  # last: after a kill before it, all is done again
 
 

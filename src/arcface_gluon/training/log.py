@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import atomic_write, cannot_write
 from ..progress import write_line
+from ..run_layout import METRICS
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class TrainingLog:
         if silent:
             return
         run_folder = Path(run_folder)
-        self._path = run_folder / "metrics.jsonl"
+        self._path = run_folder / METRICS
         validated = start if validated is None else validated
         kept = [
             record

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Iterator
 
 from ..errors import UserError
 from ..files import cannot_write, read_json, remove_leftovers, write_json
+from ..run_layout import partial_folders
 
 if TYPE_CHECKING:  # it needs MXNet, which whoever looks for a folder may not have
     from ..parallel.processes import Processes
@@ -70,7 +71,7 @@ def _take(root, name, resume):
         folder, number = _make_next(root, name, number + 1)
     _lock(folder)
     remove_leftovers(folder)
-    for path in folder.glob("checkpoints/.*.partial"):  # begun, or about to be removed, by a run that was killed
+    for path in partial_folders(folder):
         shutil.rmtree(path, ignore_errors=True)
     return number
 

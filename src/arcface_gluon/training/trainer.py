@@ -15,6 +15,7 @@ import mxnet as mx
 from easydict import EasyDict
 from mxnet import autograd
 
+from .. import run_layout
 from ..data import Batches
 from ..errors import UserError
 from ..losses.interfaces import Head
@@ -22,7 +23,7 @@ from ..parallel.processes import Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from .angles import AngleHistograms
-from .checkpoint import STATE, checkpoint_folders, load_last, record_validation, save_checkpoint
+from .checkpoint import load_last, record_validation, save_checkpoint
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
 from .meter import Meter
@@ -223,7 +224,7 @@ class Trainer:
         )
 
     def _last_good(self):
-        saved = checkpoint_folders(self.run_folder)
+        saved = run_layout.checkpoint_folders(self.run_folder)
         return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
 
     def _due(self, every):
@@ -266,17 +267,18 @@ class Trainer:
             raise UserError(f"a parameter is no longer finite at iteration {self.iteration}; {self._last_good()}")
         averages = self.statistics.averages()
         arrays = {
-            f"devices-{self.processes.rank:02d}.params": {
+            run_layout.devices_file(self.processes.rank): {
                 f"{i}:{name}": array
                 for name, values in self.statistics.by_device().items()
                 for i, array in enumerate(values, self.first_device)
             }
         }
         if self.processes.rank == 0:
-            arrays["backbone.params"] = {n: averages.get(n, a).astype("float32", copy=False) for n, a in first.items()}
-            arrays["momentum.params"] = self.optimizer.state()
+            model = {name: averages.get(name, a).astype("float32", copy=False) for name, a in first.items()}
+            arrays[run_layout.PARAMETERS] = model
+            arrays[run_layout.MOMENTUM] = self.optimizer.state()
         for start, _, values in self.head.shards():
-            arrays[f"head-{start:08d}.params"] = values
+            arrays[run_layout.head_file(start)] = values
         state = {
             "iteration": self.iteration,
             "seconds": round(self.seconds, 3),
@@ -289,7 +291,7 @@ class Trainer:
             "best": self.best,
         }
         best = self.best and self.best["iteration"]
-        documents = {"network.json": self.net.spec, STATE: state}
+        documents = {run_layout.NETWORK: self.net.spec, run_layout.STATE: state}
         keep = self.settings.keep
         return save_checkpoint(self.run_folder, self.iteration, arrays, documents, keep, best, self.processes)
 
@@ -312,14 +314,14 @@ class Trainer:
                 f"{folder} was trained on {state['num_classes']} identities, this data has {self.head.num_classes}; "
                 "give the data it was trained on, or start a new run with run.name="
             )
-        heads = {name: values for name, values in arrays.items() if name.startswith("head-")}
+        heads = {name: values for name, values in arrays.items() if run_layout.is_head_file(name)}
         if _layout(heads.values()) != self.head.layout():
             raise UserError(
                 f"{folder} was trained with another kind of loss (its centres are {_layout(heads.values())}, not "
                 f"{self.head.layout()}); resume with that loss, or start a new run with run.name="
             )
         parameters = self.net._collect_params_with_prefix()
-        saved = arrays["backbone.params"]
+        saved = arrays[run_layout.PARAMETERS]
         for name, parameter in parameters.items():
             if name not in saved or saved[name].shape != parameter.shape:
                 found = f"has shape {saved[name].shape}, not {parameter.shape}" if name in saved else "is missing"
@@ -328,13 +330,14 @@ class Trainer:
                 )
             parameter.set_data(saved[name].astype(parameter.dtype))
         if state["devices"] == self.processes.size * len(self.contexts):
-            for key, value in chain.from_iterable(v.items() for n, v in arrays.items() if n.startswith("devices-")):
+            statistics = (values for name, values in arrays.items() if run_layout.is_devices_file(name))
+            for key, value in chain.from_iterable(values.items() for values in statistics):
                 index, name = key.split(":", 1)
                 if 0 <= int(index) - self.first_device < len(self.contexts):
                     value.copyto(parameters[name].data(self.contexts[int(index) - self.first_device]))
-        self.optimizer.load_state(arrays["momentum.params"])
+        self.optimizer.load_state(arrays[run_layout.MOMENTUM])
         for name, values in heads.items():
-            self.head.load_rows(int(name[5:13]), values)
+            self.head.load_rows(run_layout.first_identity(name), values)
         self.head.load_state(state.get("head", {}))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]

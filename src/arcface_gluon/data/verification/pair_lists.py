@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 from ...errors import UserError
 from ...files import read_lines
 from ...parallel.shards import shard_ranges
+from .sets import SETS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,24 +27,6 @@ class Pair(NamedTuple):
     first: str
     second: str
     same: bool
-
-
-class Expected(NamedTuple):
-    """What a whole set has."""
-
-    pairs: int
-    genuine: int
-
-
-EXPECTED = {
-    "lfw": Expected(6000, 3000),
-    "cfp_ff": Expected(7000, 3500),
-    "cfp_fp": Expected(7000, 3500),
-    "agedb_30": Expected(6000, 3000),
-    "calfw": Expected(6000, 3000),
-    "cplfw": Expected(6000, 3000),
-    "ytf": Expected(5000, 2500),
-}
 
 
 def read_lfw(path: str | os.PathLike[str]) -> list:
@@ -175,8 +158,8 @@ def is_whole_set(name: str, issame: Sequence[bool] | np.ndarray) -> bool:
     Each fold of LFW's list has 300 genuine pairs and then 300 others; those of the other sets have as many of both
     kinds, in an order that depends on who packed them.
     """
-    expected, same = EXPECTED.get(name), [bool(value) for value in issame]
-    if expected is None or Expected(len(same), sum(same)) != expected:
+    expected, same = SETS.get(name), [bool(value) for value in issame]
+    if expected is None or (len(same), sum(same)) != (expected.pairs, expected.genuine):
         return False
     if name == "lfw":
         half = len(same) // FOLDS // 2
@@ -186,12 +169,9 @@ def is_whole_set(name: str, issame: Sequence[bool] | np.ndarray) -> bool:
 
 def differences(name: str, pairs: Sequence[Pair]) -> list:
     """Lines that tell how pairs differ from what the whole set `name` has, and folds that lack a kind of pair."""
-    found = Expected(len(pairs), sum(pair.same for pair in pairs))
-    lines = [
-        f"{name}: {have:,} {what}, the whole set has {want:,}"
-        for what, have, want in zip(("pairs", "genuine pairs"), found, EXPECTED[name])
-        if have != want
-    ]
+    whole, genuine = SETS[name], sum(pair.same for pair in pairs)
+    counts = (("pairs", len(pairs), whole.pairs), ("genuine pairs", genuine, whole.genuine))
+    lines = [f"{name}: {have:,} {what}, the whole set has {want:,}" for what, have, want in counts if have != want]
     if len(pairs) < FOLDS:
         return [*lines, f"{name}: fewer pairs than the {FOLDS} folds of the protocol"]
     uneven = [i for i, fold in enumerate(folds_of(pairs), 1) if 2 * sum(pair.same for pair in fold) != len(fold)]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ...files import read_json, sha256
+from ...run_layout import RECIPE, run_of
 from ..load import checkpoint_of, weights_file
 
 LICENCE = (
@@ -23,7 +24,7 @@ def metadata_of(path: str | Path) -> dict[str, str]:
     path = Path(path)
     weights = weights_file(path)
     checkpoint = checkpoint_of(path) if path.is_dir() else None
-    file = checkpoint.resolve().parents[1] / "recipe.json" if checkpoint else None
+    file = run_of(checkpoint.resolve()) / RECIPE if checkpoint else None
     recipe = read_json(file) if file and file.is_file() else {}
     data = dict(recipe.get("data") or {})
     if data.get("path"):
