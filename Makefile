@@ -14,10 +14,10 @@ RUN := $(VENV)/bin/arcface-gluon
 PYTHON := $(VENV)/bin/python
 comma := ,
 READY := $(VENV)/.ready
-# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), horovod and interop (HOROVOD=1, INTEROP=1 add them).
+# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), and what HOROVOD=1, INTEROP=1 and DETECT=1 add.
 INSTALLED := $(shell cat $(READY) 2>/dev/null)
 MXNET := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(filter cpu cu112,$(INSTALLED)),cpu)))
-BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)$(if $(filter 1,$(INTEROP))$(filter interop,$(INSTALLED)), interop)
+BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)$(if $(filter 1,$(INTEROP))$(filter interop,$(INSTALLED)), interop)$(if $(filter 1,$(DETECT))$(filter detect,$(INSTALLED)), detect)
 
 # ARGS is split at spaces, and nothing else in it means anything to the shell.
 SPLIT = set -f;
@@ -37,7 +37,7 @@ help: ## list the targets
 	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes FLIP=0 SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
-setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools)
+setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN)
 
 $(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(subst $(BUILD),,$(INSTALLED))$(subst $(INSTALLED),,$(BUILD)),rebuild)
 	@sh scripts/make_venv.sh $(VENV) $(subst $() ,$(comma),$(BUILD)),orl,dev

@@ -53,7 +53,8 @@ setup(
         "onnx": ["onnx", "onnxruntime"],
         "torch": ["torch"],
         "tflite": ["tflite"],
-        # What tests compare with; insightface itself is installed by scripts/make_venv.sh.
+        "detect": ['mtcnn==1.0.0; python_version >= "3.10"'],  # for its weights; brings lz4, not TensorFlow
+        # What tests compare with; insightface and facenet-pytorch are installed by scripts/make_venv.sh.
         "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
         # What `make bench PEERS=1` measures beside.
         "peers": ["torch", "faiss-cpu", "pytorch-metric-learning"],

@@ -35,8 +35,9 @@ $pip install -q -c constraints.txt setuptools wheel
 $pip install -q -c constraints.txt --no-build-isolation -e ".[$(echo "$extras" | sed 's/,horovod//')]"
 
 case ",$extras," in *,interop,*)
-    # Without what it asks for: opencv-python would put its files over those of opencv-python-headless.
-    $pip install -q -c constraints.txt --no-deps insightface
+    # Without what they ask for: opencv-python would put its files over those of opencv-python-headless, and
+    # facenet-pytorch wants an old torch.
+    $pip install -q -c constraints.txt --no-deps insightface facenet-pytorch
     ;;
 esac
 

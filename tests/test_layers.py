@@ -12,7 +12,7 @@ LAYERS = [
     ["runtime", "recipe", "parallel"],
     ["data", "models", "losses", "protocols"],
     ["training"],
-    ["embed"],
+    ["embed", "detect"],
     ["report"],
     ["cli"],
 ]
