@@ -125,7 +125,9 @@ def embed_to_file(
         batches = _batches(net, images, contexts, batch_size, flip, size, writer.done, skip_missing)
         _write(writer, batches, images, quiet)
         rate = (writer.done - begun) / (time.perf_counter() - began)
-        writer.finish(images, {"images": images.source, "flip": flip, "input": list(size), **(facts or {})})
+        normalised = getattr(net, "normalisation", None)
+        facts = {**({"normalisation": normalised.options()} if normalised else {}), **(facts or {})}
+        writer.finish(images, {"images": images.source, "flip": flip, "input": list(size), **facts})
     return {**_summary(path), "images_per_second": rate}
 
 
@@ -178,6 +180,8 @@ def fingerprint(net: mx.gluon.Block, images: Images, flip: bool, size: tuple[int
     for name, parameter in sorted(net._collect_params_with_prefix().items()):
         digest.update(name.encode())
         digest.update(parameter.list_data()[0].asnumpy().tobytes())
+    if getattr(net, "normalisation", None):
+        digest.update(repr(net.normalisation).encode())
     return digest.hexdigest()
 
 

@@ -1,10 +1,16 @@
 """LResNetE-IR as a symbol, written from the description of the reference alone; nothing of the package is used."""
 
+import functools
+
 import mxnet as mx
+import numpy as np
+from small_networks import images, random_value
+
+CHANNELS = (16, 16, 32, 64, 128)
 
 
-def norm(x, name, fix_gamma=False):
-    return mx.sym.BatchNorm(x, eps=2e-5, momentum=0.9, fix_gamma=fix_gamma, name=name)
+def batch_norm(x, name, fix_gamma=False, epsilon=2e-5):
+    return mx.sym.BatchNorm(x, eps=epsilon, momentum=0.9, fix_gamma=fix_gamma, name=name)
 
 
 def conv(x, name, channels, side, stride=1):
@@ -26,9 +32,14 @@ def squeeze(x, name, channels):
     return mx.sym.broadcast_mul(x, y)
 
 
-def lresnet(units, channels, embedding_size, se=False, scale=0.0078125):
-    """Symbol with output fc1_output. `channels`: the first convolution, then the four stages."""
-    x = (mx.sym.identity(mx.sym.Variable("data"), name="id") - 127.5) * scale
+def lresnet(
+    units, channels, embedding_size, se=False, mean=127.5, scale=0.0078125, divisor=None, epsilon=2e-5, data="data"
+):
+    """Symbol with output fc1_output. `channels`: the first convolution, then the four stages. No `mean`: raw pixels."""
+    norm = functools.partial(batch_norm, epsilon=epsilon)
+    x = mx.sym.identity(mx.sym.Variable(data), name="id")
+    if mean is not None:
+        x = (x - mean) / divisor if divisor else (x - mean) * scale
     x = prelu(norm(conv(x, "conv0", channels[0], 3), "bn0"), "relu0")
     for s, count in enumerate(units, start=1):
         for u in range(1, count + 1):
@@ -40,3 +51,30 @@ def lresnet(units, channels, embedding_size, se=False, scale=0.0078125):
             x = y + (norm(conv(x, name + "_conv1sc", channels[s], 1, 2), name + "_sc") if u == 1 else x)
     x = mx.sym.Dropout(norm(x, "bn1"), p=0.4)
     return norm(mx.sym.FullyConnected(x, num_hidden=embedding_size, name="pre_fc1"), "fc1", fix_gamma=True)
+
+
+def save_reference(symbol, prefix, size=(32, 32), pixels=lambda x: x):
+    """Save a reference checkpoint with random parameters the way the reference does; its embeddings of two images.
+
+    `pixels`: what the images become before the symbol sees them.
+    """
+    rng = np.random.default_rng(6)
+    (data,) = (name for name in symbol.list_arguments() if name in ("data", "image"))
+    arguments, _, auxiliary = symbol.infer_shape(**{data: (2, 3, *size)})
+    module = mx.mod.Module(symbol, data_names=[data], label_names=None)
+    module.bind([(data, (2, 3, *size))], for_training=False)
+    values = [
+        {n: mx.nd.array(random_value(rng, n, s)) for n, s in zip(names, shapes) if n != data}
+        for names, shapes in ((symbol.list_arguments(), arguments), (symbol.list_auxiliary_states(), auxiliary))
+    ]
+    values[0]["fc1_gamma"][:] = 3.0  # fixed at 1 whatever the file holds
+    module.set_params(*values)
+    batch = mx.nd.array(pixels(two_images(size).astype(np.float32)))
+    module.forward(mx.io.DataBatch([batch]), is_train=False)
+    mx.model.save_checkpoint(str(prefix), 0, symbol, *values)
+    return module.get_outputs()[0].asnumpy()
+
+
+def two_images(size=(32, 32)):
+    """(2, 3, *size) uint8, RGB."""
+    return images(2, max(size))[:, :, : size[0], : size[1]]

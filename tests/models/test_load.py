@@ -14,7 +14,7 @@ from arcface_gluon import get_model, load_model
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import sha256, write_json
 from arcface_gluon.models import export_model, load_parameters, read_params, write_params
-from arcface_gluon.models.load import SymbolNetwork
+from arcface_gluon.models.exported import SymbolNetwork
 
 CPU = [mx.cpu(0)]
 BATCH = mx.nd.array(images(2, TINY["input_size"]), dtype="uint8")

@@ -97,3 +97,27 @@ def test_impossible_shapes_are_damage(tmp_path, shape):
     (tmp_path / "m.params").write_bytes(struct.pack("<QQQ", 0x112, 0, 1) + array + name)
     with pytest.raises(UserError, match=r"m\.params is damaged"):
         read_params(tmp_path / "m.params")
+
+
+def legacy(array, magic=b""):
+    """An array as MXNet wrote it: before 0.12 without a magic and with sizes of four bytes, in 0.12 with both."""
+    sizes = struct.pack(f"<I{array.ndim}{'q' if magic else 'I'}", array.ndim, *array.shape)
+    return magic + sizes + struct.pack("<iii", 1, 0, {"f4": 0, "f2": 2}[array.dtype.str[1:]]) + array.tobytes()
+
+
+@pytest.mark.parametrize("magic", [b"", struct.pack("<I", 0xF993FAC8)])
+def test_files_of_old_mxnet(tmp_path, magic):
+    arrays = {"arg:w": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "aux:v": np.array([1, 2], np.float16)}
+    names = b"".join(struct.pack("<Q", len(name)) + name.encode() for name in arrays)
+    content = struct.pack("<QQQ", 0x112, 0, 2) + b"".join(legacy(a, magic) for a in arrays.values())
+    path = tmp_path / "old.params"
+    path.write_bytes(content + struct.pack("<Q", 2) + names)
+    found, theirs = read_params(path), mx.nd.load(str(path))
+    assert list(found) == list(arrays) and set(theirs) == set(arrays)
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(found[name], value)
+        np.testing.assert_array_equal(theirs[name].asnumpy(), value)
+    for length in range(24, len(content), 5):
+        path.write_bytes(content[:length])
+        with pytest.raises(UserError, match="damaged"):
+            read_params(path)

@@ -7,14 +7,12 @@ import json
 import mxnet as mx
 import numpy as np
 import pytest
-from reference_symbol import lresnet
-from small_networks import TINY, assert_same, images, random_value, randomise
+from reference_symbol import CHANNELS, lresnet, save_reference
+from small_networks import TINY, assert_same, images, randomise
 
 from arcface_gluon.models import export_model, get_model, load_model
-from arcface_gluon.models.load import SymbolNetwork
+from arcface_gluon.models.exported import SymbolNetwork
 from arcface_gluon.models.reference import export_symbol, recognise, reference_name
-
-CHANNELS = (16, 16, 32, 64, 128)
 
 
 @pytest.mark.parametrize("se", [False, True])
@@ -31,23 +29,6 @@ def test_names_and_shapes_are_the_reference_s_in_full(units, se):
     assert ours.list_auxiliary_states() == symbol.list_auxiliary_states()
     assert ours.list_outputs() == ["fc1_output"]
     assert ours.get_internals().list_outputs()[1] == "id_output"
-
-
-def save_reference(symbol, prefix, size=32):
-    """Save a reference checkpoint with random parameters the way the reference does; its embeddings of two images."""
-    rng = np.random.default_rng(6)
-    arguments, _, auxiliary = symbol.infer_shape(data=(2, 3, size, size))
-    module = mx.mod.Module(symbol, label_names=None)
-    module.bind([("data", (2, 3, size, size))], for_training=False)
-    values = [
-        {n: mx.nd.array(random_value(rng, n, s)) for n, s in zip(names, shapes) if n != "data"}
-        for names, shapes in ((symbol.list_arguments(), arguments), (symbol.list_auxiliary_states(), auxiliary))
-    ]
-    values[0]["fc1_gamma"][:] = 3.0  # fixed at 1 whatever the file holds
-    module.set_params(*values)
-    module.forward(mx.io.DataBatch([mx.nd.array(images(2, size))]), is_train=False)
-    mx.model.save_checkpoint(str(prefix), 0, symbol, *values)
-    return module.get_outputs()[0].asnumpy()
 
 
 @pytest.mark.parametrize("se", [False, True])
@@ -68,15 +49,39 @@ def test_published_depths_are_named():
     assert spec == get_model("r100").spec
 
 
+def test_other_depths_keep_their_names(tmp_path):
+    save_reference(lresnet((3, 6, 24, 3), (8, 8, 16, 32, 64), 16), tmp_path / "model")
+    net = load_model(tmp_path / "model", [mx.cpu(0)])
+    assert net.spec["name"] == "r74" and net.spec["options"]["units"] == [3, 6, 24, 3]
+
+
 def test_a_graph_that_computes_otherwise_stays_a_symbol(tmp_path):
-    """Same names and shapes, other pixel scale: it must not be taken for ours."""
-    symbol = lresnet((1, 2, 1, 1), CHANNELS, 16, scale=0.01)
+    """Same names and shapes, other mean of the pixels: it must not be taken for ours."""
+    symbol = lresnet((1, 2, 1, 1), CHANNELS, 16, mean=120)
     expected = save_reference(symbol, tmp_path / "model")
     net = load_model(tmp_path / "model-0000.params", [mx.cpu(0)])
     assert isinstance(net, SymbolNetwork) and net.spec is None
     for dtype in ("uint8", "float32"):
         got = net(mx.nd.array(images(2, 32), dtype=dtype)).asnumpy()
         assert_same(got, expected)
+
+
+@pytest.mark.parametrize(
+    "other, options",
+    [
+        ({"scale": 0.01}, {"input_scale": 0.01}),
+        ({"divisor": 127.5}, {"input_scale": 1 / 127.5}),
+        ({"epsilon": 1e-5, "scale": 1 / 127.5}, {"epsilon": 1e-5, "input_scale": 1 / 127.5}),
+    ],
+)
+def test_other_constants_become_options(tmp_path, other, options):
+    expected = save_reference(lresnet((1, 2, 1, 1), CHANNELS, 16, **other), tmp_path / "model")
+    net = load_model(tmp_path / "model", [mx.cpu(0)])
+    assert {**net.spec["options"], **options} == net.spec["options"]
+    assert_same(net(mx.nd.array(images(2, 32))).asnumpy(), expected)
+    export_model(net, tmp_path / "again")
+    again = load_model(tmp_path / "again", [mx.cpu(0)])
+    assert_same(again(mx.nd.array(images(2, 32))).asnumpy(), expected)
 
 
 def test_layers_after_the_embedding_are_cut_off(tmp_path):

@@ -64,6 +64,7 @@ DAMAGE = {
     "groups of none": lambda g: first(g["nodes"], "Convolution")["attrs"].update(num_group="0"),
     "steps of none": lambda g: first(g["nodes"], "Convolution")["attrs"].update(stride="(0, 0)"),
     "a giant kernel": lambda g: first(g["nodes"], "Convolution")["attrs"].update(kernel="(100000, 100000)"),
+    "copies of none": lambda g: first(g["nodes"], "Dropout").update(op="tile", attrs={"reps": "(0, -1)"}),
     "a giant shape": lambda g: g["nodes"][0].update(attrs={"__shape__": "(100000, 100000)"}),
     "two inputs of one name": lambda g: first(g["nodes"][1:], "null").update(name="data"),
     "an attribute that is no text": lambda g: first(g["nodes"], "Convolution")["attrs"].update(num_filter=8),
@@ -95,6 +96,22 @@ def test_a_network_of_giant_arrays_is_refused(tmp_path):
         read(tmp_path, x.tojson())
 
 
-def test_a_network_without_data_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no input named data"):
-        read(tmp_path, mx.sym.Activation(mx.sym.var("other"), act_type="relu").tojson())
+@pytest.mark.parametrize("name", ["x", "input_1", "softmax_label_input"])
+def test_an_image_of_another_name_is_found(tmp_path, name):
+    value = graph()
+    value["nodes"][0]["name"] = name
+    assert "data" in read(tmp_path, value).list_arguments()
+
+
+def test_a_network_without_an_image_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no input for images"):
+        read(tmp_path, mx.sym.Activation(mx.sym.var("fc1_bias"), act_type="relu").tojson())
+    label = mx.sym.Activation(mx.sym.var("softmax_label"), act_type="relu").tojson()
+    with pytest.raises(UserError, match="no input for images"):
+        read(tmp_path, label)
+
+
+def test_float16_becomes_float32(tmp_path):
+    x = mx.sym.Cast(mx.sym.var("data", dtype="float16"), dtype="float16")
+    found = json.loads(read(tmp_path, mx.sym.Activation(x, act_type="relu").tojson()).tojson())["nodes"]
+    assert found[1]["attrs"]["dtype"] == "float32" and found[0]["attrs"]["__dtype__"] == "0"

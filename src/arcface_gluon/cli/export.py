@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..runtime import import_mxnet
-from .options import model_path
+from .options import add_normalisation_options, model_path, normalisation_of, print_notes
 
 EXAMPLE = "arcface-gluon export runs/orl --to onnx --out face.onnx"
 
@@ -28,6 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="IMAGES",
         help="to compare on: a folder, .bin, .rec or list (default: the run's sets, or ORL)",
     )
+    add_normalisation_options(parser)
     onnx = parser.add_argument_group("ONNX")
     onnx.add_argument("--raw", action="store_true", help="take (x - 127.5) / 127.5 instead of RGB 0..255")
     onnx.add_argument("--normalise", action="store_true", help="embeddings of length 1")
@@ -50,7 +51,8 @@ def run(args: Namespace) -> None:
     subject = subject_of(path)
     name = subject.folder.resolve().name
     out = args.out or subject.folder / "export" / f"{name}{FORMATS[args.to]}"
-    net = load_model(path, [import_mxnet().cpu()])
+    net = load_model(path, [import_mxnet().cpu()], normalisation_of(args))
+    print_notes(net)
     what, images = _faces(args.faces, subject.recipe, input_size(net))
     done = export(
         net, out, args.to, images=images, raw=args.raw, normalise=args.normalise, float16=args.float16,

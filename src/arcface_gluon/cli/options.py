@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, _MutuallyExclusiveGroup
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from ..training.run_folder import run_folder
 
 if TYPE_CHECKING:
     import mxnet as mx
+
+    from ..models.normalisation import Normalisation
 
 
 class Several(Action):
@@ -60,7 +63,30 @@ def add_model_options(parser: ArgumentParser, several: bool = False) -> _Mutuall
     parser.add_argument(
         "--batch-size", type=_count, help="images a step, over all devices (default: 32 a CPU, 128 a GPU)"
     )
+    add_normalisation_options(parser)
     return model
+
+
+def add_normalisation_options(parser: ArgumentParser) -> None:
+    """--mean, --std and --bgr; `normalisation_of` gives them."""
+    group = parser.add_argument_group("models of other tools (-symbol.json) that do not normalise by themselves")
+    group.add_argument(
+        "--mean",
+        type=_numbers,
+        metavar="M",
+        help="what is taken off RGB 0..255, such as 127.5, or one a channel: 1,2,3",
+    )
+    group.add_argument("--std", type=_numbers, metavar="S", help="what that is divided by, such as 128")
+    group.add_argument("--bgr", action="store_true", help="the network takes blue, green, red; --mean and --std too")
+
+
+def normalisation_of(args: Namespace) -> Normalisation | None:
+    """The models.Normalisation of --mean, --std and --bgr; None without them. MXNet must be imported before."""
+    if args.mean is None and args.std is None and not args.bgr:
+        return None
+    from ..models.normalisation import Normalisation
+
+    return Normalisation(args.mean or (0.0,), args.std or (1.0,), args.bgr)
 
 
 def add_flip_option(parser: ArgumentParser, default: bool | None, usual: str) -> None:
@@ -88,7 +114,7 @@ def model_path(args: Namespace) -> Path:
 
 
 def open_model(args: Namespace) -> tuple[mx.gluon.Block, list[mx.Context]]:
-    """(network, devices) of the options of `add_model_options`.
+    """(network, devices) of the options of `add_model_options`; prints what there is to say of the model's files.
 
     Raises:
         UserError: no such model or device.
@@ -97,7 +123,15 @@ def open_model(args: Namespace) -> tuple[mx.gluon.Block, list[mx.Context]]:
     from .. import load_model
 
     devices = devices_of(args.contexts)
-    return load_model(model_path(args), devices), devices
+    net = load_model(model_path(args), devices, normalisation_of(args))
+    print_notes(net)
+    return net, devices
+
+
+def print_notes(net: mx.gluon.Block) -> None:
+    """Print what `load_model` has to say of a network's files."""
+    for note in getattr(net, "notes", ()):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def image_size(text: str) -> tuple:
@@ -106,6 +140,13 @@ def image_size(text: str) -> tuple:
     if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
         raise ArgumentTypeError(f"{text!r} is no size in pixels, such as 112 or 112x96")
     return int(sides[0]), int(sides[-1])
+
+
+def _numbers(text):
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number, nor three with commas") from None
 
 
 def _count(text):

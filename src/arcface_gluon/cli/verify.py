@@ -67,6 +67,8 @@ def run(args: Namespace) -> None:
     from ..report.results import keep_verification
 
     subject, results, reports = source.subject, {}, {}
+    normalisation = getattr(source.net, "normalisation", None)
+    normalised = normalisation.options() if normalisation else []
     sets = _sets(args, subject)
     if args.features and len(args.features) != len(sets):
         raise UserError(
@@ -74,7 +76,7 @@ def run(args: Namespace) -> None:
             "choose the sets with --bin"
         )
     for number, (name, (images, issame)) in enumerate(sets.items()):
-        given, remarks = ["--model", str(subject.path)], []
+        given, remarks = ["--model", str(subject.path), *normalised], []
         if args.features:
             given = ["--features", str(args.features[number])]
             remarks = source.note(args.features[number])

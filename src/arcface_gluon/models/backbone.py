@@ -23,6 +23,8 @@ def sides(value: int | Sequence[int]) -> tuple[int, int]:
 
 def input_size(net: mx.gluon.Block) -> tuple[int, int]:
     """(height, width) of the images that a network takes: 112 x 112 unless it was built for another."""
+    if getattr(net, "input_size", None):  # of a symbol that is run as it stands
+        return net.input_size
     return sides(((getattr(net, "spec", None) or {}).get("options") or {}).get("input_size", 112))
 
 
@@ -37,7 +39,12 @@ class Backbone(HybridBlock):
 
     Attributes:
         spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec)` rebuilds it.
+        notes: what `load_model` has to say of the files that it came from, a line each.
+        normalisation: the Normalisation that `load_model` was asked for; None: the network's own.
     """
+
+    notes: list[str] = []
+    normalisation = None
 
     def __init__(self, spec: dict, input_scale: float = INPUT_SCALE):
         super().__init__(prefix="")

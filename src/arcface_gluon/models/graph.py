@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from .backbone import Backbone
-from .load import parameter_values
+from .parameters import parameter_values
 from .reference import TRANSPARENT, export_symbol, reference_name
 
 # Inputs of MXNet's operators that are parameters, in the order of the graph.

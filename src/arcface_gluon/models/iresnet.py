@@ -15,6 +15,7 @@ from .backbone import INPUT_SCALE, Backbone, sides
 from .layers import BN_EPSILON, PReLU, SqueezeExcitation, batch_norm, conv
 from .network_options import FLAG, FOUR_COUNTS, INPUT_SIZE, between, is_number, must_be
 
+# Units of the stages by the depth that the paper's code calls them: those of the paper, and its others.
 UNITS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -22,6 +23,19 @@ UNITS = {
     100: (3, 13, 30, 3),
     152: (3, 8, 36, 3),
     200: (3, 24, 36, 3),
+}
+OTHER_UNITS = {
+    74: (3, 6, 24, 3),
+    90: (3, 8, 30, 3),
+    98: (3, 4, 38, 3),
+    99: (3, 8, 35, 3),
+    101: (3, 4, 23, 3),
+    124: (3, 13, 40, 5),
+    134: (3, 10, 50, 3),
+    136: (3, 13, 48, 3),
+    140: (3, 15, 48, 3),
+    160: (3, 24, 49, 3),
+    269: (3, 30, 48, 8),
 }
 CHANNELS = (64, 64, 128, 256, 512)  # the first convolution, then the four stages
 

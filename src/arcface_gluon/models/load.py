@@ -6,28 +6,28 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import Any, Mapping
 
-import mxnet as mx
-import numpy as np
-from mxnet.gluon import HybridBlock, SymbolBlock
+from mxnet.gluon import HybridBlock
 
 from .. import runtime
 from ..errors import UserError
 from ..files import atomic_write, read_json, sha256
 from ..run_layout import CHECKPOINTS, NETWORK, PARAMETERS, STATE, checkpoint_folders
 from .backbone import Backbone
+from .exported import load_exported
 from .foreign import refuse_foreign
+from .normalisation import Normalisation
+from .parameters import load_parameters, parameter_values
 from .params_file import read_params, write_params
-from .reference import export_symbol, recognise, reference_name, units_of
+from .reference import export_symbol, reference_name
 from .registry import get_model
-from .symbol_file import read_symbol
 
 OTHER_FORMATS = (".npz", ".pth", ".pt", ".tflite")  # files of other tools, see `_reader`
-OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 
 
-def load_model(path: str | os.PathLike[str], contexts: runtime.Devices = None) -> HybridBlock:
+def load_model(
+    path: str | os.PathLike[str], contexts: runtime.Devices = None, normalisation: Normalisation | None = None
+) -> HybridBlock:
     """A network with its parameters, hybridised, ready for (B, 3, H, W) RGB 0..255 -> (B, embedding_size) float32.
 
     Args:
@@ -37,21 +37,26 @@ def load_model(path: str | os.PathLike[str], contexts: runtime.Devices = None) -
             .params file is named. Or a file that `formats` reads: an .npz of `export`, a .pth of
             arcface_torch's iresnet, a MobileFaceNet as .tflite. What other tools' files are is told (`foreign`).
         contexts: devices, as `runtime.contexts` takes them; None for every GPU there is, else the CPU.
+        normalisation: what the input of a symbol that does not normalise by itself needs.
 
     Published LResNetE-IR checkpoints become IResNet. A network not known here runs as its symbol stands, up to
-    the output `fc1_output` where it has one; such a block has `spec` None.
+    the output `fc1_output` where it has one; such a block has `spec` None. What else was done to a symbol is told in
+    the list `notes` of the network, a line each.
 
     Raises:
-        UserError: nothing to load at `path`, a file is missing or damaged, or it does not fit the network.
+        UserError: nothing to load at `path`, a file is missing or damaged, it does not fit the network, or it
+            normalises by itself where `normalisation` is given.
     """
     path, devices = Path(path), runtime.contexts(contexts)
     checkpoint = checkpoint_of(path) if path.is_dir() else None
+    if normalisation and (checkpoint is not None or path.suffix in OTHER_FORMATS):
+        raise UserError(f"{path} takes RGB 0 to 255 and normalises by itself; leave out --mean, --std and --bgr")
     if checkpoint is not None:
         net = _load_checkpoint(checkpoint, devices)
     elif path.suffix in OTHER_FORMATS:
         net = _reader(path)(path, devices)
     else:
-        net = _load_exported(*_exported_files(path), devices)
+        net = load_exported(*_exported_files(path), devices, normalisation)
     net.hybridize()
     return net
 
@@ -92,88 +97,6 @@ def export_model(net: Backbone, prefix: str | os.PathLike[str]) -> None:
     write_params(f"{prefix}-0000.params", arrays)
     with atomic_write(f"{prefix}-symbol.json", "w") as file:
         file.write(symbol.tojson())
-
-
-def parameter_values(net: mx.gluon.Block) -> dict[str, np.ndarray]:
-    """Structural name -> float32 array, the mean over the devices (whose BatchNorm statistics differ)."""
-    values = {}
-    for name, parameter in net._collect_params_with_prefix().items():
-        copies = [copy.asnumpy() for copy in parameter.list_data()]
-        # Summed in float64, so that the mean of equal copies is that copy to the last bit.
-        mean = copies[0] if len(copies) == 1 else np.mean(copies, axis=0, dtype=np.float64)
-        values[name] = mean.astype(np.float32, copy=False)
-    return values
-
-
-def load_parameters(
-    net: mx.gluon.Block,
-    values: Mapping[str, np.ndarray],
-    source: str | os.PathLike[str],
-    contexts: list[mx.Context] | None = None,
-) -> None:
-    """Set all parameters of a network.
-
-    Args:
-        net: a network, initialised unless `contexts` is given.
-        values: structural name -> array.
-        source: the file they come from, for messages.
-        contexts: list of mx.Context to put an uninitialised network on.
-
-    Raises:
-        UserError: a parameter is missing, left over, or of another shape: the first is named with the likely reason.
-    """
-    _check(net, values, source, str)
-    _assign(net, values, contexts)
-
-
-def _check(net, values, source, naming):
-    wanted = {naming(name): p.shape for name, p in net._collect_params_with_prefix().items()}
-    problem = _mismatch(wanted, {name: value.shape for name, value in values.items()})
-    if problem:
-        raise UserError(f"{source} does not fit the network: {problem}")
-
-
-def _assign(net, values, contexts):
-    if contexts is not None:
-        net.initialize(mx.init.Zero(), ctx=contexts)
-    for name, parameter in net._collect_params_with_prefix().items():
-        parameter.set_data(mx.nd.array(values[name], dtype=values[name].dtype))
-
-
-def _mismatch(wanted, found):
-    """Why parameters of the shapes `found` cannot fill those of `wanted`; None if they can. Both: name -> shape."""
-    missing = [name for name in wanted if name not in found]
-    unexpected = [name for name in found if name not in wanted]
-    if missing or unexpected:
-        first = f"it lacks {missing[0]}" if missing else f"it has {unexpected[0]}, which the network lacks"
-        more = len(missing) + len(unexpected) - 1
-        return first + (f" and {more} more differ" if more else "") + _reason_names(wanted, found)
-    for name, shape in wanted.items():
-        if shape != found[name]:
-            return f"{name} is {_sides(found[name])} in it, {_sides(shape)} in the network" + _reason_shape(name)
-    return None
-
-
-def _reason_names(wanted, found):
-    wanted, found = set(wanted), set(found)
-    deep, have = units_of(wanted), units_of(found)
-    if not wanted & found:
-        return "; it holds another kind of network"
-    if deep != have:
-        return f"; its stages have {have} units, the network's {deep}: choose the network of that depth"
-    if any(re.search("[._]se[._]", name) for name in wanted ^ found):
-        return "; one of the two has squeeze-and-excitation: set the option se"
-    return "; the options of the network (output, se) must be those it was trained with"
-
-
-def _reason_shape(name):
-    if name.startswith(("pre_fc1", "fc1")):
-        return "; the embedding size or the input size differs"
-    return "; the width differs"
-
-
-def _sides(shape):
-    return "x".join(map(str, shape))
 
 
 def checkpoint_of(folder: Path) -> Path | None:
@@ -244,67 +167,3 @@ def _exported_files(path):
     if missing:
         raise UserError(f"no model at {path}: {' and '.join(missing)} missing; give a run, a checkpoint or both files")
     return symbol, params
-
-
-def _load_exported(symbol_file, params_file, devices):
-    symbol, cut_off = _read_symbol(symbol_file)
-    values = {re.sub(r"^(arg|aux):", "", name): value for name, value in read_params(params_file).items()}
-    values = {name: value for name, value in values.items() if name not in cut_off}
-    net = recognise(symbol, {name: value.shape for name, value in values.items()})
-    if net is None:
-        return SymbolNetwork(symbol, values, params_file, devices)
-    _check(net, values, params_file, reference_name)
-    values = {name: values[reference_name(name)] for name in net._collect_params_with_prefix()}
-    if "fc1.gamma" in values:
-        values["fc1.gamma"] = np.ones_like(values["fc1.gamma"])  # fixed in the reference, whatever its file holds
-    _assign(net, values, devices)
-    return net
-
-
-def _read_symbol(path):
-    """(symbol up to the embedding, names of parameters only needed after it)."""
-    whole = read_symbol(path)
-    outputs = whole.get_internals().list_outputs()
-    if OUTPUT_NODE not in outputs:
-        if len(whole.list_outputs()) != 1:
-            raise UserError(f"{path}: the network has no output {OUTPUT_NODE} and several others; keep only one")
-        return whole, set()
-    symbol = whole.get_internals()[OUTPUT_NODE]
-    return symbol, set(whole.list_inputs()) - set(symbol.list_inputs())
-
-
-class SymbolNetwork(HybridBlock):
-    """An exported network that is none of ours, run as its symbol stands. uint8 or floating images, float32 out.
-
-    Raises:
-        UserError: parameters that the symbol needs are missing or left over; when called, images or parameters have
-            shapes that it cannot process.
-    """
-
-    spec = None
-
-    def __init__(
-        self,
-        symbol: mx.sym.Symbol,
-        values: Mapping[str, np.ndarray],
-        source: str | os.PathLike[str],
-        contexts: list[mx.Context],
-    ):
-        super().__init__(prefix="")
-        self._source = source
-        self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
-        parameters = self.body.collect_params()
-        problem = _mismatch(dict.fromkeys(parameters), dict.fromkeys(values))
-        if problem:
-            raise UserError(f"{source} does not fit its symbol: {problem}")
-        parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in values.items()}, contexts)
-
-    def forward(self, x: Any, *args: Any) -> Any:
-        try:
-            return super().forward(x, *args)
-        except mx.MXNetError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"{self._source} cannot process images {_sides(x.shape)}: {reason}") from error
-
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        return self.body(F.cast(x, dtype="float32"))

@@ -2,7 +2,8 @@
 
 MXNet's own reader may abort the process on a damaged file; this one checks every length first. Layout, little-endian:
 u64 0x112, u64 0, u64 count, the arrays, u64 count, the names (u64 length, bytes). A dense array is u32 magic,
-i32 storage type (not in V1), u32 dimensions, i64 sizes, i32 device type and number, i32 data type, the values.
+i32 storage type (not in V1), u32 dimensions, i64 sizes, i32 device type and number, i32 data type, the values. Before
+MXNet 0.12 it had no magic, and u32 sizes.
 """
 
 from __future__ import annotations
@@ -80,14 +81,13 @@ def _parse(data):
 
 def _parse_array(reader):
     (magic,) = reader.take("<I")
-    if magic not in (_V1, _V2, _V3):
-        raise _Damaged("an array starts otherwise; MXNet before 0.12 wrote such files")
-    if magic != _V1 and reader.take("<i") != (0,):
+    old = magic not in (_V1, _V2, _V3)
+    if magic in (_V2, _V3) and reader.take("<i") != (0,):
         raise _Damaged("an array is sparse")
-    (dimensions,) = reader.take("<I")
+    dimensions = magic if old else reader.take("<I")[0]
     if not 0 < dimensions <= _MAX_DIMENSIONS:
         raise _Damaged(f"an array has {dimensions} dimensions")
-    shape = reader.take(f"<{dimensions}q")
+    shape = reader.take(f"<{dimensions}{'I' if old else 'q'}")
     _, _, flag = reader.take("<iii")
     if flag not in _TYPES:
         raise _Damaged(f"an array has data type {flag}")

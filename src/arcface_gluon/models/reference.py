@@ -10,13 +10,13 @@ import hashlib
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
 import mxnet as mx
 
 from ..errors import UserError
 from .backbone import Backbone
-from .iresnet import CHANNELS, OUTPUTS, UNITS
+from .iresnet import CHANNELS, OTHER_UNITS, OUTPUTS, UNITS
 from .registry import get_model
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SPEC_ATTRIBUTE = "__arcface_gluon__"  # on the data node of our exports; other t
 _TO_REFERENCE = {"alpha": "gamma", "running_mean": "moving_mean", "running_var": "moving_var"}
 
 # Operators that pass their input on at inference.
-TRANSPARENT = {"_copy", "Cast", "Dropout"}
+TRANSPARENT = {"_copy", "BlockGrad", "Cast", "Dropout", "amp_cast"}
 
 # Attributes that decide what an operator computes, with their defaults.
 _ATTRIBUTES = {
@@ -79,7 +79,7 @@ def recognise(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]]) -> H
 
     A network is returned only if its graph computes the same, operator by operator, from the same parameters.
     """
-    spec = _spec_from_attribute(symbol) or _spec_from_names(shapes)
+    spec = _spec_from_attribute(symbol) or _spec_from_names(shapes, symbol)
     if spec is None:
         return None
     try:
@@ -98,7 +98,7 @@ def _spec_from_attribute(symbol):
     return spec if isinstance(spec, dict) else None
 
 
-def _spec_from_names(shapes):
+def _spec_from_names(shapes, symbol):
     if len(shapes.get("conv_6dw7_7_conv2d_weight", ())) == 4 and len(shapes.get("pre_fc1_bias", ())) == 1:
         return _mobilefacenet_spec(shapes)
     units = units_of(shapes)
@@ -115,9 +115,22 @@ def _spec_from_names(shapes):
         "se": "stage1_unit1_se_conv1_weight" in shapes,
         "output": output,
         "input_size": input_size_of(inputs // channels),
+        **_constants(symbol),
     }
-    depth = next((depth for depth, known in UNITS.items() if list(known) == units), 50)
-    return {"name": f"r{depth}", "embedding_size": embedding_size, "options": options}
+    depths = {known: depth for depth, known in {**UNITS, **OTHER_UNITS}.items()}
+    return {"name": f"r{depths.get(tuple(units), 50)}", "embedding_size": embedding_size, "options": options}
+
+
+def _constants(symbol):
+    """Epsilon of the first BatchNorm, and what the input is multiplied by, as options."""
+    nodes = json.loads(symbol.tojson())["nodes"]
+    found = {}
+    for node in nodes:
+        if node["op"] == "BatchNorm":
+            found.setdefault("epsilon", attribute(node, "eps", 1e-3))
+        elif node["op"] in ("_mul_scalar", "_div_scalar"):
+            found.setdefault("input_scale", dict(zip(_ATTRIBUTES["_mul_scalar"], _attributes(node)))["scalar"])
+    return found
 
 
 def input_size_of(places: int) -> int | tuple[int, int]:
@@ -166,7 +179,8 @@ def _signature(symbol):
             digests.append(inputs[0][0])
             continue
         name = node["name"] if node["op"] == "null" else ""
-        content = repr((node["op"], name, _attributes(node), inputs))
+        operator = "_mul_scalar" if node["op"] == "_div_scalar" else node["op"]
+        content = repr((operator, name, _attributes(node), inputs))
         digests.append(hashlib.sha256(content.encode()).hexdigest())
     return digests[graph["heads"][0][0]]
 
@@ -176,10 +190,18 @@ def _attributes(node):
     known = _ATTRIBUTES.get(node["op"])
     if node["op"] == "null":
         return []
+    if node["op"] == "_div_scalar":  # as the multiplication that it is
+        return [1 / given["scalar"]]
     if known is None:
         return sorted(given.items())
     # An empty tuple is how MXNet writes the default.
     return [default if given.get(key, ()) == () else given[key] for key, default in known.items()]
+
+
+def attribute(node: dict, name: str, default: Any) -> Any:
+    """An attribute of a symbol's node as a Python value."""
+    text = (node.get("attrs") or {}).get(name)
+    return default if text is None else _value(text)
 
 
 def _value(text):

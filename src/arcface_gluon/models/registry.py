@@ -9,17 +9,19 @@ from mxnet.gluon import HybridBlock
 from ..errors import UserError, did_you_mean
 from ..named import is_named, load_named
 from ..recipe.option import Option
-from .iresnet import UNITS, IResNet
+from .iresnet import OTHER_UNITS, UNITS, IResNet
 from .mobilefacenet import MobileFaceNet
 from .network_options import EMBEDDING_SIZE
 
 # name -> (class, the values that the name stands for); each class declares its options.
 _NETWORKS: dict[str, tuple[type, dict]] = {f"r{depth}": (IResNet, {"units": units}) for depth, units in UNITS.items()}
 _NETWORKS["mobilefacenet"] = (MobileFaceNet, {})
+# Known, and not offered.
+_OTHERS = {f"r{depth}": (IResNet, {"units": units}) for depth, units in OTHER_UNITS.items()}
 
 
 def model_names() -> list[str]:
-    """Names that `get_model` knows."""
+    """Names of networks to train; `get_model` also knows other depths of the paper's code, such as r74."""
     return list(_NETWORKS)
 
 
@@ -39,9 +41,10 @@ def _find(name) -> tuple[type, dict]:
         if not (isinstance(network, type) and issubclass(network, HybridBlock) and hasattr(network, "OPTIONS")):
             raise UserError(f"network.name={name} is no HybridBlock with OPTIONS (docs/extending.md has one)")
         return network, {}
-    if name not in _NETWORKS:
+    found = _NETWORKS.get(name) or _OTHERS.get(name)
+    if found is None:
         raise UserError(f"unknown network {name!r}{did_you_mean(name, _NETWORKS)}")
-    return _NETWORKS[name]
+    return found
 
 
 def get_model(

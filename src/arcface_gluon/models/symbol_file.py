@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Collection
 
 import mxnet as mx
 
@@ -35,7 +36,7 @@ _NAMES = """
     broadcast_plus broadcast_power broadcast_sub cast clip concat elemwise_add elemwise_div elemwise_mul elemwise_sub
     erf exp expand_dims flatten hard_sigmoid identity log log_softmax make_loss max mean min negative norm pad
     relu reshape rsqrt sigmoid slice_axis slice_channel softmax softsign split sqrt square squeeze stop_gradient sum
-    swapaxes tanh transpose
+    swapaxes tanh tile transpose
 """
 _OPERATORS = frozenset(_NAMES.split())
 # Outputs of operators that have more than one.
@@ -43,19 +44,35 @@ _OUTPUTS = {"BatchNorm": 3, "BatchNorm_v1": 3, "LayerNorm": 3, "GroupNorm": 3, "
 _OUTPUTS.update({"LeakyReLU": 2, "L2Normalization": 2, "LRN": 2})
 _SPLITS = ("SliceChannel", "slice_channel", "split")
 # Numbers that MXNet divides by, or takes memory for.
-_POSITIVE = ("kernel", "stride", "dilate", "num_group", "num_filter", "num_hidden", "num_outputs", "num_args", "scale")
+_POSITIVE = (
+    "kernel",
+    "stride",
+    "dilate",
+    "num_group",
+    "num_filter",
+    "num_hidden",
+    "num_outputs",
+    "num_args",
+    "scale",
+    "reps",
+)
 _ATTRIBUTES = ("attrs", "attr", "param")  # their names in MXNet since 1.0 and before
+_PARAMETER = re.compile(r".*_(weight|bias|gamma|beta|alpha|mean|var|moving_mean|moving_var|running_mean|running_var)")
 _INTEGER = re.compile(r"(?<![\w.])-?\d+(?![\w.])")
 
 
-def read_symbol(path: str | os.PathLike[str]) -> mx.sym.Symbol:
-    """The network of a `-symbol.json`.
+def read_symbol(path: str | os.PathLike[str], parameters: Collection[str] = ()) -> mx.sym.Symbol:
+    """The network of a `-symbol.json`, its image as the input `data`, in float32 throughout.
+
+    Args:
+        parameters: names of its parameters, to tell the image from them where no input is named `data`.
 
     Raises:
         UserError: the file cannot be read, is damaged, or asks for what no network of this kind has.
     """
     try:
         graph = _checked(read_json(path))
+        _name_the_image(graph["nodes"], parameters)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = str(error) if isinstance(error, ValueError) else "its parts are not those of a network"
         raise UserError(f"{path} is not a network of MXNet ({reason}); copy or download it again") from error
@@ -101,10 +118,31 @@ def _checked_node(node, before):
     for key in _ATTRIBUTES:
         if key in node:
             found[key] = {_checked_text(name): _checked_attribute(name, text) for name, text in node[key].items()}
+            _to_float32(found["op"], found[key])
     found["inputs"] = [_checked_entry(entry, before) for entry in node["inputs"]]
     if (node["op"] == "null") != (not found["inputs"]):
         raise ValueError("an operator without inputs, or an input with some")
     return found
+
+
+def _to_float32(operator, attributes):
+    """Let a network of float16, which most operators lack on CPUs, compute in float32."""
+    if "cast" in operator.lower() and attributes.get("dtype") == "float16":
+        attributes["dtype"] = "float32"
+    if attributes.get("__dtype__") == "2":
+        attributes["__dtype__"] = "0"
+
+
+def _name_the_image(nodes, parameters):
+    """Call the image `data`: the first input that is no parameter and no label."""
+    inputs = [node for node in nodes if node["op"] == "null"]
+    if any(node["name"] == "data" for node in inputs):
+        return
+    others = [node for node in inputs if node["name"] not in parameters and not node["name"].endswith("label")]
+    image = next((node for node in others if not _PARAMETER.fullmatch(node["name"])), None)
+    if image is None:
+        raise ValueError("it has no input for images")
+    image["name"] = "data"
 
 
 def _checked_entry(entry, before):
@@ -151,8 +189,6 @@ def _is_count(number):
 
 def _check_sizes(path, symbol):
     """Refuse a network that makes giant arrays of an image of the usual size."""
-    if "data" not in symbol.list_arguments():
-        raise UserError(f"{path}: the network has no input named data")
     inside = symbol.get_internals()
     try:
         shapes = inside.infer_shape_partial(data=(1, 3, 112, 112))[1]

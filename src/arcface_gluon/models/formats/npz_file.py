@@ -12,7 +12,8 @@ from ... import files
 from ...arrays import load_npz
 from ...errors import UserError
 from ..backbone import Backbone
-from ..load import load_parameters, network_of, parameter_values
+from ..load import network_of
+from ..parameters import load_parameters, parameter_values
 
 SPEC_KEY = "network"
 _CURE, _WHAT = "export it again", "a network that `export --to npz` wrote, whole"

@@ -17,7 +17,8 @@ from ...files import atomic_write
 from ...runtime import import_optional
 from ..backbone import Backbone
 from ..iresnet import CHANNELS, UNITS
-from ..load import load_parameters, network_of, parameter_values
+from ..load import network_of
+from ..parameters import load_parameters, parameter_values
 from ..reference import input_size_of
 from ..registry import model_options
 
