@@ -50,8 +50,8 @@ def run(args: Namespace) -> None:
     processes = join()
     processes.must_agree(json.dumps(values), "recipe")
     found = environment([])
-    for name in ("arcface-gluon", "mxnet", "numpy"):
-        processes.must_agree(found[name], f"version of {name}")
+    for package in ("arcface-gluon", "mxnet", "numpy"):
+        processes.must_agree(found[package], f"version of {package}")
     with owned_run(root, name, args.resume, processes) as folder:
         _train(args, values, before, data_folder, folder, processes)
 
