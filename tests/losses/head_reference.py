@@ -43,10 +43,11 @@ def head(x, w, labels, margin, scale):
     return loss, tangent_x / x_norm, tangent_w / w_norm
 
 
-def update(w, momenta, gradient, lr, momentum, wd):
-    """MXNet's SGD in float64."""
-    momenta = momentum * momenta - lr * (gradient + wd * w)
-    return w + momenta, momenta
+def update(w, momenta, gradient, lr, momentum, wd, nesterov=False):
+    """MXNet's SGD, or NAG, in float64."""
+    step = -lr * (gradient + wd * w)
+    momenta = momentum * momenta + step
+    return w + (momentum * momenta + step if nesterov else momenta), momenta
 
 
 def numeric_gradient(function, at, h=1e-6):

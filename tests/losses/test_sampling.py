@@ -67,6 +67,16 @@ def test_centres_left_out_keep_value_and_momentum():
     assert (momenta[~moved] == 1).all() and (momenta[moved] != 1).any(axis=1).all()
 
 
+def test_sampled_rows_move_as_nag_moves_them():
+    x, w, labels = problem(1)
+    head = build(w, 0.3)
+    step(head, x, labels)
+    gradient = head.centre_gradients().astype(np.float64)
+    assert head.gradient_square() == pytest.approx(np.square(gradient).sum(), rel=1e-5)
+    head.update(0.1, 0.9, 0.0, nesterov=True)
+    np.testing.assert_allclose(head.centres(), w - 1.9 * 0.1 * gradient, rtol=1e-5, atol=1e-6)
+
+
 def test_rate_1_is_the_full_softmax():
     x, w, labels = problem(2)
     one, full = build(w, 1.0), ShardedMarginHead(CLASSES, SIZE, [mx.cpu(0), mx.cpu(1)])

@@ -178,9 +178,10 @@ def test_equals_autograd_of_the_plain_formula(margin):
     assert difference(head.centre_gradients(), weight.grad.asnumpy()) < 1e-5
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("kernels", [HostKernels, DeviceKernels])
 @pytest.mark.parametrize("shards", [1, 3, 7])
-def test_updates_follow_the_reference(monkeypatch, shards, kernels):
+def test_updates_follow_the_reference(monkeypatch, shards, kernels, nesterov):
     monkeypatch.setitem(shard_module.KERNELS, "cpu", kernels)
     in_small_blocks(monkeypatch, 4)
     _, w, _ = problem(6)
@@ -191,8 +192,9 @@ def test_updates_follow_the_reference(monkeypatch, shards, kernels):
         reference_loss, _, gradient = reference_head(x, expected, labels, head.margin, head.scale)
         assert loss == pytest.approx(reference_loss, rel=1e-5)
         lr = 0.1 / (1 + iteration)
-        head.update(lr, momentum=0.9, wd=5e-4)
-        expected, momenta = reference_update(expected, momenta, gradient, lr, 0.9, 5e-4)
+        assert head.gradient_square() == pytest.approx(np.square(gradient).sum(), rel=1e-4)
+        head.update(lr, momentum=0.9, wd=5e-4, nesterov=nesterov)
+        expected, momenta = reference_update(expected, momenta, gradient, lr, 0.9, 5e-4, nesterov)
     assert difference(head.centres(), expected) < 1e-5
     stored = np.concatenate([arrays["momentum"].asnumpy() for _, _, arrays in head.shards()])
     assert difference(stored, momenta) < 1e-5

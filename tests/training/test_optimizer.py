@@ -17,13 +17,14 @@ def test_all_finite_looks_at_every_array_of_many(bad, where):
     assert all_finite(arrays) == (bad is None)
 
 
+@pytest.mark.parametrize("nesterov, factor", [(False, 1.0), (True, 1.0), (True, 0.25)])
 @pytest.mark.parametrize("contexts", [1, 2, 4])
-def test_update_is_momentum_sgd_of_the_summed_gradients_with_decay_on_everything(contexts):
+def test_update_is_momentum_sgd_of_the_summed_gradients_with_decay_on_everything(contexts, nesterov, factor):
     devices = [mx.cpu(i) for i in range(contexts)]
     net = nn.Dense(3, in_units=2)
     net.initialize(mx.init.Normal(1), ctx=devices)
     net.bias.set_data(mx.nd.array([0.5, -1, 2]))
-    optimizer = ReplicaSGD(net, devices, 0.9, 0.1, {"bias": 0.5}, {"weight": 2.0})
+    optimizer = ReplicaSGD(net, devices, 0.9, 0.1, {"bias": 0.5}, {"weight": 2.0}, nesterov=nesterov)
     expected = {p.name: p.data(devices[0]).asnumpy().astype(np.float64) for p in (net.weight, net.bias)}
     moved = {name: np.zeros_like(value) for name, value in expected.items()}
     random = np.random.default_rng(0)
@@ -34,10 +35,11 @@ def test_update_is_momentum_sgd_of_the_summed_gradients_with_decay_on_everything
                 parameter.grad(device)[:] = mx.nd.array(gradient, ctx=device)
             rate, decay = (lr * 0.5, 0.1) if parameter is net.bias else (lr, 0.2)
             w, m = expected[parameter.name], moved[parameter.name]
-            m[:] = 0.9 * m - rate * (gradients.sum(0) + decay * w)
-            w += m
+            step = -rate * (factor * gradients.sum(0) + decay * w)
+            m[:] = 0.9 * m + step
+            w += 0.9 * m + step if nesterov else m
         optimizer.reduce()
-        optimizer.update(lr)
+        optimizer.update(lr, factor)
     for parameter in (net.weight, net.bias):
         for device in devices:
             np.testing.assert_allclose(parameter.data(device).asnumpy(), expected[parameter.name], rtol=1e-5)
@@ -73,3 +75,40 @@ def test_multipliers_are_found_anywhere_in_the_name_and_the_first_one_counts():
         name: (p.lr_mult, p.wd_mult) for name, p in net._collect_params_with_prefix().items() if "run" not in name
     }
     assert factors == {"0.weight": (1, 1), "0.bias": (1, 0), "1.gamma": (0.5, 1), "1.beta": (0.1, 0)}
+
+
+def test_squares_are_of_the_summed_gradients_before_the_loss_scale_without_the_frozen():
+    devices = [mx.cpu(i) for i in range(2)]
+    net = nn.Dense(300, in_units=500)
+    net.initialize(ctx=devices)
+    optimizer = ReplicaSGD(net, devices, 0.9, 0.1, loss_scale=8.0)
+    random, total = np.random.default_rng(0), {}
+    for name, parameter in (("weight", net.weight), ("bias", net.bias)):
+        gradients = random.normal(size=(2, *parameter.shape)).astype(np.float32)
+        for device, gradient in zip(devices, gradients):
+            parameter.grad(device)[:] = mx.nd.array(gradient, ctx=device)
+        total[name] = np.square(gradients.astype(np.float64).sum(0)).sum() / 64
+    optimizer.reduce()
+    assert optimizer.gradient_square() == pytest.approx(total["weight"] + total["bias"], rel=1e-5)
+    assert optimizer.gradient_square({"weight"}) == pytest.approx(total["bias"], rel=1e-5)
+    before = net.weight.data(devices[1]).asnumpy()
+    optimizer.update(0.1, frozen={"weight"})
+    assert (net.weight.data(devices[1]).asnumpy() == before).all() and "weight" not in optimizer.state()
+    assert net.bias.data(devices[1]).asnumpy().any()
+    optimizer.update(0.1, frozen={"weight", "bias"})  # nothing left
+
+
+def test_nag_in_half_precision_moves_the_master_weights():
+    net = nn.Dense(3, in_units=2)
+    net.initialize(mx.init.Normal(1))
+    net.cast("float16")
+    optimizer = ReplicaSGD(net, [mx.cpu()], 0.9, 0.1, loss_scale=8.0, nesterov=True)
+    w, m = net.weight.data().asnumpy().astype(np.float64), 0.0
+    for _ in range(2):
+        net.weight.grad()[:] = 4
+        optimizer.update(0.1)
+        step = -0.1 * (0.5 + 0.1 * w)
+        m = 0.9 * m + step
+        w = w + 0.9 * m + step
+    np.testing.assert_allclose(optimizer.state()["master:weight"].asnumpy(), w, rtol=1e-5)
+    assert (net.weight.data().asnumpy() == optimizer.state()["master:weight"].asnumpy().astype(np.float16)).all()

@@ -75,6 +75,7 @@ def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
 def _train(args, values, before, data_folder, folder, processes):
     from ..report.run_report import write_report
     from ..training.build import build_trainer
+    from ..training.initial import begin
 
     say = print if processes.rank == 0 else lambda text: None
     validation = open_validation(values.data.validation, data_folder)
@@ -90,6 +91,9 @@ def _train(args, values, before, data_folder, folder, processes):
         say(f"resuming {folder} after iteration {trainer.iteration}")
         for line in recipe.changes(before, values):
             say(f"changed since: {line}")
+    else:
+        for line in begin(trainer, values.train):
+            say(line)
     if processes.rank == 0:
         write_json(folder / RECIPE, values, sealed=True)
     devices = (

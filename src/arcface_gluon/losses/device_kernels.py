@@ -106,9 +106,15 @@ class DeviceKernels:
         keep: float,
         wd: float,
         unit: bool,
+        nesterov: bool = False,
     ) -> None:
         if unit:
             self.remove_radial_part(weight, gradient, inverse)
-        nd.sgd_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=wd, out=weight)
+        if nesterov:
+            # Its own decay would be that of the new weight in the momentum: the operator writes the weight first.
+            nd.elemwise_add(gradient, weight * wd, out=gradient)
+            nd.nag_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=0, out=weight)
+        else:
+            nd.sgd_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=wd, out=weight)
         if unit:
             self.measure(weight, inverse)

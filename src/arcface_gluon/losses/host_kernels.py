@@ -143,6 +143,7 @@ class HostKernels:
         keep: float,
         wd: float,
         unit: bool,
+        nesterov: bool = False,
     ) -> None:
         lr, keep, wd = np.float32(lr), np.float32(keep), np.float32(wd)
 
@@ -157,7 +158,11 @@ class HostKernels:
                 np.add(m, own, out=m)
                 np.multiply(g, lr, out=g)
                 np.subtract(m, g, out=m)
-                np.add(w, m, out=w)
+                if nesterov:
+                    np.subtract(own, g, out=own)
+                    np.add(w, own, out=w)
+                    np.multiply(m, keep, out=g)
+                np.add(w, g if nesterov else m, out=w)
                 if unit:
                     _measure(w, inverse[here, 0])
 

@@ -59,8 +59,11 @@ class Head(Protocol):
     def forward_backward(self, embeddings: list[Any], labels: list[Any]) -> tuple[float, list[Any]]:
         """Mean loss of the global batch and dloss/dembedding, one (b_i, d) NDArray a context."""
 
-    def update(self, lr: float, momentum: float, wd: float) -> None:
+    def update(self, lr: float, momentum: float, wd: float, nesterov: bool = False) -> None:
         """SGD with the gradient of the last `forward_backward`."""
+
+    def gradient_square(self) -> float:
+        """Sum of squares of that gradient, over this process's shards."""
 
     def state(self) -> dict:
         """What a checkpoint must hold besides the shards (JSON)."""
@@ -140,9 +143,19 @@ class Kernels(Protocol):
         """Project gradients (c, d), in place, on what is at right angles to the centres."""
 
     def sgd(
-        self, weight: Any, gradient: Any, momentum: Any, inverse: Any, lr: float, keep: float, wd: float, unit: bool
+        self,
+        weight: Any,
+        gradient: Any,
+        momentum: Any,
+        inverse: Any,
+        lr: float,
+        keep: float,
+        wd: float,
+        unit: bool,
+        nesterov: bool = False,
     ) -> None:
-        """momentum = keep * momentum - lr * (gradient + wd * weight); weight += momentum; in place.
+        """step = -lr * (gradient + wd * weight); momentum = keep * momentum + step; weight += momentum; in place.
 
+        nesterov: weight += keep * momentum + step instead, as MXNet's NAG.
         unit: first remove the gradient's radial part, and measure the new centres' norms. Destroys the gradient.
         """

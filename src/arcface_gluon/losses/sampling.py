@@ -93,10 +93,12 @@ class SampledShard:
         whole[self.sampled] = np.concatenate([part.asnumpy() for part in gradient.blocks()])
         return whole
 
-    def update_by(self, gradient: CentreGradient, lr: float, momentum: float, wd: float) -> None:
+    def update_by(
+        self, gradient: CentreGradient, lr: float, momentum: float, wd: float, nesterov: bool = False
+    ) -> None:
         """SGD on the sampled rows."""
         nd.take(self.momentum, self._index, out=self._part.momentum)
-        gradient.apply(lr, momentum, wd)
+        gradient.apply(lr, momentum, wd, nesterov)
         for whole, part in ((self.weight, self._part.weight), (self.momentum, self._part.momentum)):
             set_rows(whole, self._index, part)
 
@@ -129,5 +131,8 @@ class _SampledGradient:
     def blocks(self):
         yield nd.array(self._shard.gradient_of(self._gradient), self._shard.context)
 
-    def apply(self, lr, momentum, wd):
-        self._shard.update_by(self._gradient, lr, momentum, wd)
+    def square(self):
+        return self._gradient.square()
+
+    def apply(self, lr, momentum, wd, nesterov=False):
+        self._shard.update_by(self._gradient, lr, momentum, wd, nesterov)

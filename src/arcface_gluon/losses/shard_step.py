@@ -211,13 +211,17 @@ class CentreGradient:
                 shard.kernels.remove_radial_part(block.weight.get(), gradient, block.inverse_norms.get())
             yield block.gradient.array
 
-    def apply(self, lr: float, momentum: float, wd: float) -> None:
+    def square(self) -> float:
+        """Sum of the gradient's squares."""
+        return sum(float(mx.nd.square(block).sum().asscalar()) for block in self.blocks())
+
+    def apply(self, lr: float, momentum: float, wd: float, nesterov: bool = False) -> None:
         """SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
         shard = self._shard
         for k, block in enumerate(shard.blocks):
             gradient = self._block(k)
             arrays = block.weight.get(), gradient, block.momentum.get(), block.inverse_norms.get()
-            shard.kernels.sgd(*arrays, lr, momentum, wd, shard.unit)
+            shard.kernels.sgd(*arrays, lr, momentum, wd, shard.unit, nesterov)
 
     def _block(self, k):
         """dL/dW of block k, (c, d), as if the centres' lengths counted."""

@@ -176,17 +176,28 @@ class ShardedMarginHead(CentreStore):
         self.accuracy = float(np.mean(target.bare > largest))
         return loss, gradients
 
-    def update(self, lr: float, momentum: float = 0.9, wd: float = 0.0) -> None:
+    def update(self, lr: float, momentum: float = 0.9, wd: float = 0.0, nesterov: bool = False) -> None:
         """SGD on the centres with the gradient of the last `forward_backward`, as MXNet's.
 
-        mom = momentum * mom - lr * (gradient + wd * w); w = w + mom.
+        step = -lr * (gradient + wd * w); mom = momentum * mom + step; w = w + mom, or, as MXNet's NAG, if `nesterov`:
+        w = w + momentum * mom + step.
 
         Raises:
             RuntimeError: there was no `forward_backward` since the last update.
         """
         for gradient in self._last_gradients("update"):
-            gradient.apply(lr, momentum, wd)
+            gradient.apply(lr, momentum, wd, nesterov)
         self._gradients = None
+
+    def gradient_square(self) -> float:
+        """Sum of squares of dloss/dW of the last `forward_backward`, over this process's shards.
+
+        It takes the product that gives the gradient, once more than `update` does.
+
+        Raises:
+            RuntimeError: there was no `forward_backward` since the last update.
+        """
+        return sum(gradient.square() for gradient in self._last_gradients("gradient_square"))
 
     def centre_gradients(self) -> np.ndarray:
         """dloss/dW of the last `forward_backward`, (num_classes, d) float32 NumPy. Made for tests: W's size again.

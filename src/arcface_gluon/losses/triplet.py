@@ -118,10 +118,14 @@ class TripletHead:
             added = [a + b for a, b in zip(gradients, added)]
         return loss + self.weight * term, added
 
-    def update(self, lr: float, momentum: float = 0.9, wd: float = 0.0) -> None:
+    def update(self, lr: float, momentum: float = 0.9, wd: float = 0.0, nesterov: bool = False) -> None:
         """SGD on the head's centres, where there is a head."""
         if self.head:
-            self.head.update(lr, momentum, wd)
+            self.head.update(lr, momentum, wd, nesterov)
+
+    def gradient_square(self) -> float:
+        """Of the head's centres; 0 without a head."""
+        return self.head.gradient_square() if self.head else 0.0
 
     def state(self) -> dict:
         """The head's, for checkpoints."""

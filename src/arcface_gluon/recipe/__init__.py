@@ -278,6 +278,8 @@ def _checked_types(path, values) -> EasyDict:
         raise UserError(f"{path} is no recipe; give a recipe of recipes/, or the recipe.json of a run")
     try:
         for key, value in flatten(copy.deepcopy(values)).items():
+            if key == "train.tensorboard":  # of runs before there were other loggers
+                key, value = "train.loggers", ["tensorboard"] if value else []
             set_value(recipe, key, value)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -19,7 +19,9 @@ from ..models.backbone import input_size
 from ..parallel.process_group import ProcessGroup
 from ..parallel.processes import Processes
 from ..progress import write_line
+from ..recipe import flatten
 from ..runtime import contexts as devices_of
+from .loggers import make_loggers
 from .trainer import Trainer
 
 # (network, set's name, set, devices) → measures of one validation
@@ -50,6 +52,7 @@ def build_trainer(
         UserError: settings, data and network do not go together.
     """
     processes = processes or Processes()
+    loggers = make_loggers(values.train.loggers if processes.rank == 0 else ())
     devices = devices_of(values.train.contexts)
     processes.must_agree(str(len(devices)), "number of devices")
     if values.train.batch_size < len(devices) * processes.size:
@@ -74,7 +77,7 @@ def build_trainer(
 
     return Trainer(
         *(net, head, batches, devices, values.train, values.seed, folder),
-        *(validate if validation else None, quiet, processes),
+        *(validate if validation else None, quiet, processes, loggers, flatten(values)),
     )
 
 

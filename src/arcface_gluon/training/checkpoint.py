@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import mxnet as mx
 
 from ..errors import UserError
 from ..files import cannot_write, read_json, sha256, sync_folder, write_json
+from ..losses.interfaces import Head
 from ..models import write_params
 from ..parallel.processes import Processes
-from ..run_layout import BEST, STATE, checkpoint_folder, checkpoint_folders, partial_of
+from ..run_layout import BEST, STATE, checkpoint_folder, checkpoint_folders, is_head_file, partial_of
 
 # What `Trainer.restore` reads; checkpoints of earlier versions lack some of the second.
 _REQUIRED = {"sha256", "iteration", "seconds", "num_classes", "devices", "first_loss", "verification", "best"}
-_OPTIONAL = {"head", "validated"}
+_OPTIONAL = {"head", "validated", "without_gain"}
 
 
 class DamagedCheckpoint(UserError):
@@ -166,3 +168,25 @@ def load_last(
             shutil.rmtree(aside, ignore_errors=True)
             os.replace(folder, aside)
     return (*found, list(damaged.values()))
+
+
+def refuse_other_loss(folder: Path, arrays: dict, state: dict, head: Head) -> None:
+    """Refuse a checkpoint (as `load_checkpoint` gives it) whose centres are not those of a head.
+
+    Raises:
+        UserError: of other identities, or of another kind of loss.
+    """
+    cure = f"start a new run from its backbone with run.name= and train.init={folder}"
+    if state["num_classes"] != head.num_classes:
+        raise UserError(
+            f"{folder} was trained on {state['num_classes']} identities, this data has {head.num_classes}; "
+            f"give the data it was trained on, or {cure}"
+        )
+    layout: dict = {}
+    for name, array in chain.from_iterable(v.items() for n, v in arrays.items() if is_head_file(n)):
+        layout[name] = (layout.get(name, (0,))[0] + array.shape[0], array.shape[1])
+    if layout != head.layout():
+        raise UserError(
+            f"{folder} was trained with another kind of loss (its centres are {layout}, not {head.layout()}); "
+            f"resume with that loss, or {cure}"
+        )

@@ -1,4 +1,4 @@
-"""What a run leaves to read: metrics as JSON lines, its progress, TensorBoard events where asked for."""
+"""What a run leaves to read: metrics as JSON lines, its progress, and what the loggers make of the numbers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from ..errors import UserError
 from ..files import atomic_write, cannot_write
 from ..progress import write_line
 from ..run_layout import METRICS
+from .loggers import Logger
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict]:
 
 
 class TrainingLog:
-    """Metrics file, progress and TensorBoard events of one run.
+    """Metrics file, progress and loggers of one run.
 
     Args:
         run_folder: folder of the run; metrics.jsonl is written there, a line at a time.
@@ -51,11 +52,12 @@ class TrainingLog:
         log_every: iterations between two lines of progress, where there is no terminal for a bar.
         quiet: no progress.
         silent: write and show nothing (the processes other than the first).
-        tensorboard: write events under run_folder/tensorboard too.
+        loggers: not started; they get the numbers too.
+        values: dotted name → value of the recipe, for them.
         validated: iteration of the last validation that the checkpoint knows of; lines of later ones are removed too.
 
     Raises:
-        UserError: TensorBoard was asked for and its package is missing, or the folder cannot be written to.
+        UserError: the folder cannot be written to.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class TrainingLog:
         iterations: int,
         log_every: int = 20,
         quiet: bool = False,
-        tensorboard: bool = False,
+        loggers: Sequence[Logger] = (),
         silent: bool = False,
         validated: int | None = None,
+        values: Mapping[str, Any] | None = None,
     ):
         self._silent, self._quiet = silent, quiet
         if silent:
@@ -83,7 +86,10 @@ class TrainingLog:
         with atomic_write(self._path, "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in kept)
         self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
-        self._events = _summary_writer(run_folder / "tensorboard") if tensorboard else None
+        self._loggers: list[Logger] = []
+        for logger in loggers:
+            logger.start(run_folder, values or {}, start)
+            self._loggers.append(logger)
         self._start, self._iterations, self._every = start, iterations, log_every
         self._done, self._began = start, time.monotonic()
         self._bar = tqdm(
@@ -109,7 +115,7 @@ class TrainingLog:
             write_line(f"{where}: {values}, {tqdm.format_interval(left)} left", self._quiet)
 
     def write(self, record: dict) -> None:
-        """Append one line; numbers go to TensorBoard too.
+        """Append one line; its numbers go to the loggers too.
 
         Raises:
             UserError: the disk is full.
@@ -122,9 +128,10 @@ class TrainingLog:
                 line = line[self._file.write(line) :]
         except OSError as error:
             raise cannot_write(self._path, error) from error
-        if self._events:
-            for key, value in _numbers(record):
-                self._events.add_scalar(key, value, record["iteration"])
+        numbers = dict(_numbers(record)) if self._loggers else {}
+        if numbers:
+            for logger in self._loggers:
+                logger.scalars(record["iteration"], numbers)
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
@@ -136,21 +143,13 @@ class TrainingLog:
             return
         self._bar.close()
         self._file.close()
-        if self._events:
-            self._events.close()
+        for logger in self._loggers:
+            logger.close()
 
 
-def _numbers(record, prefix=""):
+def _numbers(record: Mapping, prefix: str = "") -> Iterator[tuple[str, float]]:
     for key, value in record.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{key}/")
         elif isinstance(value, (int, float)) and key != "iteration":
             yield prefix + key, value
-
-
-def _summary_writer(folder):
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise UserError("train.tensorboard needs a package: pip install tensorboardX, or set it to False") from error
-    return SummaryWriter(str(folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Sequence
+from typing import Collection, Sequence
 
 import mxnet as mx
 
@@ -24,6 +24,11 @@ class ReplicaSGD:
         loss_scale: gradients arrive this many times too large (float16); float32 master weights are kept then.
         processes: those that train together; gradients are summed over all of them.
         accumulate: gradients of several backward passes add up until `zero_gradients`.
+        nesterov: MXNet's NAG in its place: step = - lr (grad + wd w); mom = momentum mom + step; w += momentum mom +
+            step.
+
+    Attributes:
+        names: structural names of the parameters that are trained.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class ReplicaSGD:
         loss_scale: float = 1.0,
         processes: Processes | None = None,
         accumulate: bool = False,
+        nesterov: bool = False,
     ):
         self.contexts = list(contexts)
         self.processes = processes or Processes()
@@ -47,12 +53,12 @@ class ReplicaSGD:
             parameter.grad_req = "add" if accumulate else "write"
             parameter.lr_mult = _multiplier(name, lr_multipliers)
             parameter.wd_mult = _multiplier(name, wd_multipliers)
+        self._loss_scale = loss_scale
         half = any(p.dtype == "float16" for p in self.parameters)
         self._optimizers = [
-            mx.optimizer.SGD(
+            (_NAG if nesterov and momentum else mx.optimizer.SGD)(
                 momentum=momentum,
                 wd=weight_decay,
-                rescale_grad=1.0 / loss_scale,
                 multi_precision=half,
                 param_dict=dict(enumerate(self.parameters)),
             )
@@ -87,12 +93,25 @@ class ReplicaSGD:
         """Whether the (reduced) gradients hold neither NaN nor infinity."""
         return all_finite([p.grad(self.contexts[0]) for p in self.parameters])
 
-    def update(self, lr: float) -> None:
-        """Apply the reduced gradients."""
-        indices = list(range(len(self.parameters)))
+    def gradient_square(self, frozen: Collection[str] = ()) -> float:
+        """Sum of squares of the (reduced) gradients, without those of the names `frozen`."""
+        squares = [
+            mx.nd.square(p.grad(self.contexts[0]).astype("float32", copy=False)).sum()
+            for name, p in zip(self.names, self.parameters)
+            if name not in frozen
+        ]
+        return sum(float(square.asscalar()) for square in squares) / self._loss_scale**2
+
+    def update(self, lr: float, factor: float = 1.0, frozen: Collection[str] = ()) -> None:
+        """Apply the reduced gradients, times a factor, to the parameters whose names are not `frozen`."""
+        indices = [i for i, name in enumerate(self.names) if name not in frozen]
+        if not indices:
+            return
+        chosen = [self.parameters[i] for i in indices]
         for context, optimizer, updater in zip(self.contexts, self._optimizers, self._updaters):
             optimizer.set_learning_rate(lr)
-            updater(indices, [p.grad(context) for p in self.parameters], [p.data(context) for p in self.parameters])
+            optimizer.rescale_grad = factor / self._loss_scale
+            updater(indices, [p.grad(context) for p in chosen], [p.data(context) for p in chosen])
 
     def state(self) -> dict:
         """Momentum (and float32 master weights, key "master:…") by parameter name; equal on every device."""
@@ -114,6 +133,19 @@ class ReplicaSGD:
                 momentum = state[name].copyto(context)
                 updater.states[i] = momentum if master is None else (momentum, master.copyto(context))
                 updater.states_synced[i] = True
+
+
+class _NAG(mx.optimizer.NAG):
+    """MXNet's NAG as documented; in place, its operator takes the decay of the new weight into the momentum."""
+
+    def _update_impl(self, index, weight, grad, state, multi_precision=False):
+        self._update_count(index)
+        momentum, master = state if multi_precision else (state, weight)
+        step = grad.astype("float32", copy=False) * self.rescale_grad + master * self._get_wd(index)
+        rate = {"lr": self._get_lr(index), "momentum": self.momentum}
+        mx.nd.nag_mom_update(master, step, momentum, **rate, out=master)
+        if multi_precision:
+            master.astype(weight.dtype).copyto(weight)
 
 
 def all_finite(arrays: list[mx.nd.NDArray]) -> bool:

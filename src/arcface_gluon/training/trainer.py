@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import mxnet as mx
 from easydict import EasyDict
@@ -23,13 +23,16 @@ from ..parallel.processes import Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from .angles import AngleHistograms
-from .checkpoint import load_last, record_validation, save_checkpoint
+from .average import WeightAverage
+from .checkpoint import load_last, record_validation, refuse_other_loss, save_checkpoint
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
+from .loggers import Logger
 from .meter import Meter
 from .optimizer import ReplicaSGD, all_finite
 from .schedule import Schedule
 from .statistics import RunningStatistics
+from .update import Update
 
 # A loss whose running mean is this many times that of the first iterations will not come back.
 _DIVERGED = 2.0
@@ -51,6 +54,11 @@ class Trainer:
         quiet: no progress bar.
         processes: those that train together (parallel.processes); each has its devices, its part of every batch and
             its shards, and process 0 validates, logs and writes what is common.
+        loggers: not started; they get the numbers of metrics.jsonl too.
+        values: dotted name → value of the whole recipe, for the loggers.
+
+    Raises:
+        UserError: `settings` do not go together.
     """
 
     def __init__(
@@ -65,7 +73,11 @@ class Trainer:
         validate: Callable[[], dict] | None = None,
         quiet: bool = False,
         processes: Processes | None = None,
+        loggers: Sequence[Logger] = (),
+        values: Mapping[str, Any] | None = None,
     ):
+        if settings.patience and validate is None:
+            raise UserError(f"train.patience={settings.patience} needs validations; name sets in data.validation")
         self.processes = processes or Processes()
         self.net, self.head, self.batches = net, head, batches
         self.contexts, self.settings, self.seed = list(contexts), settings, seed
@@ -83,11 +95,13 @@ class Trainer:
             self.loss_scale,
             self.processes,
             accumulate=settings.accumulate > 1,
+            nesterov=settings.nesterov,
         )
+        self.update = Update(self.optimizer, head, settings, self.processes)
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
-        self.head_lr_multiplier = float(settings.lr_multipliers.get("head", 1.0))
-        self.head_wd_multiplier = float(settings.wd_multipliers.get("head", 1.0))
         self.statistics = RunningStatistics(net, self.processes)
+        self.average = WeightAverage(net, self.statistics, settings.ema) if settings.ema else None
+        self.loggers, self.values = loggers, values
         self.angles = AngleHistograms(settings.iterations)
         self.iteration = 0  # iterations done
         self.seconds = 0.0  # spent in iterations, validation left out, over all sessions of the run
@@ -95,6 +109,7 @@ class Trainer:
         self.validated = 0  # iteration of the last validation
         self.checkpoint = None  # folder that the run goes on from
         self.best = None  # {"iteration": …, "accuracy": …} of the best validation
+        self.without_gain = 0  # validations since the best
         self.first_loss = None  # mean loss of the first iterations
 
     def train(self) -> None:
@@ -111,9 +126,10 @@ class Trainer:
             settings.iterations,
             settings.log_every,
             self.quiet,
-            settings.tensorboard,
+            self.loggers if self.processes.rank == 0 else (),
             self.processes.rank > 0,
             self.validated,
+            self.values,
         )
         words = "stopping after this iteration" if self.processes.rank == 0 else None
         try:
@@ -128,7 +144,7 @@ class Trainer:
             self._validate(self.checkpoint, interrupts, log)  # which was stopped, by a signal or a kill
         meter = Meter()
         for batch in stream:
-            if self.iteration >= settings.iterations:
+            if self.iteration >= settings.iterations or self._in_vain(log):
                 break
             began = time.perf_counter()
             lr = self.schedule(self.iteration)
@@ -160,12 +176,9 @@ class Trainer:
         loss = backward(images, labels)
         self.optimizer.reduce()
         if not self.half or self.optimizer.finite():  # float16 overflowed: leave this step out
-            self.optimizer.update(lr)
-            self.head.update(
-                lr * self.head_lr_multiplier,
-                self.settings.momentum,
-                self.settings.weight_decay * self.head_wd_multiplier,
-            )
+            self.update(self.iteration, lr)
+        if self.average:
+            self.average.update()
         return float(loss), float(self.head.accuracy)
 
     def _whole(self, images, labels):
@@ -230,10 +243,27 @@ class Trainer:
     def _due(self, every):
         return self.iteration > 0 and (self.iteration == self.settings.iterations or self.iteration % every == 0)
 
+    def _in_vain(self, log):
+        """Whether the last validations, as many as `patience` says, brought nothing."""
+        if not self.settings.patience:
+            return False
+        # Process 0 alone validates.
+        stop = bool(self.processes.any(self.without_gain >= self.settings.patience))
+        if stop and self.best:
+            log.say(
+                f"iteration {self.iteration}: stopped early, no better validation in {self.without_gain}; the best, "
+                f"{self.best['accuracy']:.2%}, is checkpoint {self.best['iteration']:08d}"
+            )
+        return stop
+
+    def _evaluated(self):
+        """Within it, the network is the model that is validated and saved."""
+        return self.average.applied() if self.average else self.statistics.averaged()
+
     def _validate(self, folder, interrupts, log):
         """Validate the model of a checkpoint that is written already, so that a signal may stop it at once."""
         stopped = None
-        with self.statistics.averaged():
+        with self._evaluated():
             if self.processes.rank == 0:
                 log.say(f"iteration {self.iteration}: validating")
                 message = f"stopped in the validation after iteration {self.iteration}; resume from {folder}"
@@ -249,15 +279,20 @@ class Trainer:
         if self.verification:
             accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
             if self.best is None or accuracy > self.best["accuracy"]:
-                self.best = {"iteration": self.iteration, "accuracy": accuracy}
+                self.best, self.without_gain = {"iteration": self.iteration, "accuracy": accuracy}, 0
+            else:
+                self.without_gain += 1
         # The checkpoint last: until it says so, a validation counts as not done, and its line is written anew.
         log.write({"iteration": self.iteration, "verification": self.verification})
         if self.processes.rank == 0:
-            record_validation(
-                folder, {"verification": self.verification, "validated": self.validated, "best": self.best}
-            )
+            record_validation(folder, self._validation())
         for name, result in self.verification.items():
             log.say(f"iteration {self.iteration}: {name} {result['accuracy']:.2%} ± {result['std']:.2%}")
+
+    def _validation(self):
+        """What a checkpoint says of validations."""
+        done = {"verification": self.verification, "validated": self.validated, "best": self.best}
+        return {**done, "without_gain": self.without_gain}
 
     def save(self) -> Path:
         """Write a checkpoint; refused where a parameter is not finite."""
@@ -274,8 +309,10 @@ class Trainer:
             }
         }
         if self.processes.rank == 0:
-            model = {name: averages.get(name, a).astype("float32", copy=False) for name, a in first.items()}
-            arrays[run_layout.PARAMETERS] = model
+            weights = {name: averages.get(name, a).astype("float32", copy=False) for name, a in first.items()}
+            arrays[run_layout.PARAMETERS] = self.average.values if self.average else weights
+            if self.average:
+                arrays[run_layout.TRAINED] = weights
             arrays[run_layout.MOMENTUM] = self.optimizer.state()
         for start, _, values in self.head.shards():
             arrays[run_layout.head_file(start)] = values
@@ -286,9 +323,7 @@ class Trainer:
             "head": self.head.state(),
             "devices": self.processes.size * len(self.contexts),
             "first_loss": self.first_loss,
-            "verification": self.verification,
-            "validated": self.validated,
-            "best": self.best,
+            **self._validation(),
         }
         best = self.best and self.best["iteration"]
         documents = {run_layout.NETWORK: self.net.spec, run_layout.STATE: state}
@@ -309,19 +344,9 @@ class Trainer:
         """
         self.checkpoint, arrays, state, damaged = load_last(self.run_folder, self.processes)
         folder = self.checkpoint
-        if state["num_classes"] != self.head.num_classes:
-            raise UserError(
-                f"{folder} was trained on {state['num_classes']} identities, this data has {self.head.num_classes}; "
-                "give the data it was trained on, or start a new run with run.name="
-            )
-        heads = {name: values for name, values in arrays.items() if run_layout.is_head_file(name)}
-        if _layout(heads.values()) != self.head.layout():
-            raise UserError(
-                f"{folder} was trained with another kind of loss (its centres are {_layout(heads.values())}, not "
-                f"{self.head.layout()}); resume with that loss, or start a new run with run.name="
-            )
+        refuse_other_loss(folder, arrays, state, self.head)
         parameters = self.net._collect_params_with_prefix()
-        saved = arrays[run_layout.PARAMETERS]
+        saved = arrays.get(run_layout.TRAINED, arrays[run_layout.PARAMETERS])
         for name, parameter in parameters.items():
             if name not in saved or saved[name].shape != parameter.shape:
                 found = f"has shape {saved[name].shape}, not {parameter.shape}" if name in saved else "is missing"
@@ -336,18 +361,14 @@ class Trainer:
                 if 0 <= int(index) - self.first_device < len(self.contexts):
                     value.copyto(parameters[name].data(self.contexts[int(index) - self.first_device]))
         self.optimizer.load_state(arrays[run_layout.MOMENTUM])
-        for name, values in heads.items():
-            self.head.load_rows(run_layout.first_identity(name), values)
+        for name, values in arrays.items():
+            if run_layout.is_head_file(name):
+                self.head.load_rows(run_layout.first_identity(name), values)
         self.head.load_state(state.get("head", {}))
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
         self.validated = state.get("validated", self.iteration)
+        self.without_gain = state.get("without_gain", 0)
+        if self.average and run_layout.TRAINED in arrays:
+            self.average.values = arrays[run_layout.PARAMETERS]
         return damaged
-
-
-def _layout(shards):
-    """{array's name: (rows, columns)} of the shards of a checkpoint together."""
-    layout = {}
-    for name, array in chain.from_iterable(shard.items() for shard in shards):
-        layout[name] = (layout.get(name, (0,))[0] + array.shape[0], array.shape[1])
-    return layout
