@@ -188,27 +188,27 @@ def measure(
 ) -> dict[str, dict[tuple[int, int], Identification]]:
     """{protocol: {(size, set): Identification}}, each also written as the devkit's JSON."""
     from arcface_gluon.protocols.megaface import identify, refine
-    from arcface_gluon.protocols.scores.blocks import unit
 
-    probes = unit(found.probes, found.names, "probe")
+    probes = found.probes
     protocols = {"": (probes, found.labels, np.ones(len(found.distractors), bool), False)}
     noisy = noise.distractors[found.kept_distractors]
     if found.marked is not None:
         # The authors' script has replaced the noisy probes already: these are the refined features.
         protocols = {REFINED: (probes, found.labels, ~found.marked, True)}
     elif noise.lists:
-        refined = refine(probes, found.labels, noise.probes[found.kept_probes], noisy, way)
+        refined = refine(probes, found.labels, noise.probes[found.kept_probes], noisy, way, names=found.names)
         protocols[REFINED] = refined.probes, refined.labels, refined.keep, way == "insightface"
     place = np.full(len(galleries.paths), -1)
     place[found.kept_distractors] = np.arange(len(found.kept_distractors))
     results = {}
     for protocol, (probes, labels, keep, reject) in protocols.items():
+        names = found.names if probes is found.probes else None  # the refined ones come after those with names
         for (size, number), rows in galleries.rows.items():
             listed = np.zeros(len(keep), bool)
             listed[place[rows][place[rows] >= 0]] = True
             rejected = int(np.count_nonzero(listed & ~keep)) if reject else 0
             result = identify(
-                probes, labels, found.distractors, devices, None, found.distractor_names, listed & keep, rejected
+                probes, labels, found.distractors, devices, names, found.distractor_names, listed & keep, rejected
             )
             results.setdefault(protocol, {})[size, number] = result
             stem = f"_{megaface.algorithm(end)}{'_' + protocol if protocol else ''}.bin"

@@ -37,7 +37,7 @@ class Stream:
     def iterate(self, start):
         for iteration in range(start, 10_000):
             random = np.random.default_rng(iteration)
-            images = random.integers(0, 256, (12, 4, 4, 3), np.uint8)
+            images = random.integers(0, 256, (12, 3, 4, 4), np.uint8)
             yield Batch(images, random.integers(0, CLASSES, 12).astype(np.int32), iteration, iteration / 10)
 
 

@@ -37,7 +37,7 @@ def train(accumulate, folder, contexts=2, batch=12):
     random = np.random.default_rng(0)
     losses = []
     for iteration in range(3):
-        images = random.integers(0, 256, (batch, 12, 12, 3), np.uint8)
+        images = random.integers(0, 256, (batch, 3, 12, 12), np.uint8)
         labels = random.integers(0, 5, batch).astype(np.int32)
         losses.append(trainer._step(Batch(images, labels, iteration, 0.0), 0.1)[0])
         trainer.iteration += 1

@@ -259,6 +259,7 @@ def refine(
     noisy_distractors: np.ndarray,
     way: str = "insightface",
     seed: int = 0,
+    names: Sequence[Any] | np.ndarray | None = None,
 ) -> Refined:
     """Take mislabelled faces out, by the noise lists of the ArcFace authors.
 
@@ -268,7 +269,8 @@ def refine(
     way="delete": both are left out, so ranks and rates speak of real images only. It is the stricter of the two.
 
     Args:
-        probes: (n, d). labels: (n,). noisy_probes: (n,) bool. noisy_distractors: (m,) bool.
+        probes: (n, d), any scale. labels: (n,). noisy_probes: (n,) bool. noisy_distractors: (m,) bool.
+        names: of the probes, for errors.
 
     Raises:
         UserError: another way, or a person whose every image is noisy (there is no clean sum to replace them by).
@@ -281,7 +283,7 @@ def refine(
     if way != "insightface":
         raise UserError(f"way={way!r} is not a way to refine; choose insightface or delete")
     _, people = np.unique(labels, return_inverse=True)
-    probes = unit(probes, what="probe")
+    probes = unit(probes, names, what="probe")
     sums = np.zeros((people.max(initial=-1) + 1, probes.shape[1]))
     np.add.at(sums, people[~noisy_probes], probes[~noisy_probes])
     clean = np.bincount(people[~noisy_probes], minlength=len(sums))

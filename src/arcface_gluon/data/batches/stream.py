@@ -39,7 +39,7 @@ class Batch:
     """One batch (of this process).
 
     Attributes:
-        images: (B, height, width, 3) uint8, RGB; a view of planes, (B, 3, height, width) in memory.
+        images: (B, 3, height, width) uint8, RGB in planes, as the network takes them.
         labels: (B,) int32.
         iteration: number of the batch in the sample stream, from 0.
         epoch: passes over the set before this batch.
@@ -52,11 +52,12 @@ class Batch:
     epoch: float
     skipped: int = 0
 
-    def split(self, contexts: Sequence[mx.Context]) -> tuple[list[mx.nd.NDArray], list[mx.nd.NDArray]]:
-        """Copy near-equal slices to devices.
+    def split(self, contexts: Sequence[mx.Context]) -> tuple[list[mx.nd.NDArray], list[np.ndarray]]:
+        """Divide the batch into near-equal slices, the images copied to devices.
 
         Returns:
-            (images, labels): lists with one NDArray a context, uint8 (b, 3, height, width) and int32 (b,).
+            (images, labels): lists with one array a context, NDArray uint8 (b, 3, height, width) on it, and NumPy int32
+            (b,), since the heads look at labels on the host.
 
         Raises:
             ValueError: there are more contexts than images.
@@ -65,10 +66,9 @@ class Batch:
 
         if len(contexts) > len(self.labels):
             raise ValueError(f"a batch of {len(self.labels)} images cannot feed {len(contexts)} contexts")
-        planes, ranges = self.images.transpose(0, 3, 1, 2), shard_ranges(len(self.labels), len(contexts))
-        images = [mx.nd.array(planes[a:b], ctx=c, dtype="uint8") for c, (a, b) in zip(contexts, ranges)]
-        labels = [mx.nd.array(self.labels[a:b], ctx=c, dtype="int32") for c, (a, b) in zip(contexts, ranges)]
-        return images, labels
+        ranges = shard_ranges(len(self.labels), len(contexts))
+        images = [mx.nd.array(self.images[a:b], ctx=c, dtype="uint8") for c, (a, b) in zip(contexts, ranges)]
+        return images, [self.labels[a:b] for a, b in ranges]
 
 
 class Batches:
@@ -180,7 +180,7 @@ class Batches:
             for i in range(0, count, step)
         ]
         epoch = iteration * self.batch_size / len(self.records)
-        return Batch(planes.transpose(0, 2, 3, 1), labels, iteration, epoch), parts
+        return Batch(planes, labels, iteration, epoch), parts
 
     def _fill(self, planes, labels, draws, first):
         """Make some images of a batch; returns how many of them are replacements."""
