@@ -8,7 +8,7 @@ from typing import Iterator
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from .statistics import RunningStatistics
+from .statistics import RunningStatistics, holding
 
 
 class WeightAverage:
@@ -44,16 +44,5 @@ class WeightAverage:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within it, the network has the averages on every device."""
-        mx.nd.waitall()  # see RunningStatistics.by_device
-        own = {name: [a.copy() for a in p.list_data()] for name, p in self._parameters.items()}
-        for name, value in self.values.items():
-            self._write(name, [value] * len(own[name]))
-        try:
+        with holding(self._parameters, self.values):
             yield
-        finally:
-            for name, arrays in own.items():
-                self._write(name, arrays)
-
-    def _write(self, name, values):
-        for array, value in zip(self._parameters[name].list_data(), values):
-            value.astype(array.dtype, copy=False).copyto(array)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Mapping
 
 import mxnet as mx
 
@@ -44,15 +44,24 @@ class RunningStatistics:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Within it, every device has the averages: the model that is saved."""
-        own = {name: [a.copy() for a in arrays] for name, arrays in self.by_device().items()}
-        for name, average in self.averages().items():
-            self._write(name, [average] * len(own[name]))
-        try:
+        with holding(self._parameters, self.averages()):
             yield
-        finally:
-            for name, arrays in own.items():
-                self._write(name, arrays)
 
-    def _write(self, name, values):
-        for array, value in zip(self._parameters[name].list_data(), values):
-            value.copyto(array)
+
+@contextmanager
+def holding(parameters: Mapping[str, mx.gluon.Parameter], values: Mapping[str, mx.nd.NDArray]) -> Iterator[None]:
+    """Within it, each parameter of whose name there is a value has that, on every device; afterwards its own again."""
+    mx.nd.waitall()  # see `RunningStatistics.by_device`
+    own = {name: [array.copy() for array in parameters[name].list_data()] for name in values}
+    for name, value in values.items():
+        _write(parameters[name], [value] * len(own[name]))
+    try:
+        yield
+    finally:
+        for name, arrays in own.items():
+            _write(parameters[name], arrays)
+
+
+def _write(parameter, values):
+    for array, value in zip(parameter.list_data(), values):
+        value.astype(array.dtype, copy=False).copyto(array)

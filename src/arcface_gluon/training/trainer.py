@@ -258,7 +258,9 @@ class Trainer:
 
     def _evaluated(self):
         """Within it, the network is the model that is validated and saved."""
-        return self.average.applied() if self.average else self.statistics.averaged()
+        if self.average and self.average.values:
+            return self.average.applied()
+        return self.statistics.averaged()
 
     def _validate(self, folder, interrupts, log):
         """Validate the model of a checkpoint that is written already, so that a signal may stop it at once."""
