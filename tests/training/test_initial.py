@@ -13,7 +13,7 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.losses import ShardedMarginHead, SubCentreHead, TripletHead
 from arcface_gluon.models import export_model, get_model
 from arcface_gluon.parallel.processes import Processes
-from arcface_gluon.training.initial import begin, load_backbone
+from arcface_gluon.training.initial import _sums, begin, load_backbone
 
 SMALL = {"width": 0.125, "units": [1, 1, 1, 1], "stem_stride": 2}
 
@@ -113,6 +113,23 @@ def test_centres_are_the_mean_directions_of_all_images(orl, contexts):
     expected = sums[:-1] / np.linalg.norm(sums[:-1], axis=1, keepdims=True) * 0.01 * 4
     np.testing.assert_allclose(centres[:-1], expected, rtol=1e-3, atol=1e-6)
     assert (centres[-1] == noise[-1]).all()
+
+
+class _OneOfTwo(Processes):
+    def __init__(self, rank):
+        self.rank, self.size = rank, 2
+
+    def allreduce(self, arrays, name):
+        self.sent = arrays[0].asnumpy()
+
+
+def test_each_of_several_processes_adds_its_own_images(orl):
+    run = _Run(orl, ShardedMarginHead)
+    whole = _sums(run, run.head.num_classes, 16)
+    for run.processes in (_OneOfTwo(0), _OneOfTwo(1)):
+        assert (_sums(run, run.head.num_classes, 16) == run.processes.sent).all()
+        whole = whole - run.processes.sent
+    np.testing.assert_allclose(whole, 0, atol=1e-4)
 
 
 def test_a_loss_without_one_centre_an_identity_is_refused(orl):

@@ -52,7 +52,7 @@ def build_trainer(
         UserError: settings, data and network do not go together.
     """
     processes = processes or Processes()
-    loggers = make_loggers(values.train.loggers if processes.rank == 0 else ())
+    loggers = make_loggers(values.train.loggers)
     devices = devices_of(values.train.contexts)
     processes.must_agree(str(len(devices)), "number of devices")
     if values.train.batch_size < len(devices) * processes.size:
