@@ -16,7 +16,11 @@ setup(
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 needs NumPy 1, which has no build for Python 3.13
     package_dir={"": "src", **{f"arcface_gluon.{folder}": folder for folder in BESIDE}},
     packages=[*find_packages("src"), *(f"arcface_gluon.{folder}" for folder in BESIDE)],
-    package_data={"arcface_gluon.report": ["*.json", "*.css"], "arcface_gluon.datasets": ["README.md"]},
+    package_data={
+        "arcface_gluon": ["py.typed"],
+        "arcface_gluon.report": ["*.json", "*.css"],
+        "arcface_gluon.datasets": ["README.md"],
+    },
     install_requires=[
         "numpy>=1.20,<2",
         "opencv-python-headless>=4.5,<4.12",  # imports without X libraries; 4.12 needs NumPy 2

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "arcface_gluon"
 # Each layer may import from the ones before it; layers on one line never import each other.
 LAYERS = [
     ["errors"],
-    ["files", "named", "gpus", "progress", "blas", "arrays", "run_layout"],
+    ["files", "named", "gpus", "progress", "blas", "arrays", "run_layout", "lazy"],
     ["runtime", "recipe", "parallel"],
     ["data", "models", "losses", "protocols"],
     ["training"],

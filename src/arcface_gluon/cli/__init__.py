@@ -15,6 +15,8 @@ from ..runtime import out_of_memory
 from ..training.interrupt import Interrupted
 
 # command → one line; each is a module of this package with add_arguments(parser) and run(args).
+__all__ = ["COMMANDS", "main", "run_safely"]
+
 COMMANDS = {
     "train": "train a recipe, evaluate it and write its report",
     "embed": "embeddings of a folder, a list, a .rec or a .bin of images",

@@ -18,6 +18,22 @@ from ..files import read_json
 from .option import Option, declared
 from .values import coerce, parse
 
+__all__ = [
+    "changes",
+    "check",
+    "find_recipe",
+    "flatten",
+    "inherit",
+    "losses",
+    "names",
+    "options",
+    "resolve",
+    "set_loss",
+    "set_value",
+    "split_overrides",
+    "summary",
+]
+
 
 def find_recipe(name: str) -> Path | None:
     """The file of a recipe: ./recipes/<name>.py, else the one that comes with the package; None if there is neither."""

@@ -1,1 +1,3 @@
 """Images before they are batches: decoding, alignment, folders and lists of files, sets of images to embed."""
+
+__all__ = ["align", "decode", "encoded", "folder", "sizes", "sources"]

@@ -1,1 +1,3 @@
 """Figures, one function each, from data to a matplotlib Figure."""
+
+__all__ = ["angles", "benchmarks", "losses", "paper", "run", "tables"]
