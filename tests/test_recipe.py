@@ -142,7 +142,7 @@ def test_saved_recipe_resolves_to_itself(tmp_path):
         ("train.lr_multipliers={'items': 2}", "cannot be the name"),
         ("network.options={'a': b'x'}", "bytes is no value"),
         ("seed=" + "x" * 20_000, "at most 10,000"),
-        ("loss=nsoftmax", "here it is called 'norm-softmax'"),
+        ("loss=amsoftmax", "here it is called 'cosface'"),
         ("learning_rate=1", "here it is called 'train.lr'"),
     ],
 )
@@ -182,3 +182,13 @@ def test_changes_between_recipes():
     before, after = recipe.resolve("orl"), recipe.resolve("orl", ["train.lr=0.7"])
     assert recipe.changes(before, after) == [f"train.lr = 0.7, was {before.train.lr}"]
     assert recipe.changes(before, before) == []
+
+
+def test_names_of_the_paper_s_code():
+    chosen = recipe.resolve("emore", ["network.name=y2", "loss=combined", "network.embedding_size=64"])
+    assert chosen.network.name == "mobilefacenet" and chosen.network.options == {"blocks": [2, 8, 16, 4]}
+    assert chosen.network.embedding_size == 64  # what is said of it goes before what the name stands for
+    assert (chosen.loss, chosen.head.margin) == ("cm1", [1.0, 0.3, 0.2])
+    assert recipe.resolve("orl", ["network.name=y1"]).network.embedding_size == 128
+    assert recipe.resolve("orl", ["loss=nsoftmax"]).loss == "norm-softmax"
+    assert recipe.inherit("orl", "nsoftmax").loss == "norm-softmax"

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -91,6 +92,28 @@ def _open_unlocked(path):
     os.umask(mask)
     os.chmod(name, 0o666 & ~mask)
     return descriptor, name
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which gets its name once it is whole; made by whoever writes into it.
+
+    Raises:
+        UserError: `path` is there already, or cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already; name another folder, or delete it")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+            whole = Path(temporary) / folder.name
+            yield whole
+            if folder.exists():
+                folder.rmdir()
+            shutil.move(os.fspath(whole), os.fspath(folder))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:

@@ -44,3 +44,9 @@ def test_spec_rebuilds(name):
     assert again.spec == net.spec == spec and set(spec["options"]) == set(model_options(name))
     shapes = [{k: p.shape for k, p in n._collect_params_with_prefix().items()} for n in (net, again)]
     assert shapes[0] == shapes[1]
+
+
+def test_names_of_the_paper_s_code():
+    assert get_model("r100fc").spec == get_model("r100", output="I").spec
+    assert get_model("y1").spec == get_model("mobilefacenet", 128).spec
+    assert get_model("y2", 64).spec == get_model("mobilefacenet", 64, blocks=(2, 8, 16, 4)).spec

@@ -25,7 +25,7 @@ COMMANDS = {
     "overlap": "training identities that are in a test set too, and the training set without them",
     "eval": "the evaluations of the paper's tables: verification, megaface, ijb, ytf …",
     "data": "prepare data sets: orl, synthetic, and the .bin of lfw, cfp, agedb, calfw, cplfw",
-    "unpack": "images of a .bin set, pair by pair, to look at",
+    "unpack": "images of a .bin set pair by pair, or of a train.rec by identity, to look at",
     "plan": "memory, traffic and time of a training step on machines that are not at hand",
     "report": "write a run's report.html again",
     "figures": "draw the paper's figures",

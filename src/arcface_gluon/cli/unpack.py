@@ -1,4 +1,4 @@
-"""`arcface-gluon unpack lfw.bin FOLDER`: the images of a verification set, pair by pair, to look at."""
+"""`arcface-gluon unpack lfw.bin FOLDER`: a verification set, pair by pair, or a train.rec by identity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ EXAMPLE = "arcface-gluon unpack lfw.bin lfw_images"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("bin", help="a verification set")
+    parser.add_argument("bin", help="a verification set, or a train.rec")
     parser.add_argument("folder", help="folder to make")
 
 
 def run(args: Namespace) -> None:
+    if args.bin.endswith(".rec"):
+        from ..data.records.unpacking import unpack_records
+
+        images, identities, left_out = unpack_records(args.bin, args.folder)
+        damaged = f"; {left_out:,} damaged or of a wrong label were left out" if left_out else ""
+        print(f"{args.folder}: {images:,} images of {identities:,} identities, IDENTITY/KEY.jpg{damaged}")
+        return
     from ..data.verification.packing import unpack
 
     pairs = unpack(args.bin, args.folder)

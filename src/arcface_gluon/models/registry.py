@@ -8,6 +8,7 @@ from mxnet.gluon import HybridBlock
 
 from ..errors import UserError, did_you_mean
 from ..named import is_named, load_named
+from ..recipe.aliases import NETWORKS
 from ..recipe.option import Option
 from .iresnet import OTHER_UNITS, UNITS, IResNet
 from .mobilefacenet import MobileFaceNet
@@ -48,7 +49,7 @@ def _find(name) -> tuple[type, dict]:
 
 
 def get_model(
-    name: str, embedding_size: int = 512, options: Mapping[str, Any] | None = None, **more: Any
+    name: str, embedding_size: int | None = None, options: Mapping[str, Any] | None = None, **more: Any
 ) -> HybridBlock:
     """Build an embedding network, not initialised: `net.initialize(ctx=contexts)` draws the reference's weights.
 
@@ -56,16 +57,20 @@ def get_model(
     (B, embedding_size) float32. `get_model(**net.spec)` builds the same network again.
 
     Args:
-        name: r18, r34, r50, r100, r152, r200 (IResNet), mobilefacenet, or a class of one's own as "module:Class".
-        embedding_size: d.
+        name: r18, r34, r50, r100, r152, r200 (IResNet), mobilefacenet, or a class of one's own as "module:Class". Also
+            other depths of the paper's code, such as r74, and its names r100fc, y1 and y2 (`recipe.aliases`).
+        embedding_size: d; None: 512, or that of y1 and y2.
         options, **more: options of the network, as a dict or by keyword: `IResNet.OPTIONS`, `MobileFaceNet.OPTIONS`.
 
     Raises:
         UserError: unknown name or option (the nearest known one is named), or a value out of range.
     """
+    alias = NETWORKS.get(name, {})
+    name, options = alias.get("name", name), {**alias.get("options", {}), **(options or {})}
+    embedding_size = alias.get("embedding_size", 512) if embedding_size is None else embedding_size
     network, _ = _find(name)
     defaults = model_options(name)
-    chosen = {**defaults, **(options or {}), **more}
+    chosen = {**defaults, **options, **more}
     for option, value in chosen.items():
         if option not in defaults:
             raise UserError(f"unknown option {option!r} for {name}{did_you_mean(option, defaults)}")

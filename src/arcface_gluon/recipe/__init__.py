@@ -15,6 +15,7 @@ from easydict import EasyDict
 
 from ..errors import UserError, did_you_mean
 from ..files import read_json
+from . import aliases
 from .option import Option, declared
 from .values import coerce, parse
 
@@ -87,7 +88,7 @@ def inherit(name: str, loss: str | None = None) -> EasyDict:
 
 def set_loss(recipe: EasyDict, name: str) -> None:
     """Put a loss of recipes/losses.py into `recipe`: its name and all that it sets, such as head.margin."""
-    known = losses()
+    known, name = losses(), aliases.LOSSES.get(name, name)
     if name not in known:
         raise UserError(f"unknown loss {name!r}{did_you_mean(name, known)} (`arcface-gluon losses` lists them)")
     if name != recipe.loss:
@@ -114,7 +115,7 @@ def resolve(name: str, overrides: Iterable[str] = ()) -> EasyDict:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"{text!r} is not an override; write name=value, such as train.batch_size=256")
-        pairs.append((key.strip(), value.strip()))
+        pairs += aliases.expanded(key.strip(), value.strip())
     for key, text in pairs:
         # A run's own recipe has its loss already, perhaps with settings given by hand.
         if key == "loss" and not (Path(name).suffix == ".json" and text == recipe.loss):
@@ -274,7 +275,7 @@ def _load(name) -> EasyDict:
     if path.suffix == ".json":
         return _checked_types(path, read_json(path))
     if path.suffix != ".py":
-        path = find_recipe(name)
+        path = find_recipe(name) or find_recipe(aliases.RECIPES.get(name, name))
         if path is None:
             raise UserError(
                 f"unknown recipe {name!r}{did_you_mean(name, names())} (`arcface-gluon recipes` lists them)"

@@ -34,5 +34,10 @@ def encoded_bytes(item: Any, what: str) -> bytes:
     return bytes(item)
 
 
+def ending(image: bytes) -> str:
+    """How a file of such an encoded image is named: .png, .bmp, else .jpg."""
+    return ".png" if image.startswith(b"\x89PNG") else ".bmp" if image.startswith(b"BM") else ".jpg"
+
+
 def _looks_like_a_path(data):
     return len(data) < 1024 and os.path.splitext(data)[1].lower() in (b".jpg", b".jpeg", b".png", b".bmp", b".webp")

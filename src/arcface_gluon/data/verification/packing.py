@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
 from ...errors import UserError
-from ...files import atomic_write, cannot_write
+from ...files import atomic_write, new_folder
 from ...progress import progress
 from ..images.decode import decode_image
+from ..images.encoded import ending
 from ..images.folder import find_image
 from .bin_file import read_bin, write_bin
 from .pair_lists import FOLDS, folds_of
@@ -102,20 +101,9 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> int:
     Raises:
         UserError: the file is no verification set, or the folder exists already or cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already; name another folder, or delete it")
-    images, issame = read_bin(path)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-            whole = Path(temporary) / folder.name
-            _write_pairs(whole, images, issame)
-            if folder.exists():
-                folder.rmdir()
-            shutil.move(os.fspath(whole), os.fspath(folder))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    with new_folder(folder) as whole:
+        images, issame = read_bin(path)
+        _write_pairs(whole, images, issame)
     return len(issame)
 
 
@@ -127,12 +115,8 @@ def _write_pairs(folder, images, issame):
     for number in progress(numbers, desc="unpacking", unit=" pairs", delay=1):
         fold, kind, names = fold_of[number], "same" if issame[number] else "diff", []
         for side, image in zip("ab", images[2 * number : 2 * number + 2]):
-            names.append(f"fold{fold:02d}/{number:04d}_{kind}_{side}{_ending(image)}")
+            names.append(f"fold{fold:02d}/{number:04d}_{kind}_{side}{ending(image)}")
             (folder / names[-1]).parent.mkdir(parents=True, exist_ok=True)
             (folder / names[-1]).write_bytes(image)
         lines.append(f"{fold}\t{number}\t{kind}\t{names[0]}\t{names[1]}\n")
     (folder / "pairs.txt").write_text("".join(lines), encoding="utf-8")
-
-
-def _ending(image):
-    return ".png" if image.startswith(b"\x89PNG") else ".bmp" if image.startswith(b"BM") else ".jpg"
