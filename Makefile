@@ -118,8 +118,10 @@ docs: $(READY) ## build the documentation with its API reference into site/
 mutants: $(READY) ## change sampled places of the code; list the changes no test notices (ARGS='--seed 1 --minutes 20')
 	@$(SPLIT) $(PYTHON) scripts/mutants.py $$ARGS
 
-lint: $(READY) ## check the code with ruff, format included
+lint: $(READY) ## check the code with ruff, format included, and its types with mypy (Python 3.10 or later)
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check -q ./
+	@if $(PYTHON) -c 'import mypy' 2>/dev/null; then $(PYTHON) -m mypy; \
+		else echo 'make lint: mypy is left out: it is not installed, or this Python is older than 3.10'; fi
 
 bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan …': these parts; PEERS=1: beside PyTorch and faiss)
 	@$(if $(filter 1,$(PEERS)),$(PYTHON) -m pip install -q -c constraints.txt --no-build-isolation -e '.[peers]')
@@ -135,4 +137,4 @@ gpu-check: $(READY) ## compare a GPU with the CPU: head, ResNet50, half precisio
 	@$(SPLIT) $(RUN) bench gpu-check $$ARGS
 
 clean: ## remove the environment and caches; runs/ and datasets/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .cache build site
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .cache build site

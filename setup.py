@@ -65,7 +65,7 @@ setup(
         "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
         # What `make bench PEERS=1` measures beside.
         "peers": ["torch", "faiss-cpu", "pytorch-metric-learning"],
-        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
+        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", 'mypy; python_version >= "3.10"'],
     },
     entry_points={"console_scripts": ["arcface-gluon=arcface_gluon.cli:main"]},
     classifiers=[

@@ -9,10 +9,10 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 import cv2
 import mxnet as mx
@@ -62,7 +62,7 @@ def embed_images(
         UserError: an image is missing or damaged (it is named), there is none, or the network does not take them.
     """
     images = images if isinstance(images, Images) else EncodedImages(what, images)
-    embeddings = None
+    embeddings: Any = None
     batches = closing(_batches(net, images, contexts, batch_size, flip, input_size(net)))
     with batches as stream, progress(total=len(images), desc=what, unit=" images", quiet=quiet) as bar:
         for batch in stream:
@@ -190,7 +190,7 @@ class _Batch:
     start: int
     count: int
     skipped: list  # indices of its images that have no row
-    rows: np.ndarray = None
+    rows: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):

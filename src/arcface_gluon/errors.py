@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable
+from typing import Any, Iterable
 
 # What other projects (insightface, papers, frameworks) call things -> what they are called here; the names of which
 # one is known in the place are given.
@@ -63,7 +63,7 @@ class UserError(Exception):
         super().__init__(line if len(line) <= _LONGEST else f"{line[:1400]} … {line[-500:]}")
 
 
-def did_you_mean(name: object, known: Iterable[object]) -> str:
+def did_you_mean(name: Any, known: Iterable[Any]) -> str:
     """The end of a message about an unknown name: what it is called here, "; did you mean 'x'?", or the known names.
 
     Args:

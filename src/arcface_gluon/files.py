@@ -40,7 +40,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        with os.fdopen(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
             try:
                 yield file
                 file.flush()
@@ -169,8 +169,8 @@ def write_json(path: str | os.PathLike[str], value: Any, sealed: bool = False) -
         file.write("\n")
 
 
-def write_npz(path: str | os.PathLike[str], /, **arrays: np.ndarray) -> None:
-    """Write NumPy arrays as an .npz archive, atomically."""
+def write_npz(path: str | os.PathLike[str], /, **arrays: Any) -> None:
+    """Write arrays, or what NumPy makes arrays of, as an .npz archive, atomically."""
     # In memory first: on a full disk, NumPy's archive would go on writing to a file that is closed.
     content = io.BytesIO()
     np.savez(content, **arrays)

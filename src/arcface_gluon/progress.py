@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Iterable, Iterator
+from typing import Any, Iterable, Iterator, Sized
 
 from tqdm import tqdm
 
@@ -33,7 +33,7 @@ def progress(
         delay: seconds before a bar appears.
         quiet: show nothing.
     """
-    options = {"total": total, "desc": desc, "unit": unit, "initial": initial, "unit_scale": unit_scale}
+    options: dict[str, Any] = {"total": total, "desc": desc, "unit": unit, "initial": initial, "unit_scale": unit_scale}
     if quiet or sys.stderr.isatty():
         return tqdm(items, disable=quiet, delay=delay, dynamic_ncols=True, **options)
     return Lines(items, **options)
@@ -60,12 +60,12 @@ class Lines:
         initial: int = 0,
         unit_scale: bool = False,
     ):
-        self._items, self.n, self._initial = items, initial, initial
-        self.total = len(items) if total is None and hasattr(items, "__len__") else total
+        self._items, self.n, self._initial = () if items is None else items, initial, initial
+        self.total = len(items) if total is None and isinstance(items, Sized) else total
         self._desc, self._unit, self._scale = desc, unit.strip(), unit_scale
         self._began = time.monotonic()
         self._wait, self._due = _FIRST, self._began + _FIRST
-        self._written = None
+        self._written: int | None = None
 
     def __iter__(self) -> Iterator:
         with self:

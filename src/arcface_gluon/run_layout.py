@@ -21,6 +21,7 @@ A checkpoint holds:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 RECIPE = "recipe.json"
@@ -37,12 +38,12 @@ BEST = "best.json"
 _DEVICES, _HEAD = "devices-", "head-"
 
 
-def checkpoint_folder(run: str | Path, iteration: int) -> Path:
+def checkpoint_folder(run: str | os.PathLike[str], iteration: int) -> Path:
     """Where the checkpoint after so many iterations lies."""
     return Path(run) / CHECKPOINTS / f"{iteration:08d}"
 
 
-def checkpoint_folders(run: str | Path) -> list[Path]:
+def checkpoint_folders(run: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     return sorted(path for path in (Path(run) / CHECKPOINTS).glob("[0-9]" * 8) if path.is_dir())
 
@@ -52,7 +53,7 @@ def partial_of(checkpoint: Path, what: str = "") -> Path:
     return checkpoint.with_name(f".{checkpoint.name}{what}.partial")
 
 
-def partial_folders(run: str | Path) -> list[Path]:
+def partial_folders(run: str | os.PathLike[str]) -> list[Path]:
     """Checkpoints that were begun, or about to be removed, when the run was killed."""
     return list((Path(run) / CHECKPOINTS).glob(".*.partial"))
 
@@ -87,6 +88,6 @@ def first_identity(head_file: str) -> int:
     return int(head_file[len(_HEAD) : len(_HEAD) + 8])
 
 
-def head_files(checkpoint: str | Path) -> list[Path]:
+def head_files(checkpoint: str | os.PathLike[str]) -> list[Path]:
     """The shards of a checkpoint's class centres, in the order of the identities; none for the Triplet-Loss."""
     return sorted(Path(checkpoint).glob(f"{_HEAD}*.params"))

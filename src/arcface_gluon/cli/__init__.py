@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
-from typing import Callable, Sequence
+from typing import Callable, Iterable, Sequence
 
 from .. import __version__
 from ..errors import UserError, did_you_mean
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_safely(lambda: args.work(args))
 
 
-def build_parser(names: Sequence[str]) -> argparse.ArgumentParser:
+def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
     """The parser of the command line, with the arguments of these commands only: others may need MXNet."""
     parser = argparse.ArgumentParser(prog="arcface-gluon", description="ArcFace on MXNet/Gluon")
     parser.add_argument("--version", action="version", version=__version__)

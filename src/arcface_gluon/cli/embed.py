@@ -50,7 +50,8 @@ def run(args: Namespace) -> None:
         raise UserError(f"--json {args.json} is the name of the facts beside {args.out}; choose another")
     images = open_images(args.images, args.root)
     net, devices = open_model(args)
-    from ..embed import embed_to_file, input_size
+    from ..embed import embed_to_file
+    from ..models.backbone import input_size
 
     for line in (*images.notes, images.size_note(args.size or input_size(net))):
         if line:

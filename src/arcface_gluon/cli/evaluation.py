@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..data.embeddings.devkit_files import Features
     from ..data.images.sources import Images
+    from ..report.results import Subject
 
 
 def add_source_options(parser: ArgumentParser, features_help: str, table: str, several: bool = False) -> None:
@@ -63,10 +64,10 @@ class Source:
         ready_flip: whether the mirror image was added to ready features; None if nothing beside them says it.
     """
 
-    subject: object
-    net: object
+    subject: Subject
+    net: mx.gluon.Block | None
     devices: list
-    options: object
+    options: Namespace
     images_per_second: float | None = None
     ready_flip: bool | None = None
 
@@ -112,6 +113,8 @@ class Source:
         """
         skip = self.options.skip_missing
         if self.net is None:
+            if ready is None:
+                raise ValueError("without a network, where the features are must be told")
             for line in self.note(ready):
                 print(line)
             return find_features(ready, images.names, self.options.ending, skip)
@@ -131,7 +134,8 @@ def embeddings_path(folder: str | os.PathLike[str], name: str, net: mx.gluon.Blo
 
     Where embeddings of another checkpoint or list have that name, the beginning of a fingerprint is added.
     """
-    from ..embed import fingerprint, input_size
+    from ..embed import fingerprint
+    from ..models.backbone import input_size
 
     name = Path(name)
     path = Path(folder) / "embeddings" / f"{name.stem}-{'mirror' if flip else 'single'}{name.suffix}"

@@ -177,7 +177,7 @@ def _pair_angles(folder, files):
         from ..embed import verify_set
 
         net, sets = load_model(folder), open_validation(files, Path())
-        found = {name: verify_set(net, *pairs, quiet=False, what=name) for name, pairs in sets.items()}
+        found = {name: verify_set(net, one.images, one.issame, quiet=False, what=name) for name, one in sets.items()}
     else:
         found = {stored.name: stored for stored in read_run(folder).verifications}
     if not found:

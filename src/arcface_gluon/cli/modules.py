@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, folder: str) -> int:
 def own_module(path: Path) -> ModuleType:
     """A module of the user's own, by its path."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file():
+    if spec is None or spec.loader is None or not path.is_file():
         raise UserError(f"{path} is not there")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -74,4 +74,6 @@ def modules(folder: str) -> dict[str, str]:
 def place(folder: str) -> Path:
     """Where a package beside the layers lies: in a checkout its top-level folder, else inside the installed package."""
     spec = importlib.util.find_spec(f"arcface_gluon.{folder}")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the folder {folder}/ is not part of this installation; install arcface-gluon again")
     return Path(spec.submodule_search_locations[0])

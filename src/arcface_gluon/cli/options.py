@@ -29,7 +29,7 @@ class Several(Action):
         self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
     ) -> None:
         given = getattr(namespace, self.dest)
-        kind = self.type or str
+        kind: Any = self.type or str
         values = values if isinstance(values, list) else [values]
         parts = [part for value in values for part in ([value] if Path(value).exists() else str(value).split())]
         setattr(namespace, self.dest, [*(given or []), *map(kind, parts)])

@@ -83,8 +83,8 @@ def _train(args, values, before, data_folder, folder, processes):
     trainer = build_trainer(values, data_folder, folder, validation, validator, args.quiet, processes)
     records = trainer.batches.records
     advice = MemoryAdvice(values, records.num_identities, trainer.contexts, processes.size)
-    if processes.rank == 0 and advice.warning():
-        write_line(advice.warning())
+    if processes.rank == 0 and (warning := advice.warning()):
+        write_line(warning)
     if args.resume:
         for damaged in trainer.resume():
             say(f"{damaged}: the checkpoint before it is taken, and this one is kept as *.damaged")
@@ -169,7 +169,7 @@ def _validator(folder, quiet):
     from ..report.verification_store import measures_of, save_verification
 
     def verify(net, name, one, devices):
-        result = verify_set(net, *one, contexts=devices, quiet=quiet, what=name)
+        result = verify_set(net, one.images, one.issame, contexts=devices, quiet=quiet, what=name)
         save_verification(folder, name, result, one.images)
         return measures_of(name, result)
 

@@ -63,7 +63,8 @@ def run(args: Namespace) -> None:
     check_row(args.row)
     source = open_source(args, demo=False)  # each set tells itself
     from ..data.images.sources import EncodedImages
-    from ..embed import input_size, verify_set
+    from ..embed import verify_set
+    from ..models.backbone import input_size
     from ..report.results import keep_verification
 
     subject, results, reports = source.subject, {}, {}

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-import numpy as np
-
 from ..errors import UserError
 from .demos import set_name
 from .verification.bin_file import read_bin
@@ -22,12 +20,12 @@ class VerificationSet:
     Attributes:
         path: the file.
         images: 2n encoded images; pair i is 2i and 2i + 1.
-        issame: (n,) bool.
+        issame: n truth values; True: of one person.
     """
 
     path: Path
     images: list[bytes]
-    issame: np.ndarray
+    issame: list[bool]
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.images, self.issame))
@@ -79,5 +77,6 @@ def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, Verifi
                 else "put it there, or name those you have with data.validation=lfw,agedb_30 ([] for none)"
             )
             raise UserError(f"no verification set {path}; {cure}")
-        sets[set_name(path)] = VerificationSet(path, *read_bin(path))
+        images, issame = read_bin(path)
+        sets[set_name(path)] = VerificationSet(path, images, issame)
     return sets

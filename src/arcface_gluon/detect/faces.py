@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Detector(Protocol):
         """Faces of an RGB image (height, width, 3) uint8, the most probable first."""
 
 
-def open_detector(kind: str = "mtcnn", min_face: int = 20, context=None) -> Detector:
+def open_detector(kind: str = "mtcnn", min_face: int = 20, context: mx.Context | None = None) -> Detector:
     """A detector by its name or its weights.
 
     Args:

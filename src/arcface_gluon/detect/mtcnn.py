@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from typing import Sequence
 
 import mxnet as mx
 import numpy as np
@@ -26,7 +27,11 @@ class MTCNN:
     """
 
     def __init__(
-        self, weights: str | Path, min_face: int = 20, context: mx.Context | None = None, thresholds=THRESHOLDS
+        self,
+        weights: str | os.PathLike[str],
+        min_face: int = 20,
+        context: mx.Context | None = None,
+        thresholds: Sequence[float] = THRESHOLDS,
     ):
         """Args:
             weights: folder of pnet.lz4, rnet.lz4 and onet.lz4.

@@ -83,7 +83,7 @@ class AdaFace:
         value, slope = self.at_quality(theta, self.quality(lengths))
         return value, slope, None, 0.0, 0.0
 
-    def at_quality(self, theta: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at_quality(self, theta: np.ndarray, z: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """psi and dpsi/dtheta for given qualities z."""
         phi = theta - self.m * z
         inside = (phi > self._EPSILON) & (phi < math.pi - self._EPSILON)

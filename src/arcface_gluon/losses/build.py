@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..named import is_named, load_named
@@ -44,17 +44,19 @@ def build_head(
         UserError: settings that do not go together, or a margin or an option that cannot be.
     """
     place = (num_classes, embedding_size, contexts)
-    head = None
+    head: Head | None = None
     if settings.kind != "triplet":
-        common = {"seed": seed, "group": group, "dtype": settings.dtype}
+        common: dict[str, Any] = {"seed": seed, "group": group, "dtype": settings.dtype}
         common.update(block_rows=settings.block_rows, sample_rate=settings.sample_rate)
         head = _classifier(settings, place, common)
-    if not settings.triplet:
+    if head is not None and not settings.triplet:
         return head
     return TripletHead(*place, margin=settings.triplet_margin, weight=settings.triplet, head=head, group=group)
 
 
-def _classifier(settings, place, common):
+def _classifier(
+    settings: EasyDict, place: tuple[int, int, list[mx.Context]], common: dict[str, Any]
+) -> ShardedMarginHead:
     _check(settings)
     try:
         if settings.kind == "softmax":

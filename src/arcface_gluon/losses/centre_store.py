@@ -29,7 +29,7 @@ class CentreStore:
     """
 
     rows_per_class = 1
-    arrays = ("weight", "momentum")
+    arrays: tuple[str, ...] = ("weight", "momentum")
 
     def __init__(self, num_classes: int, embedding_size: int, shards: list):
         self.num_classes, self.embedding_size = num_classes, embedding_size

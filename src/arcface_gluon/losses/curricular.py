@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import mxnet as mx
 import numpy as np
 
+from .interfaces import Margin
 from .sharded_head import ShardedMarginHead
 
 
@@ -42,7 +43,8 @@ class CurricularHead(ShardedMarginHead):
     def _modulations(self, owns):
         theta = self._collect(owns)
         self.t = self.alpha * self.t + (1 - self.alpha) * float(np.cos(theta).mean())
-        thresholds = self.margin(theta)[0] * self.scale  # cosines beyond which a negative is hard, as logits
+        margin = cast(Margin, self.margin)
+        thresholds = margin(theta)[0] * self.scale  # cosines beyond which a negative is hard, as logits
         return [self._harden(own.shard.kernels.column(thresholds)) for own in owns]
 
     def _harden(self, thresholds):

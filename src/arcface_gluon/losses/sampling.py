@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -45,9 +46,9 @@ class SampledShard:
         self.weight = class_array(stop - start, embedding_size, context)
         self.momentum = class_array(stop - start, embedding_size, context)
         self.sampled = np.arange(0)
-        self._options = {"block_rows": block_rows, "half": half}
+        self._options: dict[str, Any] = {"block_rows": block_rows, "half": half}
         self._count = math.ceil(rate * (stop - start))
-        self._part: Shard | None = None
+        self._part: Any = None  # a Shard of as many rows as the last sample
         self._index: mx.nd.NDArray | None = None
 
     def load(self, name: str, first: int, rows: np.ndarray | mx.nd.NDArray) -> None:
@@ -65,8 +66,7 @@ class SampledShard:
         order[positives] = -1
         count = max(self._count, len(positives))
         if count < len(order):
-            order = np.argpartition(order, count)[:count]
-            self.sampled = np.sort(order)
+            self.sampled = np.sort(np.argpartition(order, count)[:count])
         else:
             self.sampled = np.arange(len(order))
 

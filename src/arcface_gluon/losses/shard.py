@@ -10,7 +10,7 @@ A step is a chain of objects, each made by the one before (shard_step.py): `pick
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -27,7 +27,7 @@ nd = mx.nd
 
 # Classes a block: what a block leaves should be in a CPU's last cache when it is read again; a GPU wants few calls.
 BLOCK_CLASSES = {"cpu": 8192, "gpu": 65536}
-KERNELS = {"cpu": HostKernels, "gpu": DeviceKernels}
+KERNELS: dict[str, Any] = {"cpu": HostKernels, "gpu": DeviceKernels}
 MAX_ELEMENTS = 2**31 - 1
 
 
@@ -172,8 +172,10 @@ class Workspace:
     def __init__(self, shard: Shard, recompute: bool, half: bool):
         self._shard, self.recompute, self.half = shard, recompute, half
         self._capacity = self.batch = 0
-        self._memory = None
-        self.features = self.weighted = self.pull = None
+        self._memory: Any = None
+        self.features: Any = None
+        self.weighted: Any = None
+        self.pull: Any = None
         self.logits, self.products = [], []
 
     def reserve(self, batch: int) -> None:

@@ -6,7 +6,7 @@ the margin, joins it on the host (`ShardedMarginHead`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 import mxnet as mx
 import numpy as np
@@ -79,7 +79,9 @@ class Forward:
         self._masks = self._place_masks()
         column = self._kernels.column(np.full(features.shape[0], scale))
         self._kernels.scale(self._features.get(), column, self._space.features.get())
-        self._pull, self._reference, self._answers = None, None, []
+        self._pull: Any = None
+        self._reference: Any = None
+        self._answers: list[tuple] = []
         self._sums: tuple | None = None
         self._run()
 
@@ -195,12 +197,12 @@ class Forward:
 class CentreGradient:
     """dL/dW of a shard, a block at a time, made by `Forward.backward`: the third product runs when it is asked for."""
 
-    def __init__(self, forward: Forward, shares: list, rows: np.ndarray | None, extra: BlockwiseAngles | None):
+    def __init__(self, forward: Forward, shares: np.ndarray, rows: np.ndarray | None, extra: BlockwiseAngles | None):
         self._forward, self._shard, self._shares, self._extra = forward, forward._shard, shares, extra
         # The rows of samples with the same centre, added up.
         order = np.argsort(forward.own.rows, kind="stable")
         self._places, starts = np.unique(forward.own.rows[order], return_index=True)
-        self._rows = None if rows is None else np.add.reduceat(rows[order], starts, axis=0)
+        self._rows: Any = None if rows is None else np.add.reduceat(rows[order], starts, axis=0)
 
     def blocks(self) -> Iterator[mx.nd.NDArray]:
         """In the order of the classes: (c, d) NDArrays, each valid until the next is asked for."""

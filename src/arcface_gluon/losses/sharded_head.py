@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Any, Iterator, Sequence, cast
 
 import mxnet as mx
 import numpy as np
@@ -85,7 +85,7 @@ class ShardedMarginHead(CentreStore):
         self.iteration, self._seed = 0, int(seed)
         self._sample_rate, self._group = float(sample_rate), ContextGroup(contexts) if group is None else group
         # What the last step leaves for the update: a CentreGradient a shard.
-        self._gradients: list | None = None
+        self._gradients: Sequence[Any] | None = None
         super().__init__(int(num_classes), int(embedding_size), [])
         self._shards = self._make_shards(int(block_rows), half=dtype == "float16")
         self._initialise(self._seed)
@@ -152,7 +152,7 @@ class ShardedMarginHead(CentreStore):
         wrong = np.exp(others - total)
         coefficients = (target.term_slope - wrong * target.slope) / batch
         loss = float(np.mean(np.logaddexp(0, others - target.logit) + target.term))
-        extras = [None] * len(forwards)
+        extras: list[Any] = [None] * len(forwards)
         if self.inter is not None:
             value, extras = self.inter(self._shards, self._group, labels, self.num_classes)
             loss += value
@@ -220,13 +220,13 @@ class ShardedMarginHead(CentreStore):
     def state(self) -> dict:
         """What a checkpoint must hold besides the shards (JSON): moving averages of a margin, place in the sampling."""
         sampling = {"iteration": self.iteration} if self._sample_rate < 1 else {}
-        return {**sampling, **(self.margin.state() if self._by_length else {})}
+        return {**sampling, **(cast(interfaces.LengthMargin, self.margin).state() if self._by_length else {})}
 
     def load_state(self, state: dict) -> None:
         """Go on from a checkpoint's `state`."""
         self.iteration = int(state.get("iteration", self.iteration))
         if self._by_length:
-            self.margin.load_state(state)
+            cast(interfaces.LengthMargin, self.margin).load_state(state)
 
     @property
     def _by_length(self):

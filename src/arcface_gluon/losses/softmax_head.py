@@ -27,7 +27,7 @@ class SoftmaxHead(ShardedMarginHead):
     """
 
     can_sample = False
-    arrays = ("weight", "momentum", "bias", "bias_momentum")
+    arrays: tuple[str, ...] = ("weight", "momentum", "bias", "bias_momentum")
 
     def __init__(self, num_classes: int, embedding_size: int, contexts: list[mx.Context], **others: Any):
         super().__init__(num_classes, embedding_size, contexts, scale=1.0, **others)

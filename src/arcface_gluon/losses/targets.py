@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -30,10 +30,10 @@ class Target(NamedTuple):
     bare: np.ndarray
     cosine: np.ndarray
     slope: np.ndarray
-    term: np.ndarray = 0.0
-    term_slope: np.ndarray = 0.0
-    by_length: np.ndarray = None
-    term_by_length: np.ndarray = 0.0
+    term: np.ndarray | float = 0.0
+    term_slope: np.ndarray | float = 0.0
+    by_length: np.ndarray | None = None
+    term_by_length: np.ndarray | float = 0.0
 
 
 def angular_target(
@@ -53,11 +53,14 @@ def angular_target(
         lengths: (B,) lengths of the embeddings, for margins that depend on them.
     """
     sine, cosine = np.maximum(np.sin(theta), SMALLEST_SINE), np.cos(theta)
-    by_length, term, term_by_length, term_slope = None, 0.0, 0.0, 0.0
+    by_length: np.ndarray | None = None
+    term: np.ndarray | float = 0.0
+    term_by_length: np.ndarray | float = 0.0
+    term_slope: np.ndarray | float = 0.0
     if lengths is None:
-        value, slope = margin(theta)
+        value, slope = cast("Margin", margin)(theta)
     else:
-        value, slope, by_length, term, term_by_length = margin(theta, lengths)
+        value, slope, by_length, term, term_by_length = cast("LengthMargin", margin)(theta, lengths)
         by_length = None if by_length is None else scale * by_length
     if intra is not None:
         intra_term, intra_slope = intra(theta)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any, Mapping
 
 import mxnet as mx
 import numpy as np
@@ -137,7 +139,13 @@ class SymbolNetwork(HybridBlock):
 
     spec = None
 
-    def __init__(self, symbol, values, source, contexts):
+    def __init__(
+        self,
+        symbol: mx.sym.Symbol,
+        values: Mapping[str, np.ndarray],
+        source: str | os.PathLike[str],
+        contexts: list[mx.Context],
+    ):
         super().__init__(prefix="")
         self._source = source
         self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
@@ -148,14 +156,14 @@ class SymbolNetwork(HybridBlock):
         self.input_size = _input_size(symbol, {name: value.shape for name, value in values.items()})
         parameters.load_dict({name: mx.nd.array(value, dtype="float32") for name, value in values.items()}, contexts)
 
-    def forward(self, x, *args):
+    def forward(self, x: Any, *args: Any) -> Any:
         try:
             return super().forward(x, *args)
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"{self._source} cannot process images {shown(x.shape)}: {reason}") from error
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         return self.body(F.cast(x, dtype="float32"))
 
 

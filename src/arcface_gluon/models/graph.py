@@ -109,14 +109,14 @@ def _fold(operators):
     return list(kept.values())
 
 
-def scale_and_shift(norm):
+def scale_and_shift(norm: Operator) -> tuple[np.ndarray, np.ndarray]:
     """(scale, shift), float64, of the line that a BatchNorm is at inference."""
     gamma, beta, mean, var = (norm.arrays[key].astype(np.float64) for key in ("gamma", "beta", "mean", "var"))
     scale = gamma / np.sqrt(var + norm.attributes["eps"])
     return scale, beta - mean * scale
 
 
-def scale_outputs(layer, scale, shift):
+def scale_outputs(layer: Operator, scale: np.ndarray, shift: np.ndarray) -> None:
     """Let a layer give scale * output + shift."""
     weight = layer.arrays["weight"].astype(np.float64)
     bias = layer.arrays.get("bias", np.float64(0))
@@ -124,7 +124,7 @@ def scale_outputs(layer, scale, shift):
     layer.arrays["bias"] = (bias * scale + shift).astype(np.float32)
 
 
-def scale_inputs(layer, scale, shift):
+def scale_inputs(layer: Operator, scale: np.ndarray, shift: np.ndarray) -> None:
     """Let a fully connected layer take what the scaling of channels took."""
     weight = layer.arrays["weight"].astype(np.float64)
     places = weight.shape[1] // len(scale)

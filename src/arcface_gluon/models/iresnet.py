@@ -76,7 +76,8 @@ class ResidualUnit(HybridBlock):
         self.conv2 = conv(channels, 3, stride, in_channels=channels, prefix=prefix + "conv2_")
         self.bn3 = batch_norm(channels, epsilon=epsilon, prefix=prefix + "bn3_")
         self.se = SqueezeExcitation(channels, prefix=prefix + "se_") if se else None
-        self.conv1sc = self.sc = None
+        self.conv1sc: Any = None
+        self.sc: Any = None
         if project:
             self.conv1sc = conv(channels, 1, stride, in_channels=in_channels, prefix=prefix + "conv1sc_")
             self.sc = batch_norm(channels, epsilon=epsilon, prefix=prefix + "sc_")

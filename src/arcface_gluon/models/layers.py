@@ -48,7 +48,7 @@ class PReLU(HybridBlock):
 
 def conv(
     channels: int,
-    kernel: int | tuple[int, int],
+    kernel: int | tuple[int, ...],
     stride: int = 1,
     *,
     in_channels: int,
@@ -58,8 +58,9 @@ def conv(
     prefix: str,
 ) -> nn.Conv2D:
     """Convolution. Unless a padding is given, the kernel is square, and padded so that stride 1 keeps the size."""
+    side = kernel if isinstance(kernel, int) else 0
     return nn.Conv2D(
-        channels, kernel, strides=stride, padding=kernel // 2 if padding is None else padding, groups=groups,
+        channels, kernel, strides=stride, padding=side // 2 if padding is None else padding, groups=groups,
         use_bias=use_bias, in_channels=in_channels, prefix=prefix,
     )  # fmt: skip
 
@@ -75,7 +76,7 @@ class SqueezeExcitation(HybridBlock):
     Shape: (B, channels, H, W) -> the same.
     """
 
-    def __init__(self, channels: int, reduction: int = 16, prefix: str = None):
+    def __init__(self, channels: int, reduction: int = 16, *, prefix: str):
         super().__init__(prefix=prefix)
         squeezed = max(1, channels // reduction)
         self.conv1 = conv(squeezed, 1, in_channels=channels, use_bias=True, prefix=prefix + "conv1_")

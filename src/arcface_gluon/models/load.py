@@ -147,7 +147,7 @@ def _verify_checksums(folder):
             raise UserError(f"{folder / name} is damaged: its checksum is not that in {STATE}; choose another one")
 
 
-def _exported_files(path):
+def _exported_files(path: Path) -> tuple[Path, Path]:
     """(symbol file, params file) of an exported model; a UserError names what is missing."""
     refuse_foreign(path)
     if path.is_dir():

@@ -28,7 +28,7 @@ class ConvUnit(HybridBlock):
         self,
         in_channels: int,
         channels: int,
-        kernel: int | tuple[int, int],
+        kernel: int | tuple[int, ...],
         stride: int = 1,
         *,
         groups: int = 1,

@@ -8,10 +8,12 @@ from ..recipe.option import Option, Range
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value is a number; True and False are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_count(value: Any) -> bool:
+    """Whether a value is a whole number above 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
@@ -21,6 +23,7 @@ def must_be(text: str, test: Callable[[Any], bool]) -> Range:
 
 
 def between(low: float, high: float) -> Range:
+    """The range of numbers from `low` to `high`, both included."""
     return must_be(f"between {low:g} and {high:g}", lambda value: is_number(value) and low <= value <= high)
 
 

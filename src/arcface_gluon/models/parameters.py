@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
 import mxnet as mx
 import numpy as np
@@ -64,7 +64,7 @@ def assign(net: HybridBlock, values: Mapping[str, np.ndarray], contexts: list[mx
         parameter.set_data(mx.nd.array(values[name], dtype=values[name].dtype))
 
 
-def mismatch(wanted: Mapping[str, tuple | None], found: Mapping[str, tuple | None]) -> str | None:
+def mismatch(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
     """Why parameters of the shapes `found` cannot fill those of `wanted`; None if they can. Both: name -> shape."""
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]

@@ -57,7 +57,7 @@ def read_params(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         UserError: missing, unreadable, cut short, not a .params file, or of a kind networks do not use.
     """
     try:
-        data = memoryview(np.fromfile(path, dtype=np.uint8))
+        data = np.fromfile(path, dtype=np.uint8).data
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     try:

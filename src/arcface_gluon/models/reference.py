@@ -30,7 +30,7 @@ _TO_REFERENCE = {"alpha": "gamma", "running_mean": "moving_mean", "running_var":
 TRANSPARENT = {"_copy", "BlockGrad", "Cast", "Dropout", "amp_cast"}
 
 # Attributes that decide what an operator computes, with their defaults.
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "Convolution": {
         "kernel": (), "stride": (1, 1), "pad": (0, 0), "dilate": (1, 1), "num_filter": 0, "num_group": 1,
         "no_bias": False,
@@ -117,7 +117,7 @@ def _spec_from_names(shapes, symbol):
         "input_size": input_size_of(inputs // channels),
         **_constants(symbol),
     }
-    depths = {known: depth for depth, known in {**UNITS, **OTHER_UNITS}.items()}
+    depths: dict[tuple[int, ...], int] = {known: depth for depth, known in {**UNITS, **OTHER_UNITS}.items()}
     return {"name": f"r{depths.get(tuple(units), 50)}", "embedding_size": embedding_size, "options": options}
 
 

@@ -15,7 +15,7 @@ from .mobilefacenet import MobileFaceNet
 from .network_options import EMBEDDING_SIZE
 
 # name -> (class, the values that the name stands for); each class declares its options.
-_NETWORKS: dict[str, tuple[type, dict]] = {f"r{depth}": (IResNet, {"units": units}) for depth, units in UNITS.items()}
+_NETWORKS: dict[str, tuple[Any, dict]] = {f"r{depth}": (IResNet, {"units": units}) for depth, units in UNITS.items()}
 _NETWORKS["mobilefacenet"] = (MobileFaceNet, {})
 # Known, and not offered.
 _OTHERS = {f"r{depth}": (IResNet, {"units": units}) for depth, units in OTHER_UNITS.items()}
@@ -36,7 +36,7 @@ def model_options(name: str) -> dict[str, Any]:
     return {**{key: option.default for key, option in network.OPTIONS.items()}, **values}
 
 
-def _find(name) -> tuple[type, dict]:
+def _find(name) -> tuple[Any, dict]:
     if is_named(name):
         network = load_named("network.name", name)
         if not (isinstance(network, type) and issubclass(network, HybridBlock) and hasattr(network, "OPTIONS")):

@@ -26,7 +26,7 @@ class ContextGroup:
         self.shards, self.first = len(self.contexts), 0
         self.bytes_sent = 0
 
-    def gather(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+    def gather(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Concatenate one (b_i, d) array a device along axis 0, on every device."""
         gathered = []
         for context in self.contexts:
@@ -56,7 +56,7 @@ class ContextGroup:
             self.bytes_sent += part.nbytes
         return whole
 
-    def reduce_scatter(self, parts: list[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
+    def reduce_scatter(self, parts: Sequence[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
         """Sum one (B, d) array a shard; device i gets the rows of its own slice of the batch, (sizes[i], d)."""
         stops = np.cumsum(sizes)
         slices = []
@@ -72,7 +72,7 @@ class ContextGroup:
         """The parts of a host array (B, …) that belong to this process's devices."""
         return np.split(whole, np.cumsum(sizes)[:-1])
 
-    def all_reduce(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+    def all_reduce(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """Sum one array of the same shape a shard; every device gets the sum."""
         total = self._copy(parts[0], self.contexts[0])
         for part in parts[1:]:

@@ -6,6 +6,7 @@ Shapes: N identities over G devices, batch B over all devices, embedding size d.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 FLOAT = 4  # bytes
 MIB = 2**20
@@ -150,7 +151,7 @@ def advise(setting: Setting, network: Network, machine: Machine) -> list:
         return []
     images = -(-setting.batch_size // setting.devices)
     parts = [k for k in (2, 4, 8, 16, 32) if k <= images]
-    tries = [(f"train.accumulate={k}", {"accumulate": k}) for k in parts]
+    tries: list[tuple[str, dict[str, Any]]] = [(f"train.accumulate={k}", {"accumulate": k}) for k in parts]
     tries.append(("head.block_rows=16384", {"block_rows": 16_384}))
     tries += [(f"head.block_rows=16384 train.accumulate={k}", {"block_rows": 16_384, "accumulate": k}) for k in parts]
     tries += [(f"head.sample_rate={rate:g}", {"sample_rate": rate}) for rate in (0.5, 0.2, 0.1)]

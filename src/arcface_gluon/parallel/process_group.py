@@ -29,7 +29,7 @@ class ProcessGroup(ContextGroup):
         self.first = processes.rank * len(self.contexts)
         self._processes = processes
 
-    def gather(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+    def gather(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         local = np.concatenate([part.asnumpy() for part in parts])
         features = mx.nd.array(self._processes.allgather(local, "features"), ctx=mx.cpu(), dtype=local.dtype)
         return [self._copy(features, context) for context in self.contexts]
@@ -51,7 +51,7 @@ class ProcessGroup(ContextGroup):
         # Each sample's class is on one shard only; the other processes have a zero there.
         return self._rows(super().collect(indices, parts, length), "collect").sum(axis=0)
 
-    def reduce_scatter(self, parts: list[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
+    def reduce_scatter(self, parts: Sequence[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
         local = super().reduce_scatter(parts, [parts[0].shape[0]])[0].as_in_context(mx.cpu())
         self._processes.allreduce([local], "pulls")
         stops = self._start + np.cumsum(sizes)
@@ -62,7 +62,7 @@ class ProcessGroup(ContextGroup):
     def own_slices(self, whole: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
         return super().own_slices(whole[self._start : self._start + sum(sizes)], sizes)
 
-    def all_reduce(self, parts: list[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+    def all_reduce(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         total = super().all_reduce(parts)[0].as_in_context(mx.cpu())
         self._processes.allreduce([total], "centres")
         return [self._copy(total, context) for context in self.contexts]

@@ -231,8 +231,9 @@ class _Run:
         highest = self.highest.kept()
         decades = int(np.ceil(np.log10(self.total)))
         grid = [f"{fpr:.3e}" for fpr in np.logspace(-decades, 0, 20 * decades + 1)]
-        refused = {}
-        for fpr in (*VERIFICATION_FPRS, *grid):
+        refused: dict[Any, float] = {}
+        fprs: list[Any] = [*VERIFICATION_FPRS, *grid]
+        for fpr in fprs:
             allowed = allowed_accepts(fpr, self.total)
             if allowed < len(highest):
                 refused[fpr] = highest[len(highest) - allowed - 1]

@@ -43,13 +43,21 @@ def find_recipe(name: str) -> Path | None:
 
 
 def _folders() -> list[Path]:
-    packaged = importlib.util.find_spec("arcface_gluon.recipes").submodule_search_locations
-    return [Path("recipes"), Path(next(iter(packaged)))]
+    spec = importlib.util.find_spec("arcface_gluon.recipes")
+    packaged = spec.submodule_search_locations if spec else None
+    return [Path("recipes"), *map(Path, list(packaged or ())[:1])]
+
+
+def _known(name: str) -> Path:
+    path = find_recipe(name)
+    if path is None:
+        raise UserError(f"there is no recipes/{name}.py; `arcface-gluon recipes` lists those that there are")
+    return path
 
 
 def options() -> dict[str, Option]:
     """Dotted name → Option of every value of a recipe, as recipes/base.py declares them."""
-    return _declared(find_recipe("base").resolve())
+    return _declared(_known("base").resolve())
 
 
 @lru_cache(maxsize=None)
@@ -65,13 +73,13 @@ def names() -> list[str]:
 
 def summary(name: str) -> str:
     """First line of a recipe's docstring."""
-    source = find_recipe(name).read_text(encoding="utf-8")
+    source = _known(name).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
 
 
 def losses() -> dict:
     """Losses by name, from recipes/losses.py: what each sets in a recipe, its equation and source."""
-    return _execute(find_recipe("losses")).losses
+    return _execute(_known("losses")).losses
 
 
 def inherit(name: str, loss: str | None = None) -> EasyDict:
@@ -100,7 +108,7 @@ def set_loss(recipe: EasyDict, name: str) -> None:
         set_value(recipe, key, value)
 
 
-def resolve(name: str, overrides: Iterable[str] = ()) -> EasyDict:
+def resolve(name: str | os.PathLike[str], overrides: Iterable[str] = ()) -> EasyDict:
     """The recipe `name` (a name in recipes/, a .py file, or a run's recipe.json) with overrides applied.
 
     Args:
@@ -305,6 +313,8 @@ def _checked_types(path, values) -> EasyDict:
 
 def _execute(path: Path):
     spec = importlib.util.spec_from_file_location(f"arcface_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"recipe {os.path.relpath(path)} is no Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -75,8 +75,9 @@ def rank_agreements(rows: list[LossRow]) -> list[str]:
         theirs, ours, spreads = [], [], []
         for row in rows:
             values, cells = row.accuracies.get(test_set), [row.paper(column) for column in own]
-            if values and row.table == TABLE and None not in cells:
-                theirs.append(mean(cells))
+            known = [cell for cell in cells if cell is not None]
+            if values and row.table == TABLE and len(known) == len(cells):
+                theirs.append(mean(known))
                 ours.append(mean(values))
                 spreads += [stdev(values)] if len(values) > 1 else []
         if len(ours) < 3:

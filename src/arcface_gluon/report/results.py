@@ -63,7 +63,7 @@ def subject_of(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "run
     path = Path(path)
     checkpoint = checkpoint_of(path) if path.is_dir() else None
     run = checkpoint and run_of(checkpoint)
-    if run is None or not (run / RECIPE).is_file() or not checkpoint.name.isdigit():
+    if checkpoint is None or run is None or not (run / RECIPE).is_file() or not checkpoint.name.isdigit():
         name = _model_name(path)
         return Subject(path, Path(runs) / name, name)
     recipe = read_json(run / RECIPE)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ..data.demos import is_demo_name
 from ..errors import UserError
@@ -96,7 +97,9 @@ def _read_metrics(path, notes):
 
 def _usable(row):
     """A line of metrics.jsonl without values of other types than the figures draw: a flipped bit may have made them."""
-    kept = {key: value for key, value in row.items() if isinstance(value, (int, float)) and not abs(value) > _LARGEST}
+    kept: dict[str, Any] = {
+        key: value for key, value in row.items() if isinstance(value, (int, float)) and not abs(value) > _LARGEST
+    }
     kept = {key: value for key, value in kept.items() if key not in ("verification", "target_angles")}
     sets = _dictionary(row.get("verification"))
     if sets:

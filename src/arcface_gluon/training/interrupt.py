@@ -38,9 +38,9 @@ class Interrupts:
 
     def __init__(self, words: str | None = "stopping after this iteration"):
         self._words = words
-        self.received = None
+        self.received: int | None = None
         self._since = 0.0
-        self._immediate = None
+        self._immediate: str | None = None
 
     def __enter__(self) -> Interrupts:
         # Python runs signal handlers between its own instructions only; the other end of a pipe hears of them at once.
@@ -63,10 +63,10 @@ class Interrupts:
             raise Interrupted(number, self._immediate)
 
     def _acknowledge(self):
-        first, since = None, 0.0
+        first, since = 0, 0.0
         while data := os.read(self._read, 16):
             numbers = [number for number in data if number in self._previous]
-            if first is None and numbers:
+            if not first and numbers:
                 first, since = numbers[0], time.monotonic()
                 if self._words:
                     os.write(2, f"{signal.Signals(first).name}: {self._words}; again to stop at once\n".encode())

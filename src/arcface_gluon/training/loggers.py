@@ -133,7 +133,7 @@ def make_loggers(names: Sequence[str]) -> list[Logger]:
     Raises:
         UserError: an unknown one, or its package is missing.
     """
-    loggers = []
+    loggers: list[Any] = []
     for name in names:
         if name not in LOGGERS and not is_named(name):
             raise UserError(f"train.loggers: {name!r} is none of {', '.join(LOGGERS)} or module:Class")

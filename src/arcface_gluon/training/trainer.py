@@ -107,10 +107,10 @@ class Trainer:
         self.seconds = 0.0  # spent in iterations, validation left out, over all sessions of the run
         self.verification = {}  # the last validation's result
         self.validated = 0  # iteration of the last validation
-        self.checkpoint = None  # folder that the run goes on from
-        self.best = None  # {"iteration": …, "accuracy": …} of the best validation
+        self.checkpoint: Path | None = None  # folder that the run goes on from
+        self.best: dict[str, Any] | None = None  # {"iteration": …, "accuracy": …} of the best validation
         self.without_gain = 0  # validations since the best
-        self.first_loss = None  # mean loss of the first iterations
+        self.first_loss: float | None = None  # mean loss of the first iterations
 
     def train(self) -> None:
         """Run until `settings.iterations` are done.
@@ -271,7 +271,7 @@ class Trainer:
                 message = f"stopped in the validation after iteration {self.iteration}; resume from {folder}"
                 try:
                     with interrupts.immediate("stopping the validation", message):
-                        self.verification = self.validate()
+                        self.verification = self.validate() if self.validate else {}
                 except Interrupted as stop:
                     stopped = stop
             number = self.processes.any(stopped.number if stopped else 0)
@@ -327,7 +327,7 @@ class Trainer:
             "first_loss": self.first_loss,
             **self._validation(),
         }
-        best = self.best and self.best["iteration"]
+        best = self.best["iteration"] if self.best else None
         documents = {run_layout.NETWORK: self.net.spec, run_layout.STATE: state}
         keep = self.settings.keep
         return save_checkpoint(self.run_folder, self.iteration, arrays, documents, keep, best, self.processes)

@@ -9,7 +9,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Iterator, Sequence
+from typing import TYPE_CHECKING, Generator, Sequence
 
 import cv2
 import numpy as np
@@ -136,7 +136,7 @@ class Batches:
         self._named = set()
         self._lock = threading.Lock()
 
-    def iterate(self, start_iteration: int = 0) -> Iterator[Batch]:
+    def iterate(self, start_iteration: int = 0) -> Generator[Batch, None, None]:
         """Yield batches from number `start_iteration` on, without end.
 
         Close the generator (or drop it) to stop its threads. A batch's memory is used again only when neither the batch

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 import numpy as np
 
@@ -66,7 +65,7 @@ def read_set(train: str | os.PathLike[str], val: str | os.PathLike[str]) -> Vide
 
 
 def frames(
-    root: str | os.PathLike[str], videos: Sequence[str], skip_missing: bool = False
+    root: str | os.PathLike[str], videos: Videos, skip_missing: bool = False
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """All frames of the videos below `root`/frames.
 

@@ -190,7 +190,9 @@ def read_noise(
             )
         masks.append(mask)
         unknown += [f"{path}: {name}" for name in strange]
-    return Noise(*masks, [path for path in (probe_list, distractor_list) if path], unknown, counted)
+    probe_mask, distractor_mask = masks
+    lists = [path for path in (probe_list, distractor_list) if path]
+    return Noise(probe_mask, distractor_mask, lists, unknown, counted)
 
 
 def split_noise_mark(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

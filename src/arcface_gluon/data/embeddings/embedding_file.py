@@ -63,7 +63,9 @@ class EmbeddingWriter:
         self.part = self.path.with_name(self.path.name + ".part")
         self.state = self.path.with_name(self.path.name + ".part.json")
         self.fingerprint = fingerprint
-        self.done, self.size, self.skipped = 0, None, []
+        self.done = 0
+        self.size: int | None = None
+        self.skipped: list[int] = []
         self._digest = hashlib.sha256()  # of the rows
 
     def __enter__(self) -> EmbeddingWriter:
@@ -97,7 +99,7 @@ class EmbeddingWriter:
             self.done, self.size, self.skipped = state["done"], state["size"], state["skipped"]
         rows = self.done - len(self.skipped)
         wanted = _HEADER_BYTES + 4 * rows * (self.size or 0)
-        if rows:
+        if rows and state is not None:
             self._verify(wanted, state["sha256"])
         # What was written after the last save is embedded again.
         self._file.truncate(wanted if rows else 0)
@@ -171,10 +173,10 @@ class EmbeddingWriter:
         skipped = set(self.skipped)
         kept = [index for index in range(len(images)) if index not in skipped]
         self.save()
-        with open(self.part, "r+b") as file:
-            file.write(_header(len(kept), self.size))
-            file.flush()
-            os.fsync(file.fileno())
+        with open(self.part, "r+b") as part:
+            part.write(_header(len(kept), self.size))
+            part.flush()
+            os.fsync(part.fileno())
         with atomic_write(self.path.with_suffix(".txt"), "w") as file:
             for index in kept:
                 label = f"\t{images.labels[index]}" if images.labels is not None else ""

@@ -29,7 +29,7 @@ _MAX_TILES = 10_000  # of a JPEG 2000: each takes some KB before a pixel is ther
 _TIFF_SIDES = ((256, 257), (322, 323))  # tags: width and height of the image, and of its tiles
 
 
-def _tiff_size(file) -> tuple:
+def _tiff_size(file) -> list[int]:
     """(width, height) of a TIFF or of its tiles, whichever are larger: a whole tile is decoded at a time."""
     directory = ImageFileDirectory_v2(file.read(8))
     file.seek(directory.next)

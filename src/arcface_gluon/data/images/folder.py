@@ -37,7 +37,7 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], Counter]:
         UserError: a folder cannot be read, or a file name cannot stand in a list.
     """
     folder, found, left_out, visits = Path(folder), [], Counter(), Counter()
-    waiting = [("", ())]  # folders below `folder`, each with those that it lies in
+    waiting: list[tuple[str, tuple]] = [("", ())]  # folders below `folder`, each with those that it lies in
     while waiting:
         below, above = waiting.pop()
         try:

@@ -40,7 +40,7 @@ class Images:
         notes: lines to tell once about them, such as files that were left out.
     """
 
-    notes = ()
+    notes: Sequence[str] = ()
 
     def __init__(self, source: str | os.PathLike[str], names: Sequence[Any], labels: Sequence[Any] | None = None):
         self.source, self.names, self.labels = str(source), names, labels
@@ -170,7 +170,7 @@ class UnalignedFiles(ImageFiles):
         source: str | os.PathLike[str],
         root: str | os.PathLike[str],
         names: Sequence[str],
-        points: np.ndarray,
+        points: Sequence[Any] | np.ndarray,
         labels: Sequence[Any] | None = None,
     ):
         super().__init__(source, root, names, labels)

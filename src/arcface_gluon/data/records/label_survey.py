@@ -100,7 +100,7 @@ def _digest(reader, offsets, others):
     status = os.stat(reader.path)
     digest.update(f"{status.st_size} {status.st_mtime_ns} {len(offsets)} ".encode())
     for array in (offsets, others):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -56,7 +56,8 @@ class FaceRecords:
             )
         known = read_property(self.property_path) if self.property_path.is_file() else None
         self.reader = RecordReader(self.path)
-        self._survey = self._labels = None
+        self._labels: np.ndarray | None = None
+        self._survey: Survey | None = None
         self.keys, self._offsets, self._others = self._index()
         if not len(self.keys):
             raise UserError(f"{self.path} holds no images; fetch or write it again")
@@ -114,7 +115,7 @@ class FaceRecords:
         """SHA-256 of index, labels and property: equal for equal training sets, whatever their folders."""
         digest = hashlib.sha256(f"{self.num_identities} {self.image_size} {self.first_label}".encode())
         for array in (self.keys, self._offsets, self.survey().labels):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def labels(self) -> np.ndarray:
@@ -250,12 +251,13 @@ def write_training_set(
     return key - 1, largest + 1
 
 
-def _identity(label, what):
+def _identity(label: Any, what: str) -> int:
     """A label as int, where it is a whole number of any type."""
     if isinstance(label, (float, np.floating)) and label == label // 1:
         label = int(label)
+    whole: Any = None if isinstance(label, (bool, np.bool_)) else label
     try:
-        number = operator.index(None if isinstance(label, (bool, np.bool_)) else label)
+        number = operator.index(whole)
     except TypeError:
         raise ValueError(
             f"{what} has the label {label!r}: labels must be whole numbers, 0 for the first identity"

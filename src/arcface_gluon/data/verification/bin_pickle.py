@@ -75,10 +75,12 @@ class Array:
         data: bytes of the contents.
     """
 
-    shape, data, _dtype = (), b"", None
+    shape: tuple = ()
+    data = b""
+    _dtype: Any = None  # a _Dtype once the contents have come
 
     @property
-    def value(self) -> bytes | list | None:
+    def value(self) -> Any:
         """bytes (uint8) or a list of numbers, made when it is asked for; None before the contents have come."""
         return self._dtype.values(self.data) if self._dtype else None
 

@@ -110,7 +110,7 @@ def _embeddings(net, images):
         return net(mx.nd.array(images, ctx=context, dtype="float32")).asnumpy()
 
 
-def _agreement(net, images, after, path, normalise=False):
+def _agreement(net, images, after, path, normalise=False) -> tuple[float | None, float | None]:
     """(difference, cosine) of the embeddings before and after.
 
     Raises:

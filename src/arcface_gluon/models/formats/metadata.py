@@ -31,7 +31,7 @@ def metadata_of(path: str | Path) -> dict[str, str]:
         data["path"] = Path(data["path"]).name
     recipe = {**recipe, "data": data} if recipe else {}
     known = str(data.get("path") or "not known here")
-    name = file.parent.name if recipe else path.resolve().name
+    name = file.parent.name if file and recipe else path.resolve().name
     return {
         "recipe": json.dumps({key: value for key, value in recipe.items() if key != "run"}),
         "data": known,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
+import os
 import pickletools
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -41,13 +43,13 @@ def package_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "assets" / "weights"
 
 
-def read_mtcnn(folder: Path, context: mx.Context) -> tuple[PNet, RNet, ONet]:
+def read_mtcnn(folder: str | os.PathLike[str], context: mx.Context) -> tuple[PNet, RNet, ONet]:
     """The three networks with the weights of a folder, on a device.
 
     Raises:
         UserError: a file is missing, damaged or something else.
     """
-    networks = []
+    networks: list[Any] = []
     for name, kind in FILES.items():
         path = Path(folder) / name
         arrays, net = read_arrays(path), kind()
@@ -62,7 +64,8 @@ def read_mtcnn(folder: Path, context: mx.Context) -> tuple[PNet, RNet, ONet]:
             parameter.set_data(value)
         net.hybridize()
         networks.append(net)
-    return tuple(networks)
+    proposals, refinement, output = networks
+    return proposals, refinement, output
 
 
 def _as_here(array, shape):

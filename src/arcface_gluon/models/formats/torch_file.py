@@ -82,7 +82,7 @@ def read_torch(path: Path, contexts: list[mx.Context]) -> Backbone:
     unknown = [name for name in values if our_name(name) is None]
     if unknown or "fc.weight" not in values:
         raise UserError(f"{path} holds {_kind(values)}; of arcface_torch, iresnet18 to iresnet200 are read")
-    values = {our_name(name): value for name, value in values.items()}
+    values = {str(our_name(name)): value for name, value in values.items()}
     net = network_of(_spec(path, values), path)
     load_parameters(net, values, path, contexts)
     return net
@@ -127,25 +127,25 @@ def _kind(names):
 
 
 def _spec(path, values):
-    units, stage = [], {}
+    stage: dict[int, int] = {}
     for name in values:
         match = re.match(r"stage(\d+)\.unit(\d+)\.", name)
         if match:
             stage[int(match.group(1))] = max(int(match.group(2)), stage.get(int(match.group(1)), 0))
-    units = tuple(stage[number] for number in sorted(stage))
+    depths = tuple(stage[number] for number in sorted(stage))
     fc, last = values["pre_fc1.weight"], values.get("bn1.gamma")
     if sorted(stage) != [1, 2, 3, 4] or fc.ndim != 2 or last is None or last.ndim != 1:
         raise UserError(f"{path} holds {_kind(values)}; of arcface_torch, iresnet18 to iresnet200 are read")
     names = {tuple(known): f"r{depth}" for depth, known in UNITS.items()}
     options = {
-        "units": units,
+        "units": depths,
         "width": len(last) / CHANNELS[-1],
         "dropout": 0.0,
         "input_size": input_size_of(fc.shape[1] // max(1, len(last))),
         "epsilon": EPSILON,
         "input_scale": INPUT_SCALE,
     }
-    name = "r200" if units == _R200 else names.get(units, "r50")
+    name = "r200" if depths == _R200 else names.get(depths, "r50")
     return {"name": name, "embedding_size": len(fc), "options": options}
 
 

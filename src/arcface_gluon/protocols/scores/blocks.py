@@ -108,7 +108,7 @@ class UnitBlocks:
         self.features, self.what, self.keep = features, what, keep
         self.names = np.asarray(names, object) if names is not None else None
         # Each context has two products under way; a new block must not touch what these read.
-        self._blocks = [None] * (2 * len(contexts) + 1)
+        self._blocks: list[np.ndarray | None] = [None] * (2 * len(contexts) + 1)
         self._next = 0
 
     def __call__(self, start: int, stop: int) -> np.ndarray:

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-# NumPy's wrapper around it takes as long as counting does.
-from numpy.core.multiarray import count_nonzero
+# NumPy's wrapper around it takes as long as counting does; its hints do not know it.
+from numpy.core.multiarray import count_nonzero  # type: ignore[attr-defined]
 
 from .curves import HighestScores
 
@@ -33,16 +33,20 @@ class ImpostorScores:
 
     def __init__(self, wanted: int):
         self.highest = HighestScores(wanted)
-        self.thresholds = None
+        self.thresholds: np.ndarray | None = None
         self.counts = np.zeros(len(_FARS), np.int64)
 
-    def set_thresholds(self, scores: np.ndarray) -> None:
-        """Choose the thresholds by a sample of scores, from which counting starts."""
-        self.thresholds = np.quantile(scores, [1 - far for far in _FARS]).astype(np.float32)
+    def set_thresholds(self, scores: np.ndarray) -> np.ndarray:
+        """Choose the thresholds by a sample of scores, from which counting starts; gives them."""
+        thresholds = np.quantile(scores, [1 - far for far in _FARS]).astype(np.float32)
+        self.thresholds = thresholds
+        return thresholds
 
     def counted(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(thresholds, counts) for a VerificationCurve, or None if every score is kept."""
-        return None if self.highest.floor == -np.inf else (self.thresholds, self.counts)
+        if self.thresholds is None or self.highest.floor == -np.inf:
+            return None
+        return self.thresholds, self.counts
 
 
 class RankCounter:
@@ -67,9 +71,9 @@ class RankCounter:
         self.equal = np.zeros(len(thresholds), np.int64)
         self._probes = len(offsets) - 1
         # How many of a probe's mates, the lowest ones, are counted block by block.
-        self._direct = None
-        self._limits = None
-        self._pending = [[] for _ in range(self._probes)]
+        self._direct = np.zeros(self._probes, np.int64)
+        self._limits: list[np.ndarray] = []
+        self._pending: list[list[np.ndarray]] = [[] for _ in range(self._probes)]
         self._gathered = 0
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -82,10 +86,11 @@ class RankCounter:
     def plan(self, columns: int) -> None:
         """After the first block, of `columns` distractors: decide how each mate is counted from now on."""
         rows = [row for parts in self._pending for row in parts]
-        if self.impostors.thresholds is None:
-            self.impostors.set_thresholds(np.concatenate(rows[:512]))
+        chosen = self.impostors.thresholds
+        if chosen is None:
+            chosen = self.impostors.set_thresholds(np.concatenate(rows[:512]))
         for row in rows:
-            self.impostors.counts += [count_nonzero(row >= limit) for limit in self.impostors.thresholds]
+            self.impostors.counts += [count_nonzero(row >= limit) for limit in chosen]
         self.settle()
         bulk = self.greater > _GATHER_SHARE * columns
         probe = np.repeat(np.arange(self._probes), np.diff(self.offsets))
@@ -95,7 +100,7 @@ class RankCounter:
             # "Above" is "at least the next number", so that one comparison serves for all. The first is set below.
             first = self.offsets[probe]
             above = np.nextafter(self.thresholds[first : first + self._direct[probe]], np.float32(np.inf))
-            limits = np.concatenate([[0], self.impostors.thresholds, above])
+            limits = np.concatenate([[0], chosen, above])
             self._limits.append(limits.astype(np.float32)[:, None])
         self.raise_floor()
 
@@ -161,7 +166,7 @@ class RankCounter:
                 self._compare(probe, scores)
 
     def _compare(self, probe, scores):
-        first = self.offsets[probe] + (self._direct[probe] if self._direct is not None else 0)
+        first = self.offsets[probe] + self._direct[probe]
         mates = self.thresholds[first : self.offsets[probe + 1]]
         if not len(mates):
             return

@@ -26,7 +26,7 @@ def top_k(
         (scores, indices): (n, min(k, columns)) float32 and int64.
     """
     k = min(k, columns)
-    best = [_Best(k) for _ in range(len(rows))] if k > 1 else None
+    best = [_Best(k) for _ in range(len(rows))] if k > 1 else []
     scores, indices = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.int64)
     distinct = _Distinct(load)
     blocks = score_blocks(rows, distinct, block_edges(columns, COLUMN_BLOCK), runtime.contexts(contexts), ROW_BLOCK)
@@ -44,7 +44,7 @@ def top_k(
                     best[i].add(row, column)
             bar.update(block.size)
     distinct.end()
-    for i, one in enumerate(best or ()):
+    for i, one in enumerate(best):
         scores[i], indices[i] = distinct.expand(*one.finish(), k)
     return (scores, indices) if best else (scores, distinct.first[indices])
 
@@ -57,7 +57,8 @@ class _Distinct:
 
     def __init__(self, load):
         self._load, self._numbers, self._parts = load, {}, []
-        self.before, self.first = {}, None
+        self.before: dict[int, int] = {}
+        self.first = np.empty(0, np.int64)
 
     def __call__(self, start, stop):
         block = self._load(start, stop)
@@ -103,7 +104,7 @@ class _Best:
             if len(self.scores) > 4 * self.k:
                 self.finish()
 
-    def finish(self):
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(-self.scores, kind="stable")[: self.k]
         self.scores, self.indices = self.scores[order], self.indices[order]
         if len(order) == self.k:

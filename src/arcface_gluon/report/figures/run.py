@@ -11,7 +11,7 @@ import io
 import os
 import re
 from html import escape
-from typing import TYPE_CHECKING, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -130,13 +130,13 @@ def draw_roc(
     first: float = 0.0,
 ) -> None:
     """The curves of `roc_figure` on an axis of a figure that is being drawn, from the false accept rate `first` on."""
-    start = max(first, 1 / max([impostors for _, _, impostors in curves.values()], default=1000))
+    start = max(first, 1 / max((impostors for _, _, impostors in curves.values()), default=1000))
     lowest = 1.0
     for index, (name, (fpr, tpr, impostors)) in enumerate(curves.items()):
         # A curve begins at the rate of one of its own impostor pairs: less cannot be measured.
         fpr, tpr = np.asarray(fpr), np.asarray(tpr)
         least = max(first, 1 / impostors)
-        begin = np.searchsorted(fpr, least)
+        begin = int(np.searchsorted(fpr, least))
         x = np.r_[least, fpr[begin:]]
         y = np.r_[tpr[max(begin - 1, 0)], tpr[begin:]]
         lowest = min(lowest, y[0])
@@ -161,12 +161,12 @@ def angle_histogram(genuine: np.ndarray, impostor: np.ndarray, threshold: float 
     """
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     axis = figure.subplots()
-    bins = np.arange(0, max(120, *genuine, *impostor) + 2, 2)
+    bins: Any = np.arange(0, max(120, *genuine, *impostor) + 2, 2)
     for name, angles, colour in (("genuine", genuine, BLUE), ("impostor", impostor, VERMILLION)):
         if len(angles):
             label = f"{name} ({len(angles):,})"
             weights = np.full(len(angles), 100 / len(angles))
-            style = {"facecolor": colour + "40", "edgecolor": colour, "linewidth": 1.2}
+            style: dict[str, Any] = {"facecolor": colour + "40", "edgecolor": colour, "linewidth": 1.2}
             axis.hist(angles, bins, weights=weights, histtype="stepfilled", label=label, **style)
     if threshold is not None and np.isfinite(threshold):
         axis.axvline(threshold, color=INK, linestyle="--", linewidth=1.1, label=f"threshold {threshold:.1f}°")
