@@ -96,6 +96,9 @@ eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DAT
 export: $(READY) $(TRAINED) ## a model for other tools: RECIPE's last run, or MODEL=path (TO=onnx, mxnet, torch, npz; OUT=file; ARGS='--raw …')
 	@$(SPLIT) $(RUN) export $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${TO:+--to "$$TO"} $${OUT:+--out "$$OUT"} $$ARGS
 
+align: $(READY) ## faces of the photographs in IN=folder or list, turned and cropped into OUT=folder (needs make setup DETECT=1)
+	@$(SPLIT) $(RUN) align "$$IN" "$$OUT" $$ARGS
+
 interop: $(READY) data ## a mobile app's network, fetched by npm, on ORL's unseen people (needs make setup INTEROP=1)
 	@$(SPLIT) $(RUN) eval interop $$ARGS
 

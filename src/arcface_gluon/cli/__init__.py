@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "main", "run_safely"]
 
 COMMANDS = {
     "train": "train a recipe, evaluate it and write its report",
+    "align": "faces found in photographs, turned and cropped as the networks take them",
     "embed": "embeddings of a folder, a list, a .rec or a .bin of images",
     "verify": "10-fold verification of a model on .bin sets (LFW, CFP-FP, AgeDB-30 …)",
     "export": "a model for other tools: ONNX, MXNet, PyTorch, NumPy; compared on real faces",

@@ -11,20 +11,22 @@ TEMPLATE = np.array(
 )
 
 
-def template(size: int = 112) -> np.ndarray:
-    """Places of the five points in a square crop, (5, 2).
+def template(size: int | tuple[int, int] = 112) -> np.ndarray:
+    """Places of the five points in a crop, (5, 2).
 
     Args:
-        size: a multiple of 112, or of 128: the latter has the same face with 8 pixels (at 128) more on either side.
+        size: side of a square crop, a multiple of 112, or of 128: the latter has the same face with 8 pixels (at 128)
+            more on either side. Or (height, width): also multiples of 112x96, which have 8 pixels (at 112) less.
 
     Raises:
         ValueError: another size.
     """
-    if size > 0 and size % 112 == 0:
-        return TEMPLATE * (size / 112)
-    if size > 0 and size % 128 == 0:
-        return (TEMPLATE + [8.0, 0.0]) * (size / 128)
-    raise ValueError(f"size must be a multiple of 112 or of 128, not {size}")
+    height, width = (size, size) if np.isscalar(size) else size
+    if height > 0 and height % 112 == 0 and width in (height, height // 112 * 96):
+        return TEMPLATE * (height / 112) - [(height - width) / 2, 0.0]
+    if height > 0 and height % 128 == 0 and width == height:
+        return (TEMPLATE + [8.0, 0.0]) * (height / 128)
+    raise ValueError(f"size must be a multiple of 112, of 128 or of 112x96, not {size}")
 
 
 def estimate_similarity(points: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
@@ -58,19 +60,20 @@ def estimate_similarity(points: np.ndarray, target: np.ndarray | None = None) ->
     return np.column_stack([linear, target_centre - linear @ source_centre])
 
 
-def align(image: np.ndarray, points: np.ndarray, size: int = 112) -> np.ndarray:
+def align(image: np.ndarray, points: np.ndarray, size: int | tuple[int, int] = 112) -> np.ndarray:
     """Crop a face.
 
     Args:
         image: (height, width, channels) uint8.
         points: (5, 2), x and y of left eye, right eye, nose tip, left and right mouth corner, left as one sees it.
-        size: side of the crop, as in `template`.
+        size: side of the crop, or its (height, width), as in `template`.
 
     Returns:
-        (size, size, channels) uint8, interpolated bilinearly, black where the image ends.
+        (height, width, channels) uint8, interpolated bilinearly, black where the image ends.
 
     Raises:
         ValueError: as `template` and `estimate_similarity`.
     """
     matrix = estimate_similarity(points, template(size))
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    height, width = (size, size) if np.isscalar(size) else size
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -1,0 +1,44 @@
+"""EXIF: which side of a photograph is up."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image
+
+_TAG = 0x0112
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+
+
+def orientation(data: bytes) -> int:
+    """The EXIF orientation, 1 to 8, of an encoded image; 1 (as it is) where there is none, or none that can be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                value = image.getexif().get(_TAG, 1)
+    except Exception:  # whatever a damaged header leads to; the pixels may be whole
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether an encoded image holds several pictures."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+    except Exception:
+        return False
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image (height, width, channels) turned and mirrored as an EXIF orientation, 1 to 8, says; contiguous."""
+    if orientation >= 5:
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)

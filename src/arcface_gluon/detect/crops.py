@@ -1,0 +1,166 @@
+"""One photograph to its aligned crops."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..data.images.align import align
+from ..data.images.decode import decode_image, image_size
+from ..data.images.orientation import is_animated, orientation, upright
+from ..errors import UserError
+from ..files import atomic_write
+from .faces import Detector, Face, open_detector
+from .photographs import Photograph, existing
+
+CHOICES = ("largest", "central", "all")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is done with every photograph.
+
+    Attributes:
+        out: folder of the crops.
+        size: (height, width) of a crop.
+        faces: which are taken where there are several: "largest", "central" (nearest to the middle) or "all".
+        detector, min_face, context: as `open_detector` takes them, the context by its name.
+        ending: ".jpg" (quality 95) or ".png".
+        draw: folder of pictures with boxes and points, or None.
+    """
+
+    out: str
+    size: tuple = (112, 112)
+    faces: str = "largest"
+    detector: str = "mtcnn"
+    min_face: int = 40
+    context: str = "cpu(0)"
+    ending: str = ".jpg"
+    draw: str | None = None
+
+    def facts(self) -> dict:
+        """What results depend on."""
+        left_out = ("out", "draw", "context")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+class Cropper:
+    """Aligns one photograph after the other; its detector is opened when the first is looked at."""
+
+    def __init__(self, settings: Settings):
+        self._settings, self._detector = settings, None
+
+    def detector(self) -> Detector:
+        """The detector, opened once."""
+        if self._detector is None:
+            from ..runtime import contexts
+
+            s = self._settings
+            self._detector = open_detector(s.detector, s.min_face, contexts(s.context)[0])
+        return self._detector
+
+    def __call__(self, photograph: Photograph, digest: str | None = None) -> dict | None:
+        """Write the crops of a photograph.
+
+        Args:
+            photograph: which.
+            digest: SHA-256 that it had when it was aligned before; the same bytes are not looked at again.
+
+        Returns:
+            {"photo", "digest", "faces": [{"box", "score", "landmarks", "crop"}], "note"}, of which `crop` is None for
+            faces that were not taken; None where it has that digest.
+
+        Raises:
+            UserError: a crop cannot be written. (A photograph that cannot be read is told in `note`.)
+        """
+        result = {"photo": photograph.name, "digest": None, "faces": [], "note": ""}
+        try:
+            path = existing(photograph)
+            if path is None:
+                raise ValueError("there is no such file")
+            data = Path(path).read_bytes()
+            result["digest"] = hashlib.sha256(data).hexdigest()
+            if result["digest"] == digest:
+                return None
+            image_size(data)
+            if is_animated(data):
+                raise ValueError("it is animated, or has several pictures")
+            image = upright(decode_image(data), orientation(data))
+        except (OSError, ValueError) as error:
+            return {**result, "note": f"cannot be read: {getattr(error, 'strerror', None) or error}"}
+        if photograph.landmarks is None:
+            faces = self.detector().detect(image)
+        else:
+            points = np.array(photograph.landmarks, np.float32)
+            if (points == points[0]).all():
+                return {**result, "note": "its landmarks are all at one place"}
+            faces = [Face(np.hstack([points.min(axis=0), points.max(axis=0)]), 1.0, points)]
+        taken = choose(faces, self._settings.faces, image.shape[:2])
+        result["note"] = _note(faces, taken, self._settings.faces)
+        for i, face in enumerate(faces):
+            crop = self._write(image, face, photograph.crop, i) if i in taken else None
+            row = {"box": face.box.tolist(), "score": face.score, "landmarks": face.landmarks.tolist(), "crop": crop}
+            result["faces"].append(row)
+        if self._settings.draw and faces:
+            picture = draw(image, faces, taken)
+            save(picture, self._settings.draw, f"{photograph.crop}.jpg")
+        return result
+
+    def _write(self, image, face, crop, number):
+        name = f"{crop}{f'_face{number + 1}' if self._settings.faces == 'all' else ''}{self._settings.ending}"
+        save(align(image, face.landmarks, self._settings.size), self._settings.out, name)
+        return name
+
+
+def choose(faces: list[Face], which: str, sides: tuple[int, int]) -> list[int]:
+    """Numbers of the faces that are taken: the largest, the most central in an image of (height, width), or all."""
+    if which == "all" or len(faces) < 2:
+        return list(range(len(faces)))
+    if which == "largest":
+        worth = [float(np.prod(face.box[2:] - face.box[:2])) for face in faces]
+    else:
+        middle = np.array(sides[::-1]) / 2
+        worth = [-float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - middle)) for face in faces]
+    return [int(np.argmax(worth))]
+
+
+def _note(faces, taken, which):
+    if not faces:
+        return "no face was found"
+    if len(faces) == 1:
+        return ""
+    done = (
+        "all were taken" if which == "all" else f"the {'largest' if which == 'largest' else 'most central'} was taken"
+    )
+    return f"{len(faces)} faces were found; {done}"
+
+
+def draw(image: np.ndarray, faces: list[Face], taken: list[int]) -> np.ndarray:
+    """An RGB image with the faces' boxes and points: green for those that are taken, red for the others."""
+    picture = image.copy()
+    thick = max(1, round(max(image.shape) / 400))
+    for i, face in enumerate(faces):
+        colour = (0, 200, 0) if i in taken else (220, 0, 0)
+        corners = [tuple(int(round(v)) for v in corner) for corner in (face.box[:2].tolist(), face.box[2:].tolist())]
+        cv2.rectangle(picture, *corners, colour, thick)
+        for x, y in face.landmarks.tolist():
+            cv2.circle(picture, (int(round(x)), int(round(y))), 2 * thick, colour, -1)
+    return picture
+
+
+def save(image: np.ndarray, folder: str | Path, name: str) -> None:
+    """Write an RGB image under a path below a folder, as its ending says, JPEG with quality 95.
+
+    Raises:
+        UserError: it cannot be written, or a link leads out of the folder.
+    """
+    path = Path(folder) / name
+    if Path(folder).resolve() not in path.resolve().parents:
+        raise UserError(f"{path} leads out of {folder}, by a link; remove the link, or choose another folder")
+    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    with atomic_write(path) as file:
+        file.write(encoded.tobytes())

@@ -1,0 +1,186 @@
+"""Many photographs to aligned crops, over several processes; an interrupted job goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from collections import Counter, deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Iterator
+
+import cv2
+
+from ..errors import UserError
+from ..files import atomic_write, cannot_write, parse_json
+from ..progress import progress
+from ..training.interrupt import Interrupted, Interrupts
+from .crops import Cropper, Settings
+from .photographs import Photograph
+
+TABLE, JOURNAL = "faces.csv", ".align.jsonl"
+_POINTS = [f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"]
+COLUMNS = ["photo", "crop", "left", "top", "right", "bottom", "score", *_POINTS, "note"]
+_STOPPING = "stopping after this photograph"
+_cropper = None  # of a worker process
+
+
+def align_photographs(
+    photographs: list[Photograph], settings: Settings, processes: int = 1, force: bool = False, quiet: bool = False
+) -> Counter:
+    """Write crops, and faces.csv: a line for each face found, and for each photograph without one.
+
+    What is done is kept in a journal line by line; a photograph with the same bytes is not looked at again.
+
+    Args:
+        photographs: which, each with a crop's name of its own.
+        settings: what is done with each.
+        processes: how many work side by side, each on one core.
+        force: begin anew where the folder has crops made with other settings.
+        quiet: no progress.
+
+    Returns:
+        Counts of photographs, "faces", "none", "several", "unreadable", "done before".
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM; what is done is kept.
+        UserError: the folder has crops made with other settings, cannot be written to, or a worker was killed.
+    """
+    journal = Path(settings.out) / JOURNAL
+    before = _read_journal(journal, settings, force)
+    results, old = {}, 0
+    tasks = [(photograph, _digest_if_whole(before.get(photograph.name), settings)) for photograph in photographs]
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(journal, "w") as file:  # without a torn last line
+            lines = [{"settings": settings.facts()}, *before.values()]
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        bar = progress(total=len(tasks), desc="align", unit=" photographs", quiet=quiet)
+        work = _run(tasks, settings, processes)
+        with open(journal, "a", encoding="utf-8") as file, bar, closing(work), Interrupts(_STOPPING) as interrupts:
+            for photograph, result in work:
+                old += result is None
+                if result is not None:
+                    file.write(json.dumps(result) + "\n")
+                    file.flush()
+                results[photograph.name] = result or before[photograph.name]
+                bar.update()
+                if interrupts.received and len(results) < len(tasks):
+                    done = f"{len(results):,} of {len(tasks):,} photographs are done"
+                    raise Interrupted(interrupts.received, f"{done}; the same command again does the rest")
+    except OSError as error:
+        raise cannot_write(journal, error) from error
+    ordered = [results[photograph.name] for photograph in photographs]
+    _write_table(Path(settings.out) / TABLE, ordered)
+    counts = Counter({"photographs": len(ordered), "done before": old})
+    for result in ordered:
+        counts["faces"] += sum(face["crop"] is not None for face in result["faces"])
+        unreadable = result["note"].startswith("cannot be read") or (
+            not result["faces"] and "landmarks" in result["note"]
+        )
+        counts["unreadable"] += unreadable
+        counts["none"] += not result["faces"] and not unreadable
+        counts["several"] += len(result["faces"]) > 1
+    return counts
+
+
+def _run(tasks, settings, processes) -> Iterator[tuple]:
+    """(photograph, result) of each task."""
+    if processes == 1:
+        cropper = Cropper(settings)
+        for photograph, digest in tasks:
+            yield photograph, cropper(photograph, digest)
+        return
+    # New interpreters, since a forked MXNet hangs; each with one thread, as there are as many as cores.
+    threads, os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS"), "1"
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _open, (settings,))
+    waiting = deque()
+    try:
+        for photograph, digest in tasks:
+            waiting.append((photograph, pool.submit(_work, photograph, digest)))
+            if len(waiting) >= 8 * processes:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that aligns was killed, perhaps for want of memory; give fewer --processes and run it again, "
+            "what was done is kept"
+        ) from None
+    finally:
+        for _, future in waiting:
+            future.cancel()
+        pool.shutdown()
+        if threads is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = threads
+
+
+def _open(settings):
+    global _cropper
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the first process tells when to stop
+
+    cv2.setNumThreads(1)
+    _cropper = Cropper(settings)
+
+
+def _work(photograph, digest):
+    return _cropper(photograph, digest)
+
+
+def _read_journal(path, settings, force):
+    """{photo: result} of what is done; a line that a killed job left torn is dropped, and all after it."""
+    if not path.exists():
+        return {}
+    done = {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            head = parse_json(file.readline())["settings"]
+            if json.loads(json.dumps(settings.facts())) != head:
+                if force:
+                    return {}
+                changed = ", ".join(name for name, value in settings.facts().items() if head.get(name) != _plain(value))
+                raise UserError(
+                    f"{path.parent} has crops that were made with another {changed}; choose another folder, or "
+                    "replace them with --force"
+                )
+            for line in file:
+                try:
+                    result = parse_json(line)
+                    done[result["photo"]] = result
+                except (ValueError, KeyError, TypeError):
+                    break
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} is damaged or no journal of this command; remove it to begin anew") from None
+    return done
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _digest_if_whole(result, settings):
+    """The digest that a photograph had, if its crops are all there."""
+    crops = [face["crop"] for face in result["faces"] if face["crop"]] if result else []
+    return result["digest"] if result and all((Path(settings.out) / crop).is_file() for crop in crops) else None
+
+
+def _write_table(path, results):
+    with atomic_write(path, "w") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for result in results:
+            for face in result["faces"]:
+                places = [f"{value:.2f}" for value in (*face["box"], *sum(face["landmarks"], []))]
+                note, score = result["note"], f"{face['score']:.4f}"
+                rows.writerow([result["photo"], face["crop"] or "", *places[:4], score, *places[4:], note])
+            if not result["faces"]:
+                rows.writerow([result["photo"], *[""] * (len(COLUMNS) - 2), result["note"]])
