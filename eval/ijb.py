@@ -179,9 +179,7 @@ def report(
     from arcface_gluon.report.figures.run import headed, save_figure
 
     subject = source.subject
-    mode = replace(
-        papers_mode(TABLE), flip=source.flip, norm_weight=args.norm_weight, detector_score=args.detector_score
-    )
+    mode = replace(source.mode(TABLE), norm_weight=args.norm_weight, detector_score=args.detector_score)
     end = mode.suffix(papers_mode(TABLE))
     out, figure = subject.folder / "ijb", subject.folder / "figures" / f"figure-9{end}"
     lines = [*tables(results), "", f"Mode: {mode}. Data: {subject.data_name(args.data)}."]

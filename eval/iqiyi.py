@@ -90,7 +90,7 @@ def evaluate(args: argparse.Namespace, command: str) -> None:
     context = read_context(args.context, videos, args.skip_missing) if args.context else None
     there = np.logical_and.reduce([one.there for one in (*models.values(), context) if one is not None])
     missing = [name for name, here in zip(videos.names, there) if not here]
-    folder, mode = sources[0].folder("iqiyi", TABLE), replace(papers_mode(TABLE), flip=mode_of(sources))
+    folder, mode = sources[0].folder("iqiyi", TABLE), mode_of(sources)
     for line in list_missing(folder / "missing.txt", missing):
         print(line)
     task = Task(videos, there, sources[0].devices, args)
@@ -101,14 +101,16 @@ def evaluate(args: argparse.Namespace, command: str) -> None:
     keep(methods, task, sources[0].subject, " and ".join(models), folder, mode, len(missing), args, command)
 
 
-def mode_of(sources: Sequence[Source]) -> bool:
-    """Whether the mirror was added to the features of all sources; refuses an ensemble of both."""
-    flips = {source.flip for source in sources}
-    if len(flips) > 1:
+def mode_of(sources: Sequence[Source]) -> Mode:
+    """The mode that the features of all sources were made in; refuses an ensemble of several."""
+    modes = {source.mode(TABLE) for source in sources}
+    if len({mode.flip for mode in modes}) > 1:
         raise UserError(
             "some features were made with the mirror image and some without; extract those of one kind again"
         )
-    return flips.pop()
+    if len(modes) > 1:
+        raise UserError("some features were made in bfloat16 and some in float32; extract those of one kind again")
+    return modes.pop()
 
 
 def centres(source: Source, videos: Videos, data: Path) -> Centres:

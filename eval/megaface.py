@@ -230,7 +230,7 @@ def report(
     from arcface_gluon.report.figures.run import headed, save_figure
 
     subject = source.subject
-    mode = replace(papers_mode(TABLE), flip=source.flip)
+    mode = source.mode(TABLE)
     lines = [*table(results), "", f"Mode: {mode}. Data: {subject.data_name(args.data)}."]
     with atomic_write(out / "table.md", "w") as file:
         file.write("\n".join(lines) + "\n")

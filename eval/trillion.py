@@ -19,7 +19,7 @@ import argparse
 import shlex
 import signal
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Sequence
 
@@ -88,7 +88,7 @@ def evaluate(args: argparse.Namespace, command: str) -> None:
     for side, ready in zip(sides, args.features or (None, None)):
         find(side, source, ready, args.part)
     folder = source.folder("trillion-pairs" if args.part == 1 else f"trillion-pairs-part-{args.part}", TABLE)
-    mode = replace(papers_mode(TABLE), flip=source.flip)
+    mode = source.mode(TABLE)
     missing = [f"{side.root.name}/{name}" for side in sides for name in side.missing]
     for line in list_missing(folder / "missing.txt", missing):
         print(line)

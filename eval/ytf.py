@@ -74,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> None:
     kept = [pair for pair in pairs if pair.first in number and pair.second in number]
     rows = [number[video] for pair in kept for video in pair[:2]]
     result = evaluate_pairs(centres.vectors[rows], [pair.same for pair in kept])
-    print(describe(name, result.to_json(), args.flip))
+    print(describe(name, {**result.to_json(), "precision": net.precision}, args.flip))
     for line in differences("ytf", kept):
         print(f"     {line}")
     if missing:
@@ -85,7 +85,9 @@ def evaluate(args: argparse.Namespace) -> None:
     command = (
         f"make eval-ytf MODEL={shlex.quote(str(subject.path))} DATA={shlex.quote(args.data)}{' FLIP=1' * args.flip}"
     )
-    for line in keep_verification(subject, name, result, row=args.row, command=command, flip=args.flip):
+    for line in keep_verification(
+        subject, name, result, row=args.row, command=command, flip=args.flip, precision=net.precision
+    ):
         print(f"     {line}")
     print(f"report: {subject.folder / 'report.html'}")
 

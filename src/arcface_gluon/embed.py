@@ -120,14 +120,16 @@ def embed_to_file(
             f"{len(missing):,} of {len(images):,} images are missing, the first is {images.describe(missing[0])}; "
             "get them, or leave them out with --skip-missing"
         )
+    net = evaluation_network(net, contexts)
     with EmbeddingWriter(path, key) as writer:
         begun, began = writer.done, time.perf_counter()
         batches = _batches(net, images, contexts, batch_size, flip, size, writer.done, skip_missing)
         _write(writer, batches, images, quiet)
         rate = (writer.done - begun) / (time.perf_counter() - began)
-        normalised = getattr(net, "normalisation", None)
+        made = {"flip": flip, "input": list(size), "dtype": net.precision}
+        normalised = getattr(net.net, "normalisation", None)
         facts = {**({"normalisation": normalised.options()} if normalised else {}), **(facts or {})}
-        writer.finish(images, {"images": images.source, "flip": flip, "input": list(size), **facts})
+        writer.finish(images, {"images": images.source, **made, **facts})
     return {**_summary(path), "images_per_second": rate}
 
 

@@ -18,7 +18,13 @@ from arcface_gluon.report.verification_store import (
 def test_what_is_saved_is_read_back(tmp_path, result, images):
     stored = load_verification(save_verification(tmp_path, "lfw", result, images))
     assert (stored.name, stored.measures) == ("lfw", measures_of("lfw", result))
-    assert stored.measures == {"set": "lfw", "flip": True, "whole_set": False, **result.to_json()}
+    assert stored.measures == {
+        "set": "lfw",
+        "flip": True,
+        "precision": "float32",
+        "whole_set": False,
+        **result.to_json(),
+    }
     np.testing.assert_array_equal(stored.distances, result.distances)
     np.testing.assert_array_equal(stored.issame, result.issame)
     assert list(stored.pictures) == hardest_pairs(result.distances, result.issame).tolist()

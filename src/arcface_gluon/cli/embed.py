@@ -49,7 +49,7 @@ def run(args: Namespace) -> None:
     if args.json and Path(args.json) == args.out.with_suffix(".json"):
         raise UserError(f"--json {args.json} is the name of the facts beside {args.out}; choose another")
     images = open_images(args.images, args.root)
-    net, devices = open_model(args)
+    net, devices = open_model(args, auto="bfloat16")
     from ..embed import embed_to_file
     from ..models.backbone import input_size
 
@@ -71,7 +71,7 @@ def run(args: Namespace) -> None:
     )
     if args.json:
         write_json(args.json, done)
-    print(f"{args.out}: {done['rows']:,} embeddings of {done['size']} values, {_how(done)}")
+    print(f"{args.out}: {done['rows']:,} embeddings of {done['size']} values, {net.precision}, {_how(done)}")
     if done["skipped"]:
         print(f"{done['skipped']:,} images were left out: {args.out.with_suffix('.skipped.txt')}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
@@ -62,6 +62,7 @@ class Source:
         options: the parsed options of `add_source_options`.
         images_per_second: of the latest extraction; None if there was none.
         ready_flip: whether the mirror image was added to ready features; None if nothing beside them says it.
+        ready_precision: of the products that made ready features; None if nothing beside them says it.
     """
 
     subject: Subject
@@ -70,6 +71,7 @@ class Source:
     options: Namespace
     images_per_second: float | None = None
     ready_flip: bool | None = None
+    ready_precision: str | None = None
 
     @property
     def flip(self) -> bool:
@@ -77,13 +79,28 @@ class Source:
         asked = self.options.flip if self.options.flip is not None else self.ready_flip
         return self.options.usual_flip if asked is None else asked
 
+    @property
+    def precision(self) -> str:
+        """Of the products that made the features; float32 where nothing says it."""
+        return self.net.precision if self.net is not None else self.ready_precision or "float32"
+
+    def mode(self, table: str) -> Mode:
+        """The mode of a table of the paper, with what the features were made in."""
+        return replace(papers_mode(table), flip=self.flip, precision=self.precision)
+
     def note(self, ready: str | os.PathLike[str]) -> list[str]:
         """Take note of how ready features were made; gives the line that says so where nothing tells it.
 
         Raises:
             UserError: not as asked for, or not as those before.
         """
-        noted, asked = noted_flip(ready), self.options.flip
+        facts = noted_facts(ready)
+        noted, asked = facts.get("flip"), self.options.flip
+        precision = facts.get("dtype", "float32")
+        if self.ready_precision not in (None, precision):
+            raise UserError(f"{ready} was made in {precision}, the features before in {self.ready_precision}; extract "
+                            "those of one kind again")  # fmt: skip
+        self.ready_precision = precision
         if noted is None and asked is None:
             usual, other = ("with", "--no-flip") if self.options.usual_flip else ("without", "--flip")
             return [f"{ready} does not say how it was made; taken as {usual} the mirror image ({other} for the other)"]
@@ -97,7 +114,7 @@ class Source:
 
     def folder(self, name: str, table: str) -> Path:
         """Folder for the results of an evaluation; that of another mode than the paper's is another one."""
-        return self.subject.folder / (name + Mode(self.flip).suffix(papers_mode(table)))
+        return self.subject.folder / (name + self.mode(table).suffix(papers_mode(table)))
 
     def features(self, images: Images, file: str, ready: str | os.PathLike[str] | None = None) -> Features:
         """Features of images to embed (`data.embeddings.devkit_files.Features`).
@@ -138,17 +155,19 @@ def embeddings_path(folder: str | os.PathLike[str], name: str, net: mx.gluon.Blo
     from ..models.backbone import input_size
 
     name = Path(name)
-    path = Path(folder) / "embeddings" / f"{name.stem}-{'mirror' if flip else 'single'}{name.suffix}"
+    precision = getattr(net, "precision", "float32")
+    kind = ("mirror" if flip else "single") + f"-{precision}" * (precision != "float32")
+    path = Path(folder) / "embeddings" / f"{name.stem}-{kind}{name.suffix}"
     key = fingerprint(net, images, flip, input_size(net))
     return path.with_name(f"{path.stem}-{key[:8]}.npy") if holds_others(path, key) else path
 
 
-def noted_flip(path: str | os.PathLike[str]) -> bool | None:
-    """Whether `arcface-gluon embed` noted beside a .npy that the mirror image was added; None where not noted."""
+def noted_facts(path: str | os.PathLike[str]) -> dict:
+    """What `arcface-gluon embed` noted beside a .npy: "flip" and "dtype", where they are noted."""
     noted = Path(path).with_suffix(".json")
     facts = read_json(noted) if Path(path).suffix == ".npy" and noted.is_file() else None
-    flip = facts.get("flip") if isinstance(facts, dict) else None
-    return flip if isinstance(flip, bool) else None
+    kinds = {"flip": bool, "dtype": str}
+    return {key: facts[key] for key in kinds if isinstance(facts, dict) and isinstance(facts.get(key), kinds[key])}
 
 
 def open_source(args: Namespace, demo: bool | None = None) -> Source:

@@ -19,6 +19,7 @@ from ..data.verification.sets import SETS
 from ..errors import UserError, did_you_mean
 from ..files import write_json
 from ..protocols.verification import evaluate_pairs, one_kind
+from ..report.mode import Mode
 from .evaluation import open_source
 from .options import Several, add_flip_option, add_model_options
 
@@ -89,13 +90,13 @@ def run(args: Namespace) -> None:
             result = verify_set(
                 source.net, images, issame, source.devices, args.batch_size, 10, args.quiet, name, source.flip
             )
-        results[name] = {**result.to_json(), "flip": source.flip}
+        results[name] = {**result.to_json(), "flip": source.flip, "precision": source.precision}
         print(describe(name, results[name], source.flip))
         place = subject.on_demo() if is_demo_name(name) else subject
         # Of a set that is said to be LFW, the number of pairs must agree, not their order.
         whole = len(issame) == SETS[name].pairs if name in args.set else None
-        command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, name, source.flip)])
-        kept = keep_verification(place, name, result, images, args.row, command, source.flip, whole)
+        command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, name, source)])
+        kept = keep_verification(place, name, result, images, args.row, command, source.flip, whole, source.precision)
         for line in (*remarks, *kept):
             print(f"{' ' * len(name)}  {line}")
         reports[place.folder / "report.html"] = None
@@ -128,7 +129,10 @@ def describe(name: str, result: dict, flip: bool = True) -> str:
         f"{name}: accuracy {result['accuracy']:.2%} ± {result['std']:.2%}, threshold {result['threshold']:.3f} "
         f"({result['threshold_angle']:.1f}°)"
     )
-    pairs, mode = f"{' ' * len(name)}  {result['pairs']} pairs", "image + mirror" if flip else "single crop"
+    pairs, mode = (
+        f"{' ' * len(name)}  {result['pairs']} pairs",
+        str(Mode(flip, precision=result.get("precision", "float32"))),
+    )
     kind = one_kind(result)
     if kind:
         other, accepted = ("impostor", "all") if kind == "genuine" else ("genuine", "none")
@@ -141,13 +145,14 @@ def describe(name: str, result: dict, flip: bool = True) -> str:
     return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}, {mode}; {tar}"
 
 
-def _for_this_set(args, name, flip):
+def _for_this_set(args, name, source):
     """The options for this set alone."""
     file = _names(args).get(name)
     return [
         *([f"--bin={file}"] if file else []),
         *([f"--set={name}"] if name in args.set else []),
-        *([] if flip else ["--no-flip"]),
+        *([] if source.flip else ["--no-flip"]),
+        *([] if source.net is None or source.precision == "float32" else [f"--dtype={source.precision}"]),
     ]
 
 

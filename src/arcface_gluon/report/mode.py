@@ -24,22 +24,26 @@ class Mode:
         norm_weight: images are weighted by the length of their embedding.
         detector_score: images are weighted by the face detector's score.
         rule: of the protocol, where there is more than one.
+        precision: of the network's products, float32 or bfloat16; float32 where it was not noted.
     """
 
     flip: bool
     norm_weight: bool = False
     detector_score: bool = False
     rule: str = ""
+    precision: str = "float32"
 
     def __str__(self):
         crops = "image + mirror" if self.flip else "single crop"
         weights = ["weighted by norm"] * self.norm_weight + ["weighted by detector score"] * self.detector_score
-        return "; ".join(filter(None, [crops, *weights, self.rule]))
+        precision = [self.precision] * (self.precision != "float32")
+        return "; ".join(filter(None, [crops, *weights, self.rule, *precision]))
 
     def suffix(self, usual: Mode) -> str:
         """End of a file's name that tells this mode from the usual one; the rule is not in it."""
         flip = "" if self.flip == usual.flip else "-mirror" if self.flip else "-single"
-        return flip + "-detector-score" * self.detector_score + "-norm-weight" * self.norm_weight
+        precision = "" if self.precision == usual.precision else f"-{self.precision}"
+        return flip + "-detector-score" * self.detector_score + "-norm-weight" * self.norm_weight + precision
 
     @staticmethod
     def read(entry: object, where: str) -> Mode:
@@ -53,7 +57,9 @@ class Mode:
             not isinstance(entry, dict)
             or "flip" not in entry
             or set(entry) - names
-            or not all(isinstance(value, str if name == "rule" else bool) for name, value in entry.items())
+            or not all(
+                isinstance(value, str if name in ("rule", "precision") else bool) for name, value in entry.items()
+            )
         ):
             raise UserError(f"{where}: the mode {entry!r} is none; it has {', '.join(sorted(names))}")
         return Mode(**entry)

@@ -101,10 +101,11 @@ def keep_verification(
     command: str = "",
     flip: bool | None = None,
     whole: bool | None = None,
+    precision: str = "float32",
 ) -> list:
     """Store a verification: for the report (verification/<set>.npz and .json, report.html) and for `make tables`.
 
-    In another mode than the set's usual one it is kept beside that, as <set>-single or <set>-mirror.
+    In another mode than the set's usual one it is kept beside that, as <set>-single, <set>-mirror or <set>-bfloat16.
 
     Args:
         result: what `protocols.verification.evaluate_pairs` returned.
@@ -113,13 +114,14 @@ def keep_verification(
         command: what was run.
         flip: whether the embedding of the mirror image was added; by default as usual for the set.
         whole: whether it is the whole set of that name; None: by the order of its genuine and other pairs.
+        precision: of the network's products.
 
     Returns:
         Lines that say what the paper has, where it has something.
     """
     usual = papers_mode_of_set(set_name)
-    mode = usual if flip is None else replace(usual, flip=flip)
-    measures = measures_of(set_name, result, mode.flip, whole)
+    mode = replace(usual, flip=usual.flip if flip is None else flip, precision=precision)
+    measures = measures_of(set_name, result, mode.flip, whole, precision)
     stem = set_name + mode.suffix(usual)
     save_verification(subject.folder, stem, result, images, measures)
     facts = {"set": set_name, **measures, "mode": asdict(mode), "model": subject.name}

@@ -67,8 +67,9 @@ def _verdict(run):
 def _mode(name, values):
     """(how a set was measured, whether that is as usual)."""
     usual = papers_mode_of_set(values.get("set", name))
-    mode = replace(usual, flip=bool(values.get("flip", usual.flip)), rule="")
-    return str(mode), mode.flip == usual.flip
+    precision = str(values.get("precision", usual.precision))
+    mode = replace(usual, flip=bool(values.get("flip", usual.flip)), precision=precision)
+    return str(replace(mode, rule="")), mode == usual
 
 
 def _tiles(run):

@@ -43,16 +43,23 @@ class StoredVerification:
     pictures: dict[int, tuple[bytes, bytes]]
 
 
-def measures_of(set_name: str, result: VerificationResult, flip: bool = True, whole: bool | None = None) -> dict:
+def measures_of(
+    set_name: str,
+    result: VerificationResult,
+    flip: bool = True,
+    whole: bool | None = None,
+    precision: str = "float32",
+) -> dict:
     """What is kept of a verification: its measures, and what tells whether the paper's numbers may stand beside them.
 
     Args:
         set_name: such as "lfw".
         flip: whether the embedding of the mirror image was added.
         whole: whether it was the whole set of this name; None: by the order of its genuine and other pairs.
+        precision: of the network's products.
     """
     whole = is_whole_set(set_name, result.issame) if whole is None else whole
-    return {"set": set_name, **result.to_json(), "flip": flip, "whole_set": whole}
+    return {"set": set_name, **result.to_json(), "flip": flip, "precision": precision, "whole_set": whole}
 
 
 def save_verification(
@@ -102,7 +109,12 @@ def load_verification(path: str | os.PathLike[str]) -> StoredVerification:
         images = [data[start:end] for start, end in zip(np.r_[0, ends[:-1]], ends)]
         name, issame = str(found["name"]), found["issame"]
         # Earlier versions kept neither the mode nor what the set is.
-        usual = {"set": name, "flip": not is_of_videos(name), "whole_set": is_whole_set(name, issame)}
+        usual = {
+            "set": name,
+            "flip": not is_of_videos(name),
+            "precision": "float32",
+            "whole_set": is_whole_set(name, issame),
+        }
         return StoredVerification(
             name=name,
             measures={**usual, **checked_measures(parse_json(str(found["measures"])))},
