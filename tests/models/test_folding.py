@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -10,7 +13,8 @@ import pytest
 from mxnet.gluon import nn
 from small_networks import TINY, images, randomise
 
-from arcface_gluon import get_model, load_model
+from arcface_gluon import blas, get_model, load_model
+from arcface_gluon.errors import UserError
 from arcface_gluon.models import export_model, folded, model_names
 from arcface_gluon.models.backbone import Backbone
 from arcface_gluon.models.folded import evaluation_network
@@ -159,3 +163,44 @@ def test_exports_that_are_read_again_are_folded(tiny, tmp_path):
     again = load_model(tmp_path / "m", [mx.cpu()])
     assert evaluation_network(again).unfolded is None
     assert cosines(evaluation_network(again), tiny, images(3, 32)).min() > 0.999999
+
+
+LOW = """
+import numpy as np, sys
+from arcface_gluon import blas, get_model
+assert blas.allow_amx()
+import mxnet as mx
+sys.path.insert(0, sys.argv[1])
+from small_networks import TINY, images, randomise
+from test_folding import calm, cosines
+from arcface_gluon.models.folded import evaluation_network
+for name, options in (("r50", {**TINY, "units": (3, 4, 14, 3)}), ("r18", {**TINY, "se": True}), ("mobilefacenet", {})):
+    net = calm(randomise(get_model(name, **options)))
+    done = evaluation_network(net, precision="bfloat16")
+    assert done.unfolded is None and done.precision == "bfloat16"
+    print(cosines(done, net, images(3, options.get("input_size", 112))).min())
+"""
+
+
+@pytest.mark.skipif(blas.why_no_amx() is not None, reason="needs a processor with AMX")
+def test_bfloat16_in_a_process_that_may_use_amx():
+    command = [sys.executable, "-c", LOW, str(Path(__file__).parent)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    values = [float(line) for line in found.stdout.split()]
+    assert len(values) == 3 and all(0.999 < value < 0.9999999 for value in values)
+
+
+@pytest.mark.parametrize("why", ["this processor has none", "DNNL_MAX_CPU_ISA=AVX2 forbids it"])
+def test_without_amx_bfloat16_is_refused(tiny, why, monkeypatch):
+    if why.startswith("DNNL"):
+        monkeypatch.setattr(blas, "processor_features", lambda: frozenset({"amx_bf16"}))
+        monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
+    else:
+        monkeypatch.setattr(blas, "processor_features", frozenset)
+        monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    with pytest.raises(UserError, match=f"dtype=bfloat16 needs AMX, and {why}; take float32"):
+        evaluation_network(tiny, precision="bfloat16")
+    assert blas.os.environ.get("DNNL_MAX_CPU_ISA") in (None, "AVX2")
+    with pytest.raises(UserError, match="float16 is none of"):
+        evaluation_network(tiny, precision="float16")

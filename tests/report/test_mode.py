@@ -26,6 +26,8 @@ def test_names_of_files_tell_other_modes_apart():
     other = Mode(True, norm_weight=True, detector_score=True, rule=ijb.rule)
     assert other.suffix(ijb) == "-mirror-detector-score-norm-weight"
     assert Mode(False).suffix(Mode(True)) == "-single"
+    low = replace(ijb, precision="bfloat16")
+    assert low.suffix(ijb) == "-bfloat16" and str(low) == f"{ijb}; bfloat16" and low != ijb
     modes = [Mode(flip, norm, score) for flip in (True, False) for norm in (True, False) for score in (True, False)]
     assert len({mode.suffix(ijb) for mode in modes}) == len({str(mode) for mode in modes}) == 8
 
@@ -41,6 +43,7 @@ def test_read_back_or_refused():
         {"flip": None},
         {"flip": 1},
         {"flip": True, "rule": 3},
+        {"flip": True, "precision": 16},
         {"flip": True, "x": 1},
     ):
         with pytest.raises(UserError, match="x.json: the mode"):
