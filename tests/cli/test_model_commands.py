@@ -182,6 +182,15 @@ def test_verify_refuses(command, model, pairs, tmp_path):
     assert "no run runs/vgg2_r50 of recipe vgg2_r50; train it first" in error
 
 
+def test_other_folds_than_the_paper_s_are_not_kept(command, model, pairs, tmp_path):
+    done = command("verify", "--model", model, "--bin", pairs, "--folds", "5", "--json", "five.json").stdout
+    assert "5 folds: not kept" in done and "report" not in done
+    assert not (tmp_path / "runs").exists()
+    (found,) = json.loads((tmp_path / "five.json").read_text())["verification"].values()
+    assert found["folds"] == 5
+    assert "number of folds" in command("verify", "--model", model, "--bin", pairs, "--folds", "1", check=2).stderr
+
+
 def test_unpack(command, pairs, tmp_path):
     assert "look: 20 pairs" in command("unpack", pairs, "look").stdout
     assert len(list((tmp_path / "look").rglob("*.jpg"))) == 40
