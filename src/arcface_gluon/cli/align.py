@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import UserError
@@ -12,7 +13,7 @@ from .options import image_size
 EXAMPLE = "arcface-gluon align /data/photographs /data/aligned"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "photographs",
         help="a folder, or a list: a path a line, insightface's train.lst, or CelebA's list of landmarks "
@@ -44,7 +45,7 @@ def add_arguments(parser):
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..data.images.align import template
     from ..detect.crops import Cropper, Settings
     from ..detect.job import TABLE, align_photographs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,8 @@ class Cropper:
     """Aligns one photograph after the other; its detector is opened when the first is looked at."""
 
     def __init__(self, settings: Settings):
-        self._settings, self._detector = settings, None
+        self._settings = settings
+        self._detector: Detector | None = None
 
     def detector(self) -> Detector:
         """The detector, opened once."""
@@ -77,7 +79,7 @@ class Cropper:
         Raises:
             UserError: a crop cannot be written. (A photograph that cannot be read is told in `note`.)
         """
-        result = {"photo": photograph.name, "digest": None, "faces": [], "note": ""}
+        result: dict[str, Any] = {"photo": photograph.name, "digest": None, "faces": [], "note": ""}
         try:
             path = existing(photograph)
             if path is None:
@@ -99,7 +101,7 @@ class Cropper:
             if (points == points[0]).all():
                 return {**result, "note": "its landmarks are all at one place"}
             faces = [Face(np.hstack([points.min(axis=0), points.max(axis=0)]), 1.0, points)]
-        taken = choose(faces, self._settings.faces, image.shape[:2])
+        taken = choose(faces, self._settings.faces, (image.shape[0], image.shape[1]))
         result["note"] = _note(faces, taken, self._settings.faces)
         for i, face in enumerate(faces):
             crop = self._write(image, face, photograph.crop, i) if i in taken else None

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Generator
 
 import cv2
 
@@ -27,7 +27,7 @@ TABLE, JOURNAL = "faces.csv", ".align.jsonl"
 _POINTS = [f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"]
 COLUMNS = ["photo", "crop", "left", "top", "right", "bottom", "score", *_POINTS, "note"]
 _STOPPING = "stopping after this photograph"
-_cropper = None  # of a worker process
+_cropper: Any = None  # of a worker process
 
 
 def align_photographs(
@@ -89,7 +89,7 @@ def align_photographs(
     return counts
 
 
-def _run(tasks, settings, processes) -> Iterator[tuple]:
+def _run(tasks, settings, processes) -> Generator[tuple, None, None]:
     """(photograph, result) of each task."""
     if processes == 1:
         cropper = Cropper(settings)

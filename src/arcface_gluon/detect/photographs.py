@@ -83,7 +83,9 @@ def _crop_names(paths):
     """Each path without its ending, or with it where two would be one (a.jpg and a.png)."""
     twice = Counter(paths)
     if twice and max(twice.values()) > 1:
-        raise UserError(f"the path {max(twice, key=twice.get)} is in the list more than once; leave it there once")
+        raise UserError(
+            f"the path {max(twice, key=lambda path: twice[path])} is in the list more than once; leave it there once"
+        )
     stems = Counter(path.with_suffix("") for path in paths)
     return [str(path if stems[path.with_suffix("")] > 1 else path.with_suffix("")) for path in paths]
 

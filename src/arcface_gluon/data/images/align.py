@@ -21,7 +21,7 @@ def template(size: int | tuple[int, int] = 112) -> np.ndarray:
     Raises:
         ValueError: another size.
     """
-    height, width = (size, size) if np.isscalar(size) else size
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
     if height > 0 and height % 112 == 0 and width in (height, height // 112 * 96):
         return TEMPLATE * (height / 112) - [(height - width) / 2, 0.0]
     if height > 0 and height % 128 == 0 and width == height:
@@ -75,5 +75,5 @@ def align(image: np.ndarray, points: np.ndarray, size: int | tuple[int, int] = 1
         ValueError: as `template` and `estimate_similarity`.
     """
     matrix = estimate_similarity(points, template(size))
-    height, width = (size, size) if np.isscalar(size) else size
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
