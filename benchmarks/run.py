@@ -27,7 +27,10 @@ from arcface_gluon.files import atomic_write, read_json, write_json
 
 from . import docs
 
-ORDER = ("backbone", "head", "search", "pipeline", "extraction", "verification", "plan", "identification", "templates")
+ORDER = (
+    "backbone", "inference", "head", "search", "pipeline", "extraction", "verification", "plan", "identification",
+    "templates",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
