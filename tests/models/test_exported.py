@@ -15,6 +15,7 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.models import Normalisation, read_params, write_params
 from arcface_gluon.models.backbone import Backbone, input_size
 from arcface_gluon.models.exported import SymbolNetwork
+from arcface_gluon.models.folded import evaluation_network
 
 CPU = [mx.cpu(0)]
 
@@ -68,6 +69,7 @@ def test_a_symbol_of_another_size_says_so(tmp_path, size):
     assert isinstance(net, SymbolNetwork)
     assert_same(found, expected)
     assert np.prod(input_size(net)) == np.prod(size) and input_size(net)[0] >= input_size(net)[1]
+    assert input_size(evaluation_network(net)) == input_size(net)
 
 
 def test_our_blocks_of_another_size(tmp_path):

@@ -33,13 +33,14 @@ class EvaluationNetwork:
 
     Attributes:
         net: the network it was made of.
-        spec: that network's.
+        spec, input_size: that network's; see `backbone.input_size`.
         precision: "float32" or "bfloat16", of the products; sums inside them and the embedding are float32.
         unfolded: why it runs as it was built; None where it is folded.
     """
 
     def __init__(self, net: HybridBlock, contexts: Sequence[mx.Context], precision: str):
         self.net, self.spec, self.precision = net, getattr(net, "spec", None), precision
+        self.input_size = getattr(net, "input_size", None)  # of a symbol that is run as it stands
         self.contexts = list(contexts)
         self.unfolded = _reason(net, self.contexts)
         self._forward = net
