@@ -6,7 +6,7 @@ RECIPE ?= orl
 
 # What users give reaches the program as they wrote it, through the environment: make expands nothing in it, and the
 # shell sees only "$$NAME". ${NAME:+--option "$NAME"} is the shell's way to pass an option where a value was given.
-GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP TO OUT ARGS
+GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP TO IN OUT ARGS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 

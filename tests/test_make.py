@@ -70,3 +70,8 @@ def test_sets_figures_and_the_ablation(make, tmp_path):
     ]
     assert make("eval-angles", f"MODEL={ODD}", f"BIN={ODD}")[-1][2:] == [ODD, "--recipe", "orl", "--bin", ODD]
     assert not (tmp_path / "made").exists()
+
+
+def test_folders_of_photographs_arrive_whole(make, tmp_path):
+    assert make("align", f"IN={ODD}", f"OUT={ODD}", "ARGS=--faces all") == [["align", ODD, ODD, "--faces", "all"]]
+    assert not (tmp_path / "made").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from facenet_reference import facenet_mtcnn
 
-from arcface_gluon.data import decode_image
+from arcface_gluon.data import decode_image, read_bin
 from arcface_gluon.errors import UserError
 from arcface_gluon.models.formats.mtcnn_weights import package_folder, read_arrays
 from arcface_gluon.models.mtcnn import ONet, PNet, RNet
@@ -136,3 +136,21 @@ def test_unknown_detectors_are_told(name):
 
     with pytest.raises(UserError, match=name):
         open_detector(name)
+
+
+def test_faces_pasted_into_larger_pictures_are_found_there(orl):
+    """ORL's faces at known places: found where they are, once each, wherever mtcnn's weights are installed."""
+    if importlib.util.find_spec("mtcnn") is None:
+        pytest.skip("needs the weights of the package mtcnn, which is not installed")
+    from arcface_gluon.detect import open_detector
+
+    detector, rng = open_detector(min_face=40), np.random.default_rng(0)
+    for encoded in read_bin(orl / "orl.bin")[0][:40:8]:
+        picture = np.full((300, 400, 3), 90, np.uint8)
+        top, left = rng.integers(20, 160), rng.integers(20, 260)
+        picture[top : top + 112, left : left + 112] = decode_image(encoded, (112, 112))
+        (face,) = detector.detect(picture)
+        middle = (face.box[:2] + face.box[2:]) / 2 - [left, top]
+        assert np.abs(middle - 56).max() < 25 and face.score > 0.9
+        points = face.landmarks - [left, top]
+        assert points[0, 0] < points[2, 0] < points[1, 0] and points[0, 1] < points[2, 1] < points[3, 1]
