@@ -25,7 +25,6 @@ import numpy as np
 
 from arcface_gluon import load_model, recipe
 from arcface_gluon.arrays import load_npy
-from arcface_gluon.cli.evaluation import embeddings_path
 from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
 from arcface_gluon.data.images.sources import EncodedImages, open_images
@@ -33,6 +32,7 @@ from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.data.verification.pair_lists import is_whole_set
 from arcface_gluon.embed import embed_images, embed_to_file
 from arcface_gluon.errors import UserError
+from arcface_gluon.evaluation import embeddings_path
 from arcface_gluon.files import atomic_write
 from arcface_gluon.losses.centres import read_centres
 from arcface_gluon.protocols.angles import angle_statistics, table3

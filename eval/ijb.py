@@ -27,16 +27,17 @@ import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
-from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_source
+from arcface_gluon.cli.evaluation import add_source_options, open_source
 from arcface_gluon.cli.verify import check_row
 from arcface_gluon.data.benchmarks import ijb
 from arcface_gluon.data.images.sources import ImageFiles, UnalignedFiles
 from arcface_gluon.errors import UserError
+from arcface_gluon.evaluation import list_missing
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
 
 if TYPE_CHECKING:
-    from arcface_gluon.cli.evaluation import Source
+    from arcface_gluon.evaluation import Source
     from arcface_gluon.protocols.ijb_verification import Templates
     from arcface_gluon.report.mode import Mode
     from arcface_gluon.report.results import Subject

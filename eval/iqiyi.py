@@ -27,18 +27,19 @@ import numpy as np
 from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
-from arcface_gluon.cli.evaluation import add_source_options, list_missing, open_sources
+from arcface_gluon.cli.evaluation import add_source_options, open_sources
 from arcface_gluon.data.benchmarks.iqiyi import frames, read_set
 from arcface_gluon.data.embeddings.by_name import find_features, rows_by_name
 from arcface_gluon.data.embeddings.embedding_file import read_embeddings
 from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.errors import UserError
+from arcface_gluon.evaluation import list_missing
 from arcface_gluon.files import atomic_write, write_json
 from arcface_gluon.report.mode import papers_mode
 
 if TYPE_CHECKING:
-    from arcface_gluon.cli.evaluation import Source
     from arcface_gluon.data.benchmarks.iqiyi import Videos
+    from arcface_gluon.evaluation import Source
     from arcface_gluon.protocols.iqiyi import Retrieval
     from arcface_gluon.report.mode import Mode
     from arcface_gluon.report.results import Subject

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Sequence
 from arcface_gluon.datasets import demo_pairs
 
 from arcface_gluon.cli import run_safely
-from arcface_gluon.cli.evaluation import embeddings_path
 from arcface_gluon.cli.options import add_flip_option, add_model_options, model_path, open_model
 from arcface_gluon.cli.verify import check_row, describe
 from arcface_gluon.data.demos import demo_name, is_demo
@@ -26,6 +25,7 @@ from arcface_gluon.data.images.folder import find_images
 from arcface_gluon.data.images.sources import ImageFiles
 from arcface_gluon.data.verification.pair_lists import differences, read_ytf
 from arcface_gluon.errors import UserError
+from arcface_gluon.evaluation import embeddings_path
 from arcface_gluon.files import atomic_write
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ LAYERS = [
     ["training"],
     ["embed", "detect"],
     ["report"],
+    ["evaluation"],
     ["cli"],
 ]
 LEVEL = {name: i for i, row in enumerate(LAYERS) for name in row}
