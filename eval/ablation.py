@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Sequence
 
 from arcface_gluon import recipe
 from arcface_gluon.cli.options import add_overrides, overrides
-from arcface_gluon.errors import UserError
+from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import read_json
 from arcface_gluon.losses import build_head
 from arcface_gluon.report.ablation import run_place, write_ablation
@@ -79,7 +79,7 @@ def chosen_losses(names: str | None) -> dict[str, dict]:
         return {name: entry for name, entry in known.items() if entry["paper"]}
     for name in names.split(","):
         if name not in known:
-            raise UserError(f"unknown loss {name!r} (`arcface-gluon losses` lists them)")
+            raise UserError(f"unknown loss {name!r}{did_you_mean(name, known)} (`arcface-gluon losses` lists them)")
     return {name: known[name] for name in names.split(",")}
 
 

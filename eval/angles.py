@@ -105,7 +105,7 @@ def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
         raise UserError(f"{run} names no verification set; give one with --bin lfw.bin")
     ((test_set, (images, issame)),) = sets.items()
 
-    training = open_images(data / "train.rec")
+    training = open_images(data / "train.rec", first_label=values.data.first_label)
     path = embeddings_path(run, f"training-{checkpoints[-1].name}.npy", net, training, args.flip)
     path.parent.mkdir(parents=True, exist_ok=True)
     embed_to_file(net, training, path, devices, flip=args.flip)

@@ -147,7 +147,7 @@ def run(probes: Side, distractors: Side, devices: list, state: Path) -> Trillion
     from arcface_gluon.protocols import trillion_pairs
     from arcface_gluon.training.interrupt import Interrupted, Interrupts
 
-    with Interrupts() as interrupts:
+    with Interrupts("stopping after this part of the distractors") as interrupts:
 
         def stop(done):
             if interrupts.received:

@@ -29,6 +29,12 @@ def start(arguments, folder, **options):
     return subprocess.Popen([sys.executable, "-m", "arcface_gluon", *map(str, arguments)], cwd=folder, **options)
 
 
+def tiny_jpeg(*values, size=(8, 8)):
+    """A JPEG of (height, width); other whole numbers give other bytes."""
+    pixels = np.random.default_rng(values).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    return cv2.imencode(".jpg", cv2.resize(pixels, size[::-1]))[1].tobytes()
+
+
 def people(count=16, each=9):
     """(picture, person) that pixels tell apart: a smooth pattern a person, with some noise."""
     random = np.random.default_rng(0)

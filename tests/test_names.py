@@ -1,9 +1,11 @@
 """What is said of unknown names: aliases of other projects, near names, or the known ones."""
 
 import pytest
+from helpers import ROOT
 
 from arcface_gluon import recipe
 from arcface_gluon.cli import COMMANDS
+from arcface_gluon.data.places import SETS
 from arcface_gluon.errors import did_you_mean
 
 NETWORKS = ["r18", "r34", "r50", "r100", "r152", "r200", "mobilefacenet"]
@@ -23,6 +25,8 @@ OPTIONS = list(recipe.flatten(recipe.resolve("orl")))
         ("iresnet50", NETWORKS, "; here it is called 'r50'"),
         ("r10", NETWORKS, "; did you mean 'r100'?"),
         ("emore", recipe.names(), "; here it is called 'ms1mv2_r100'"),
+        ("emore", SETS, "; here it is called 'ms1mv2'"),
+        ("fresnet100", NETWORKS, "; here it is called 'r100'"),
         ("trian", COMMANDS, "; did you mean 'train'?"),
         ("train.batchsize", OPTIONS, "; did you mean 'train.batch_size'?"),
         ("batch_size", OPTIONS, "; did you mean 'train.batch_size'?"),
@@ -31,6 +35,11 @@ OPTIONS = list(recipe.flatten(recipe.resolve("orl")))
 )
 def test_a_name_that_was_meant_is_told(name, known, answer):
     assert did_you_mean(name, known) == answer
+
+
+def test_every_training_set_has_a_section():
+    headings = [line[3:] for line in (ROOT / "datasets" / "README.md").read_text().splitlines() if line[:3] == "## "]
+    assert set(SETS) <= set(headings)
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ _ELSEWHERE = {
     "subcenter subcenterarcface subcentre subarc": "sub-centre",
     "curricular": "curricularface",
     "y1 fmobilefacenet fmobilenet mobilenet mbf mfn": "mobilefacenet",
-    "emore facesemore ms1m ms1mv2 ms1marcface r100": "ms1mv2_r100",
+    "emore facesemore ms1m ms1mv2 ms1marcface": "ms1mv2_r100 ms1mv2",
+    "r100": "ms1mv2_r100",
     "r50": "ms1mv2_r50 casia_r50",
-    "casia webface casiawebface faceswebface facescasia": "casia_r50",
-    "vgg vgg2 vggface2 facesvgg": "vgg2_r50",
-    "glint glintasia deepglint": "deepglint_r100",
+    "casia webface casiawebface faceswebface facescasia": "casia_r50 casia",
+    "vgg vgg2 vggface2 facesvgg": "vgg2_r50 vgg2",
+    "glint glintasia deepglint": "deepglint_r100 deepglint",
     "lr learningrate baselr": "train.lr",
     "lrstep lrsteps decaystep": "train.lr_steps",
     "wd": "train.weight_decay",
@@ -46,7 +47,7 @@ _ELSEWHERE = {
 }
 _ALIASES = {alias: names.split() for aliases, names in _ELSEWHERE.items() for alias in aliases.split()}
 # insightface's LResNet100E-IR, iresnet50, ir_se50, r50v1, resnet34 …
-_RESNET = re.compile(r"l?(?:i?r|ir|resnet|iresnet|irse|arcfacer)(?:es)?(?:net)?(\d+)(?:eir|v1|ir|fc)?")
+_RESNET = re.compile(r"[lf]?(?:i?r|ir|resnet|iresnet|irse|arcfacer)(?:es)?(?:net)?(\d+)(?:eir|v1|ir|fc)?")
 
 _LONGEST = 2000  # letters of a message
 

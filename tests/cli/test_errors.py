@@ -145,11 +145,19 @@ def test_images_that_are_scaled_are_told_once(command, records, tmp_path):
     assert "8 of 8 images are 160x160" in command(*train(records)).stderr
 
 
-def test_labels_from_one(command, records):
+def test_labels_from_one(command, records, tmp_path):
     write_training_set(records, ((jpeg(i), 1 + i // 2) for i in range(8)))
     (records / "property").write_text("4,112,112\n")
     refused(command, train(records), "property says 4 identities", "labels run from 1 to 4", "data.first_label=1")
     assert "8 images of 4 identities" in command(*train(records, "data.first_label=1")).stdout
+    embed = ["embed", records / "train.rec", "--model", "runs/orl", "--out"]
+    refused(command, [*embed, "other.npy"], "has label 4, but property allows 0 to 3", "--first-label")
+    command(*embed, "faces.npy", "--first-label", "1")
+    assert [line.split("\t")[1] for line in (tmp_path / "faces.txt").read_text().splitlines()] == [*"00112233"]
+    command("eval", "angles", "runs/orl", "--bin", records / "set.bin")
+    overlap = ["overlap", records, "--features", "faces.npy", "--test-features", "faces.npy", "--first-label", "1"]
+    command(*overlap)
+    assert [line[0] for line in (tmp_path / "overlap.tsv").read_text().splitlines()[1:]] == [*"1234"]
     error = command(*train(records, "data.on_error=skip")).stderr
     assert "warning: " in error and "2 of 8 images have no identity" in error
 
@@ -183,7 +191,7 @@ def test_foreign_pickle_is_refused_and_not_run(command, records, tmp_path):
 
 def test_damaged_image_of_a_verification_set(command, records):
     command(*train(records))
-    write_bin(records / "set.bin", [b"no image", *[jpeg(i % 8) for i in range(39)]], [True, False] * 10)
+    write_bin(records / "set.bin", [b"\xff\xd8no image", *[jpeg(i % 8) for i in range(39)]], [True, False] * 10)
     error = command("verify", "--model", "runs/orl", "--bin", records / "set.bin", check=2).stderr
     assert "set: image 1 of pair 0 cannot be decoded" in error and error.rstrip().endswith("replace it")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import TINY
+from helpers import TINY, tiny_jpeg
 
 from arcface_gluon.data import FaceRecords, write_training_set
 
@@ -12,7 +12,7 @@ PEOPLE = 6
 @pytest.fixture
 def planted(tmp_path):
     """Six identities with three images; names and embeddings of which some are a test set's."""
-    write_training_set(tmp_path / "all", ((b"image %d %d" % (k, i), k) for k in range(PEOPLE) for i in range(3)))
+    write_training_set(tmp_path / "all", ((tiny_jpeg(k, i), k) for k in range(PEOPLE) for i in range(3)))
     names = ["Ann Lee", "Béa Fox", "Cy Orr", "Di Mo", "Ed Poe", "Flo Ray"]
     (tmp_path / "names.tsv").write_text("".join(f"{k}\t{name}\n" for k, name in enumerate(names)))
     (tmp_path / "lfw_names.txt").write_text("Bea_Fox\nGus_Ott\n")
@@ -48,7 +48,7 @@ def test_names_and_similarity(command, planted):
     assert float(rows[1][4]) > 0.99 and 0.6 < float(rows[2][4]) < 0.8
     assert "clean: 9 images of 3 identities" in done.stdout
     records = FaceRecords(planted / "clean")
-    wanted = [(b"image %d %d" % (old, i), new) for new, old in enumerate((0, 2, 5)) for i in range(3)]
+    wanted = [(tiny_jpeg(old, i), new) for new, old in enumerate((0, 2, 5)) for i in range(3)]
     assert [records.read(i) for i in range(len(records))] == wanted
     assert (planted / "clean" / "labels.tsv").read_text() == "0\t0\n1\t2\n2\t5\n"
 

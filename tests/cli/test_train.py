@@ -31,7 +31,7 @@ def records(tmp_path_factory):
     write_training_set(folder, ((jpeg(i), i // 2) for i in range(8)))
     images = [jpeg(i % 8) for i in range(40)]
     write_bin(folder / "set.bin", images, [True, False] * 10)
-    write_bin(folder / "broken.bin", [*images[:-1], b"no image"], [True, False] * 10)
+    write_bin(folder / "broken.bin", [*images[:-1], b"\xff\xd8no image"], [True, False] * 10)
     return folder
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import pytest
+from helpers import tiny_jpeg
 
 from arcface_gluon.data import FaceRecords, write_training_set
 from arcface_gluon.errors import UserError
@@ -12,8 +13,8 @@ from arcface_gluon.errors import UserError
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of writers that cannot clean up
 def test_a_kill_leaves_no_mixture_of_two_sets(tmp_path, monkeypatch):
     """Whatever step a writer is stopped before: the old set, the new one, or none that can be read."""
-    old = [(b"old %d" % i, i) for i in range(3)]
-    new = [(b"new %d" % i, i) for i in range(5)]
+    old = [(tiny_jpeg(0, i), i) for i in range(3)]
+    new = [(tiny_jpeg(1, i), i) for i in range(5)]
 
     class Killed(BaseException):
         pass
@@ -30,12 +31,12 @@ def test_a_kill_leaves_no_mixture_of_two_sets(tmp_path, monkeypatch):
     seen, whole = set(), False
     for allowed in range(99):
         folder, steps = tmp_path / str(allowed), []
-        write_training_set(folder, old)
+        write_training_set(folder, old, (8, 8))
         with monkeypatch.context() as patch:
             for name in ("replace", "unlink", "fsync"):
                 patch.setattr(os, name, counted(getattr(os, name)))
             with contextlib.suppress(Killed):
-                write_training_set(folder, new)
+                write_training_set(folder, new, (8, 8))
                 whole = True
         try:
             records = FaceRecords(folder)

@@ -52,7 +52,7 @@ from arcface_gluon.training.interrupt import Interrupts
 libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
 libc.pthread_mutex_init(mutex, None)
 libc.pthread_mutex_lock(mutex)
-with Interrupts():
+with Interrupts("stopping after this iteration"):
     print(flush=True)
     libc.pthread_mutex_lock(mutex)  # for ever; as while MXNet computes, Python runs no handler before this returns
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import write_json
-from .options import add_flip_option, add_model_options, image_size, model_path, open_model
+from .options import add_first_label_option, add_flip_option, add_model_options, image_size, model_path, open_model
 
 EXAMPLE = "arcface-gluon embed /data/aligned --model runs/casia_r50 --out faces.npy"
 
@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--out", required=True, type=Path, metavar="FILE.npy", help="float32 (n, d); FILE.txt names the rows"
     )
     parser.add_argument("--root", help="folder that the paths of a list start from (default: the list's own)")
+    add_first_label_option(parser)
     add_flip_option(parser, True, "it is added")
     parser.add_argument(
         "--size",
@@ -48,7 +49,7 @@ def run(args: Namespace) -> None:
 
     if args.json and Path(args.json) == args.out.with_suffix(".json"):
         raise UserError(f"--json {args.json} is the name of the facts beside {args.out}; choose another")
-    images = open_images(args.images, args.root)
+    images = open_images(args.images, args.root, args.first_label)
     net, devices = open_model(args, auto="bfloat16")
     from ..embed import embed_to_file
     from ..models.backbone import input_size

@@ -11,7 +11,7 @@ from ..errors import UserError, did_you_mean
 from ..files import atomic_write
 from ..run_layout import METRICS, SUMMARY, checkpoint_folders
 from ..runtime import import_mxnet
-from .options import Several
+from .options import Several, add_first_label_option
 
 EXAMPLE = "arcface-gluon figures 6 --run runs/ms1mv2_r100 --bin lfw.bin"
 
@@ -47,6 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--bin", action=Several, default=[], metavar="FILE", help="sets of 6 and 7 (default: those the run verified)"
     )
     parser.add_argument("--data", default="orl", metavar="FOLDER", help="training set of 3 (default orl)")
+    add_first_label_option(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder (default runs/figures)")
     parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write the curves' SVG files there too")
 
@@ -88,11 +89,14 @@ def _plane(args):
     from ..data.places import find_data
     from ..report.figures.angles import plane_embeddings
 
-    records = FaceRecords(find_data(args.data))
+    records = FaceRecords(find_data(args.data), args.first_label)
     labels = records.labels()
     indices = [i for i in range(len(records)) if 0 <= labels[i] < _IDENTITIES]
     folder = args.out / "plane"
-    write_training_set(folder / "data", (records.read(i) for i in indices), records.image_size)
+    try:
+        write_training_set(folder / "data", (records.read(i) for i in indices), records.image_size)
+    except ValueError as error:
+        raise UserError(f"{records.path}: {error}") from error
     panels = {}
     for title, loss in (("(a) Softmax", "softmax"), ("(b) ArcFace", "arcface")):
         if not (folder / loss / SUMMARY).is_file():

@@ -107,6 +107,17 @@ def add_flip_option(parser: ArgumentParser, default: bool | None, usual: str) ->
     flip.add_argument("--no-flip", dest="flip", action="store_false", help="the image alone, a single crop")
 
 
+def add_first_label_option(parser: ArgumentParser) -> None:
+    """--first-label, what data.first_label is in a recipe."""
+    parser.add_argument(
+        "--first-label",
+        type=_number,
+        default=0,
+        metavar="N",
+        help="label of the first identity of a train.rec, as the recipe's data.first_label (default 0)",
+    )
+
+
 def model_path(args: Namespace) -> Path:
     """Where the model lies: what --model says, or the last run of --recipe."""
     if args.model:
@@ -168,6 +179,12 @@ def _numbers(text):
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no number, nor three with commas") from None
+
+
+def _number(text):
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return int(text)
 
 
 def _count(text):

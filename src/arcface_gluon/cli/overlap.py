@@ -5,17 +5,23 @@ from __future__ import annotations
 import signal
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UserError
 from ..files import atomic_write
+from .options import add_first_label_option
+
+if TYPE_CHECKING:
+    from ..data import FaceRecords
 
 EXAMPLE = "arcface-gluon overlap /data/faces_webface --features casia.npy --test-features faces.npy --out /data/clean"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("data", help="folder of the training set (train.rec, train.idx, property)")
+    add_first_label_option(parser)
     names = parser.add_argument_group("by names")
     names.add_argument(
         "--names", help="names of the training identities: train.lst, `label <tab> name` lines, or folder of folders"
@@ -46,10 +52,10 @@ def run(args: Namespace) -> None:
         raise UserError("nothing to compare: give --names and --test-names, or --features and --test-features")
     if not -1 <= args.threshold <= 1:
         raise UserError(f"--threshold {args.threshold}: a cosine is between -1 and 1")
-    records = FaceRecords(args.data)
+    records = FaceRecords(args.data, args.first_label)
     names, found = {}, []
     if args.names:
-        names, rows = by_names(args, records.num_identities)
+        names, rows = by_names(args, records)
         found += rows
     if args.features:
         found += by_similarity(args, records.num_identities)
@@ -58,17 +64,17 @@ def run(args: Namespace) -> None:
     with atomic_write(args.list, "w") as file:
         file.write("label\tname\tby\tmatch\tcosine\n")
         for label, kind, match, cosine in found:
-            file.write(f"{label}\t{names.get(label, '')}\t{kind}\t{match}\t{cosine}\n")
+            file.write(f"{label + records.first_label}\t{names.get(label, '')}\t{kind}\t{match}\t{cosine}\n")
     print(f"{len(dropped):,} of {records.num_identities:,} identities are in a test set too: {args.list}")
     if args.out:
         print(_write(records, args, dropped))
 
 
-def by_names(args: Namespace, identities: int) -> tuple[dict[int, str], list[tuple]]:
+def by_names(args: Namespace, records: FaceRecords) -> tuple[dict[int, str], list[tuple]]:
     """(names by label, rows (label, "name", match, "")) of identities whose name is in a test set."""
     from ..data.records.identity_names import normalised, read_identity_names, read_people
 
-    names = read_identity_names(args.names, identities)
+    names = read_identity_names(args.names, records.num_identities, records.first_label)
     people = {normalised(name): name for path in args.test_names for name in read_people(path)}
     people.pop("", None)
     found = ((label, people.get(normalised(name))) for label, name in names.items())
@@ -109,7 +115,7 @@ def _write(records, args, dropped):
     from ..data.records.identity_names import write_without
     from ..training.interrupt import Interrupted, Interrupts
 
-    with Interrupts() as interrupts:
+    with Interrupts("stopping; nothing is written") as interrupts:
 
         def stop():
             if interrupts.received:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from .demos import set_name
 from .verification.bin_file import read_bin
 from .verification.check import check_pairs
+
+# Training sets that datasets/README.md has a section on, as the recipes call their folders.
+SETS = ("orl", "synthetic", "casia", "vgg2", "ms1mv2", "deepglint", "ms1mv2_asian")
 
 
 @dataclass
@@ -48,9 +51,10 @@ def find_data(path: str | None) -> Path:
         if (folder / "train.rec").is_file():
             return folder
     looked = " and ".join(str(folder.resolve()) for folder in candidates)
-    page = "datasets/README.md" + (f", section {path}," if len(candidates) > 1 else "")
+    page = "datasets/README.md" + (f", section {path}," if path in SETS else "")
+    other = did_you_mean(path, SETS) if len(candidates) > 1 and path not in SETS else ""
     raise UserError(
-        f"no train.rec (with train.idx and property) in {looked}; "
+        f"no train.rec (with train.idx and property) in {looked}{other}; "
         f"{page} tells how to get them, or give their folder with DATA=/path"
     )
 

@@ -28,15 +28,15 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """Within `with Interrupts() as interrupts`, the first SIGINT or SIGTERM only sets `interrupts.received`.
+    """Within `with Interrupts(words) as interrupts`, the first SIGINT or SIGTERM only sets `interrupts.received`.
 
     It is acknowledged at once on stderr, while Python waits for MXNet too. A second one stops the process.
 
     Args:
-        words: the acknowledgement; None: say nothing.
+        words: the acknowledgement, which says what is finished first; None: say nothing.
     """
 
-    def __init__(self, words: str | None = "stopping after this iteration"):
+    def __init__(self, words: str | None):
         self._words = words
         self.received: int | None = None
         self._since = 0.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import tiny_jpeg
 
 from arcface_gluon.data import FaceRecords, RecordWriter, write_training_set
 from arcface_gluon.data.records.identity_names import normalised, read_identity_names, read_people, write_without
@@ -67,7 +68,7 @@ def test_names_of_training_identities(tmp_path):
 def records(tmp_path):
     """Identities 0 … 4 with one to five images."""
     folder = tmp_path / "all"
-    write_training_set(folder, ((b"%d-%d." % (k, i), k) for k in range(5) for i in range(k + 1)), (96, 80))
+    write_training_set(folder, ((tiny_jpeg(k, i, size=(96, 80)), k) for k in range(5) for i in range(k + 1)), (96, 80))
     return FaceRecords(folder)
 
 
@@ -79,7 +80,7 @@ def contents(folder):
 def test_what_is_left_is_numbered_anew(records, tmp_path):
     done = write_without(records, tmp_path / "out", {1, 3})
     assert done == {"images": 1 + 3 + 5, "identities": 3, "skipped": 0}
-    wanted = [(b"%d-%d." % (old, i), new) for new, old in enumerate((0, 2, 4)) for i in range(old + 1)]
+    wanted = [(tiny_jpeg(old, i, size=(96, 80)), new) for new, old in enumerate((0, 2, 4)) for i in range(old + 1)]
     assert contents(tmp_path / "out") == wanted
     assert (tmp_path / "out" / "property").read_text() == "3,96,80\n"
     assert (tmp_path / "out" / "labels.tsv").read_text() == "0\t0\n1\t2\n2\t4\n"
@@ -95,17 +96,32 @@ def test_shuffled_sets_come_out_sorted(tmp_path):
     labels = np.random.default_rng(0).permutation(np.arange(12) % 4)
     with RecordWriter(tmp_path / "shuffled" / "train.rec") as writer:
         for key, label in enumerate(labels):
-            writer.write(key, pack(Header(0, float(label), key, 0), b"%04d" % key))
+            writer.write(key, pack(Header(0, float(label), key, 0), tiny_jpeg(key)))
     (tmp_path / "shuffled" / "property").write_text("4,112,112\n")
     write_without(FaceRecords(tmp_path / "shuffled"), tmp_path / "out", {0})
-    wanted = [(b"%04d" % key, new) for new in range(3) for key in np.flatnonzero(labels == new + 1)]
+    wanted = [(tiny_jpeg(key), new) for new in range(3) for key in np.flatnonzero(labels == new + 1)]
     assert contents(tmp_path / "out") == wanted
+
+
+def test_what_is_no_image_counts_as_damaged(tmp_path):
+    (tmp_path / "set").mkdir()
+    with RecordWriter(tmp_path / "set" / "train.rec") as writer:
+        for key in range(4):
+            image = b"hello" if key == 1 else tiny_jpeg(key)
+            writer.write(key, pack(Header(0, float(key // 2), key, 0), image))
+    (tmp_path / "set" / "property").write_text("2,112,112\n")
+    records = FaceRecords(tmp_path / "set")
+    with pytest.raises(UserError, match="record 1 is no image: it begins with b'hello'.*--skip-missing"):
+        write_without(records, tmp_path / "out", ())
+    assert write_without(records, tmp_path / "out", (), True) == {"images": 3, "identities": 2, "skipped": 1}
 
 
 def test_damaged_records_and_interruption(records, tmp_path):
     path = records.path
     data = bytearray(path.read_bytes())
-    start = data.index(b"2-1.") - 24  # the header of that image: its label becomes that of nobody
+    start = (
+        data.index(tiny_jpeg(2, 1, size=(96, 80))) - 24
+    )  # the header of that image: its label becomes that of nobody
     data[start + 4 : start + 8] = np.float32(77).tobytes()
     path.write_bytes(bytes(data))
     damaged = FaceRecords(path.parent)

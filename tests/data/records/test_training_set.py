@@ -1,8 +1,11 @@
 """Training sets in every variant in circulation, and sets whose files contradict each other."""
 
+import warnings
+
 import mxnet as mx
 import numpy as np
 import pytest
+from helpers import tiny_jpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +14,7 @@ from arcface_gluon.data.records.recordio import Header, pack
 from arcface_gluon.errors import UserError
 
 # (image, label) of three people; the format wants those of one person together.
-IMAGES = [(b"jpeg %d" % i, label) for i, label in enumerate([0, 0, 1, 1, 1, 2])]
+IMAGES = [(tiny_jpeg(i), label) for i, label in enumerate([0, 0, 1, 1, 1, 2])]
 
 
 def write_variant(folder, variant):
@@ -65,7 +68,7 @@ def test_written_sets_read_back_here_and_in_mxnet(tmp_path_factory, counts, rand
     folder = tmp_path_factory.mktemp("set")
     labels = list(range(len(counts)))
     random.shuffle(labels)
-    images = [(b"image %d of %d" % (i, label), label) for label in labels for i in range(counts[label])]
+    images = [(tiny_jpeg(i, label), label) for label in labels for i in range(counts[label])]
     assert write_training_set(folder, iter(images), size=(100, 90)) == (len(images), len(counts))
     assert sorted(path.name for path in folder.iterdir()) == ["property", "train.idx", "train.rec"]
     records = FaceRecords(folder)
@@ -85,16 +88,26 @@ def test_written_sets_read_back_here_and_in_mxnet(tmp_path_factory, counts, rand
 def test_writer_refuses_labels_it_cannot_store(tmp_path):
     for label in (-1, 1 << 24):
         with pytest.raises(ValueError, match=f"image 1: label {label} is out of range"):
-            write_training_set(tmp_path, [(b"x", 0), (b"x", label)])
+            write_training_set(tmp_path, [(tiny_jpeg(0), 0), (tiny_jpeg(0), label)])
     for label in ("0", "anna", 3.5, float("nan"), float("inf"), None, [1], True, np.bool_(True)):
         with pytest.raises(ValueError, match=r"image 1 has the label .*: labels must be whole numbers"):
-            write_training_set(tmp_path, [(b"x", 0), (b"x", label)])
-    for image in ("a.jpg", b"faces/a.jpg", np.zeros((8, 8, 3), np.uint8), b"", None):
+            write_training_set(tmp_path, [(tiny_jpeg(0), 0), (tiny_jpeg(0), label)])
+    for image in ("a.jpg", b"faces/a.jpg", b"hello", np.zeros((8, 8, 3), np.uint8), b"", None):
         with pytest.raises(ValueError, match="image 0 is"):
             write_training_set(tmp_path, [(image, 0)])
     with pytest.raises(ValueError, match="no images"):
         write_training_set(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_writer_says_once_what_has_another_size(tmp_path):
+    rows = [(tiny_jpeg(i, size=(250, 250) if i else (112, 112)), i) for i in range(4)]
+    with pytest.warns(UserWarning, match="3 of 4 images are 250x250, not 112x112 pixels") as told:
+        write_training_set(tmp_path / "large", rows)
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_training_set(tmp_path / "fitting", rows[1:], (250, 250))
 
 
 def test_writer_takes_rows_in_any_order_and_numbers_of_any_type(tmp_path):

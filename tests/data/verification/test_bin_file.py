@@ -87,7 +87,7 @@ def test_reads_python_2_arrays(tmp_path):
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_write_then_read(tmp_path_factory, data):
-    pool = data.draw(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5))
+    pool = data.draw(st.lists(st.binary(max_size=50).map(lambda rest: b"\xff\xd8" + rest), min_size=1, max_size=5))
     truth = data.draw(st.lists(st.booleans(), min_size=1, max_size=6))
     images = [data.draw(st.sampled_from(pool)) for _ in range(2 * len(truth))]
     path = tmp_path_factory.mktemp("bin") / "set.bin"
@@ -255,6 +255,7 @@ def test_writes_encoded_images_however_they_are_held(tmp_path, wrap):
         (b"faces/1.JPG", "is a path"),
         (np.zeros((112, 112, 3), np.uint8), r"of shape \(112, 112, 3\), not an encoded image"),
         (np.zeros(99, np.float32), "an array of float32"),
+        (b"hello", "is no image: it begins with b'hello'"),
         (b"", "is empty"),
         (np.zeros(0, np.uint8), "is empty"),
         (7, "of type int"),

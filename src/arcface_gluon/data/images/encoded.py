@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .decode import is_image
+
 
 def encoded_bytes(item: Any, what: str) -> bytes:
     """The bytes of an encoded image.
@@ -16,7 +18,7 @@ def encoded_bytes(item: Any, what: str) -> bytes:
         what: names the item in messages, such as "image 3".
 
     Raises:
-        ValueError: a path, an array of pixels, or no image at all; says what to give instead.
+        ValueError: a path, an array of pixels, or bytes that no image begins with; says what to give instead.
     """
     if isinstance(item, (str, os.PathLike)) or isinstance(item, bytes) and _looks_like_a_path(item):
         raise ValueError(f"{what} is a path, {str(item)[:80]!r}: give the file's content, Path(...).read_bytes()")
@@ -31,7 +33,10 @@ def encoded_bytes(item: Any, what: str) -> bytes:
         raise ValueError(f"{what} is of type {type(item).__name__}, not an encoded image (bytes)")
     if not len(item):
         raise ValueError(f"{what} is empty: no byte of an image is in it")
-    return bytes(item)
+    data = bytes(item)
+    if not is_image(data[:16]):
+        raise ValueError(f"{what} is no image: it begins with {data[:8]!r}; give the content of a JPEG or PNG file")
+    return data
 
 
 def ending(image: bytes) -> str:

@@ -191,8 +191,8 @@ class UnalignedFiles(ImageFiles):
 class RecordImages(Images):
     """The images of a training record, named by their keys, with their identities."""
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self._records = FaceRecords(path)
+    def __init__(self, path: str | os.PathLike[str], first_label: int = 0):
+        self._records = FaceRecords(path, first_label)
         super().__init__(path, self._records.keys.tolist(), self._records.labels().tolist())
         self.notes = index_notes(self._records)
 
@@ -209,7 +209,9 @@ class RecordImages(Images):
         return (self._records.reader.size,)
 
 
-def open_images(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Images:
+def open_images(
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, first_label: int = 0
+) -> Images:
     """Images of whatever `path` is.
 
     - a folder: all pictures below it in the order of their paths, labelled with their folder where they lie in folders
@@ -223,6 +225,7 @@ def open_images(path: str | os.PathLike[str], root: str | os.PathLike[str] | Non
 
     Args:
         root: folder that the paths of a list start from; the list's own by default.
+        first_label: label of the first identity of training records.
 
     Raises:
         UserError: nothing there, or a list that is empty or malformed (with the line's number).
@@ -233,7 +236,7 @@ def open_images(path: str | os.PathLike[str], root: str | os.PathLike[str] | Non
     if not path.is_file():
         raise UserError(f"{path} is not there; give a folder, a .rec, a .bin or a list of images")
     if path.suffix == ".rec":
-        return RecordImages(path)
+        return RecordImages(path, first_label)
     if path.suffix == ".bin":
         encoded = read_bin(path)[0]
         return EncodedImages(path, encoded, [f"{i // 2}{'ab'[i % 2]}" for i in range(len(encoded))])

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import UserError
 from ...files import atomic_write, read_lines
 from ...progress import progress
+from ..images.encoded import encoded_bytes
 from .training_set import write_training_set
 
 if TYPE_CHECKING:
@@ -50,13 +51,14 @@ def read_people(path: str | os.PathLike[str]) -> list:
     return list(dict.fromkeys(names))
 
 
-def read_identity_names(path: str | os.PathLike[str], identities: int) -> dict:
+def read_identity_names(path: str | os.PathLike[str], identities: int, first_label: int = 0) -> dict:
     """Names of training identities by label.
 
     Args:
         path: train.lst (the folder of an image is the name), lines `label <tab> name`, a list with the name of label 0,
             1, … on each line, or a folder whose subfolders in sorted order are the labels.
         identities: number of labels in the set.
+        first_label: label of the first identity, where lines have labels; it is subtracted.
 
     Raises:
         UserError: a line that fits none of these, or another number of names.
@@ -73,15 +75,15 @@ def read_identity_names(path: str | os.PathLike[str], identities: int) -> dict:
                 if columns == 1:
                     names[len(names)] = fields[0].strip()
                 elif columns == 2:
-                    names[int(fields[0])] = fields[1].strip()
+                    names[int(fields[0]) - first_label] = fields[1].strip()
                 else:
-                    names[int(float(fields[2]))] = PurePosixPath(fields[1]).parent.name
+                    names[int(float(fields[2])) - first_label] = PurePosixPath(fields[1]).parent.name
             except ValueError:
                 label = fields[0 if columns == 2 else 2]
                 raise UserError(f"{path} line {number}: its label {label!r} is no number") from None
     outside = next((label for label in names if not 0 <= label < identities), None)
     if outside is not None or (len(names) != identities):
-        found = f"label {outside}" if outside is not None else f"{len(names):,} names"
+        found = f"label {outside + first_label}" if outside is not None else f"{len(names):,} names"
         raise UserError(f"{path} has {found}, but the training set has {identities:,} identities; it is another set's")
     return names
 
@@ -128,7 +130,8 @@ def write_without(
             stop()
             try:
                 image, label = records.read(int(index))
-            except UserError as error:
+                image = encoded_bytes(image, f"{records.path}: record {records.keys[index]}")
+            except (UserError, ValueError) as error:
                 if not skip_missing:
                     raise UserError(f"{error}; fetch the set again, or leave it out with --skip-missing") from error
                 skipped.append(int(records.keys[index]))
@@ -136,7 +139,7 @@ def write_without(
             yield image, int(new[label])
         # Before the set gets its names: once it is there, nothing is missing, whenever this is killed.
         with atomic_write(folder / "labels.tsv", "w") as file:
-            file.writelines(f"{position}\t{label}\n" for position, label in enumerate(kept))
+            file.writelines(f"{position}\t{label + records.first_label}\n" for position, label in enumerate(kept))
         if skipped:
             with atomic_write(folder / "skipped.txt", "w") as file:
                 file.writelines(f"{key}\n" for key in skipped)

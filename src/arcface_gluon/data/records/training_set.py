@@ -6,6 +6,7 @@ import hashlib
 import operator
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, Iterable
 
@@ -13,7 +14,9 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import atomic_write
+from ..images.decode import image_size
 from ..images.encoded import encoded_bytes
+from ..images.sizes import size_line
 from .label_check import missing_property
 from .label_survey import Survey, survey
 from .property_file import read_property
@@ -82,7 +85,8 @@ class FaceRecords:
         if not self._is_identity(label):
             raise UserError(
                 f"{self.path}: record {self.keys[index]} has label {labels[0]:g}, "
-                f"but property allows {self.first_label} to {self.num_identities - 1 + self.first_label}"
+                f"but property allows {self.first_label} to {self.num_identities - 1 + self.first_label} "
+                "(data.first_label or --first-label says what labels begin with)"
             )
         return image, int(label)
 
@@ -219,7 +223,7 @@ def write_training_set(
         images: iterable of (encoded image, label) in any order; it is read as a stream. Images as `encoded_bytes`
             takes them. Where those of one label do not stand together, each run of them gets an identity record of its
             own, as face2rec2 does.
-        size: (height, width) of the images.
+        size: (height, width) of the images; a warning says once how many have another one.
 
     Returns:
         (number of images, number of identities); the latter is the largest label + 1.
@@ -229,14 +233,16 @@ def write_training_set(
         UserError: the files cannot be written.
     """
     folder = Path(folder)
-    key, starts, largest, previous = 1, [], -1, None
+    key, starts, largest, previous, sizes = 1, [], -1, None, Counter()
     with atomic_write(folder / "property", "w") as properties, RecordWriter(folder / "train.rec") as writer:
         for image, label in images:
             label = _identity(label, f"image {key - 1}")
             if label != previous:
                 starts.append(key)
                 largest, previous = max(largest, label), label
-            writer.write(key, pack(Header(0, label, key, 0), encoded_bytes(image, f"image {key - 1}")))
+            image = encoded_bytes(image, f"image {key - 1}")
+            sizes[_size_of(image)] += 1
+            writer.write(key, pack(Header(0, label, key, 0), image))
             key += 1
         if not starts:
             raise ValueError("no images to write")
@@ -248,7 +254,18 @@ def write_training_set(
         # An earlier set's numbers never stand beside these records: whenever this is killed, property comes last.
         writer.flush()
         (folder / "property").unlink(missing_ok=True)
+    sizes.pop(None, None)
+    if line := size_line(folder, sizes, size):
+        warnings.warn(line, stacklevel=2)
     return key - 1, largest + 1
+
+
+def _size_of(image):
+    """(height, width) of an encoded image; None where its header is damaged, which whoever reads it is told."""
+    try:
+        return image_size(image)
+    except ValueError:
+        return None
 
 
 def _identity(label: Any, what: str) -> int:
