@@ -119,6 +119,7 @@ def test_images_of_another_size_than_the_network_takes(command, records):
     command(*train(records, "network.options.input_size=96"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["r18", "mobilefacenet"])
 def test_images_of_unequal_sides(command, tmp_path, network):
     pixels = np.random.default_rng(0).integers(0, 255, (8, 112, 96, 3), np.uint8)
@@ -135,6 +136,7 @@ def test_images_of_unequal_sides(command, tmp_path, network):
     assert np.load("faces.npy").shape == (8, 32)
 
 
+@pytest.mark.slow
 def test_images_that_are_scaled_are_told_once(command, records, tmp_path):
     command(*train(records))
     large = [cv2.imencode(".png", np.full((160, 160, 3), 9 * i, np.uint8))[1] for i in range(8)]
@@ -146,6 +148,7 @@ def test_images_that_are_scaled_are_told_once(command, records, tmp_path):
     assert "8 of 8 images are 160x160" in command(*train(records)).stderr
 
 
+@pytest.mark.slow
 def test_labels_from_one(command, records, tmp_path):
     write_training_set(records, ((jpeg(i), 1 + i // 2) for i in range(8)))
     (records / "property").write_text("4,112,112\n")
@@ -204,6 +207,7 @@ def test_missing_verification_set(command, records):
     refused(command, train(records, "data.validation=lfw"), "lfw.bin", "data.validation")
 
 
+@pytest.mark.slow
 def test_no_space_left_keeps_what_was_written(records, tmp_path):
     arguments = train(records, "train.checkpoint_every=1")
     small = 64 << 10  # the file size limit fails a write as a full disk does

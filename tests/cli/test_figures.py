@@ -27,6 +27,7 @@ def runs(tmp_path, monkeypatch):
     return tmp_path / "runs"
 
 
+@pytest.mark.slow
 def test_curves_need_no_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["figures", "1", "4b", "5", "slopes", "boundaries", "terms", "later", "--docs", "docs"]) == 0

@@ -135,6 +135,7 @@ def test_pairs_of_one_kind(command, model, pairs, tmp_path, same, kind, other):
         assert command("figures", name, "--run", kept, "--out", "figures").stdout.startswith(f"figures/figure-{name}")
 
 
+@pytest.mark.slow
 def test_ready_features_give_the_same(command, model, pairs, tmp_path):
     command("verify", "--model", model, "--bin", pairs, "--bin", "mine.bin", "--json", "want.json")
     command("embed", pairs, "--model", model, "--out", "lfw.npy")

@@ -84,6 +84,7 @@ def test_a_set_that_cannot_be_evaluated_stops_the_run_before_its_first_iteration
     assert not (tmp_path / "runs" / "orl").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_one_byte_too_small_publishes_no_checkpoint(command, records, tmp_path):
     command(*train(records, "run.name=whole", iterations=1))
     whole = tmp_path / "runs" / "whole" / "checkpoints" / "00000001"
@@ -100,6 +101,7 @@ def test_a_disk_one_byte_too_small_publishes_no_checkpoint(command, records, tmp
     assert not list((tmp_path / "runs" / "short").glob("checkpoints/*"))
 
 
+@pytest.mark.slow
 def test_without_a_terminal_progress_is_a_line_every_log_every(command, records, tmp_path):
     arguments = train(records, "train.log_every=2", "data.validation=set", iterations=5)
     done = command(*arguments)
@@ -111,6 +113,7 @@ def test_without_a_terminal_progress_is_a_line_every_log_every(command, records,
     assert "iteration" not in command(*arguments, "--quiet").stderr
 
 
+@pytest.mark.slow
 def test_two_trainings_in_one_folder_are_refused_and_evaluation_is_not(command, records, tmp_path):
     arguments = train(records, "train.checkpoint_every=2", iterations=100_000)
     first = start(arguments, tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -53,6 +53,7 @@ def made_up(settings, place):
 LOSSES = ["arcface", "norm-softmax", "norm-softmax-s64"]
 
 
+@pytest.mark.slow
 def test_trainings_fill_the_table_and_are_not_repeated(run, tmp_path, evaluation, capsys):
     tiny = [*TINY, "train.iterations=1", "network.options={'width': 0.125, 'stem_stride': 2}"]
     assert run(in_process, *tiny) == (0, LOSSES)

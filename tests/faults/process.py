@@ -52,8 +52,12 @@ def run(command, folder, kill_at=None, delay=0.0, file_limit=None, timeout=120) 
         process.kill()
         process.join()
         raise AssertionError(f"{command} still runs after {timeout} s: {log.read_text()}")
-    count = log.with_suffix(".count")
-    return Done(process.exitcode, log.read_text(errors="replace"), int(count.read_text()) if count.exists() else 0)
+    count, status, operations = log.with_suffix(".count"), process.exitcode, 0
+    if count.exists():
+        status, operations = map(int, count.read_text().split())
+    elif status == 255:  # the fork server lost the status of a process that did not come to its end
+        status = -signal.SIGKILL
+    return Done(status, log.read_text(errors="replace"), operations)
 
 
 def _work(command, folder, log, kill_at, delay, file_limit):
@@ -71,7 +75,7 @@ def _work(command, folder, log, kill_at, delay, file_limit):
     sys.stdout.flush()
     sys.stderr.flush()
     counted = count[0]  # what follows is not the command's
-    log.with_suffix(".count").write_text(str(counted))
+    log.with_suffix(".count").write_text(f"{status} {counted}")
     os._exit(status)
 
 
