@@ -95,7 +95,9 @@ def _pool(processes):
     if processes == 1:
         yield map
         return
-    with multiprocessing.Pool(processes, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # Started anew: a copy of a process whose libraries have threads may wait for ever on a lock that one of them held.
+    spawned = multiprocessing.get_context("spawn")
+    with spawned.Pool(processes, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         yield partial(pool.imap, chunksize=8)
 
 
