@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import lru_cache
 
 # What the CUDA wheels of MXNet 1.9.1 (cu112 to cu117) hold machine code for. They hold no PTX that a driver could
 # translate, so that a GPU runs only code of its own major version, and of its minor version or a lower one.
@@ -43,6 +44,7 @@ class Gpu:
         )
 
 
+@lru_cache(maxsize=None)  # a machine's cards stay the same; devices are chosen in several places
 def find_gpus(library: str = "libcuda.so.1") -> list[Gpu]:
     """GPUs that the driver lists; none where there is no driver or it cannot start."""
     try:
