@@ -46,6 +46,9 @@ recipe = dict(
         options=Option({}, "settings of later losses, such as {'h': 0.333} (docs/losses.md)", own_names=True),
         block_rows=Option(0, "softmax in blocks of this many classes; 0: all at once", NOT_NEGATIVE),
         sample_rate=Option(1.0, "share of the negative centres that enter each step (Partial FC)", SHARE),
+        label_smoothing=Option(
+            0.0, "share of each label that is spread over all classes; needs a softmax of plain logits", BELOW_ONE
+        ),
         dtype=Option(
             "float32",
             "float16: products in half precision, softmax and centres in float32 (for GPUs)",

@@ -19,7 +19,7 @@ def psi(margin, theta):
     return np.array(values), np.array(slopes)
 
 
-def head(x, w, labels, margin, scale):
+def head(x, w, labels, margin, scale, smoothing=0.0):
     """Loss, dloss/dx and dloss/dW by the chain rule over the full (B, N) matrix."""
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     batch = np.arange(len(x))
@@ -33,9 +33,11 @@ def head(x, w, labels, margin, scale):
     logits[batch, labels] = scale * value
     shifted = logits - logits.max(axis=1, keepdims=True)
     p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
-    loss = np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[batch, labels])
-    by_cosine = p.copy()
-    by_cosine[batch, labels] = (p[batch, labels] - 1) * -slope / np.sin(theta)
+    spread = np.full(p.shape, smoothing / len(w))
+    spread[batch, labels] += 1 - smoothing
+    loss = -np.mean((spread * (shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))).sum(axis=1))
+    by_cosine = p - spread
+    by_cosine[batch, labels] *= -slope / np.sin(theta)
     by_cosine *= scale / len(x)
     # Tangents: d cos / d x = (w - cos x) / |x|. Each pair on its own, so that nothing cancels near 0 and pi.
     tangent_x = by_cosine @ unit_w - (by_cosine * cosines).sum(1, keepdims=True) * unit_x

@@ -38,10 +38,10 @@ class ThreadProcesses(Processes):
         return everyone
 
 
-def train(loss, x, labels, steps=2, group=None, contexts=DEVICES):
+def train(loss, x, labels, smoothing=0.0, steps=2, group=None, contexts=DEVICES):
     """Losses and input gradients of some steps on this process's images, and its shards afterwards."""
     devices = [mx.cpu(i) for i in range(contexts)]
-    values = recipe.resolve("casia_r50", [f"loss={loss}", "head.scale=16"])
+    values = recipe.resolve("casia_r50", [f"loss={loss}", "head.scale=16", f"head.label_smoothing={smoothing}"])
     head = build_head(values.head, CLASSES, SIZE, devices, values.seed, group and group(devices))
     found = []
     for step in range(steps):
@@ -52,17 +52,22 @@ def train(loss, x, labels, steps=2, group=None, contexts=DEVICES):
     return found, {start: arrays["weight"].asnumpy() for start, _, arrays in head.shards()}, head.state()
 
 
-@pytest.mark.parametrize("loss", sorted(set(recipe.losses()) - {"arcface-0.4", "arcface-0.45", "arcface-0.55", "cm2"}))
-def test_two_processes_are_one(loss):
+LOSSES = sorted(set(recipe.losses()) - {"arcface-0.4", "arcface-0.45", "arcface-0.55", "cm2"})
+
+
+@pytest.mark.parametrize("loss, smoothing", [*((loss, 0.0) for loss in LOSSES), ("ns-inter", 0.1), ("softmax", 0.1)])
+def test_two_processes_are_one(loss, smoothing):
     x = np.random.default_rng(0).normal(size=(16, SIZE)).astype(np.float32) * 8
     labels = np.repeat([0, 3, 7, 10], 4)
-    expected, centres, state = train(loss, x, labels, contexts=2 * DEVICES)
+    expected, centres, state = train(loss, x, labels, smoothing, contexts=2 * DEVICES)
     shared, results = (threading.Barrier(2), [None, None]), [None, None]
 
     def one(rank):
         own = slice(8 * rank, 8 * rank + 8)
         processes = ThreadProcesses(rank, 2, shared)
-        results[rank] = train(loss, x[own], labels[own], group=lambda devices: ProcessGroup(devices, processes))
+        results[rank] = train(
+            loss, x[own], labels[own], smoothing, group=lambda devices: ProcessGroup(devices, processes)
+        )
 
     threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
     for thread in threads:

@@ -47,8 +47,10 @@ def build_head(
     head: Head | None = None
     if settings.kind != "triplet":
         common: dict[str, Any] = {"seed": seed, "group": group, "dtype": settings.dtype}
-        common.update(block_rows=settings.block_rows, sample_rate=settings.sample_rate)
+        common.update({name: settings[name] for name in ("block_rows", "sample_rate", "label_smoothing")})
         head = _classifier(settings, place, common)
+    elif settings.label_smoothing:
+        raise UserError("head.label_smoothing is of a softmax, which head.kind=triplet alone has none of; set it to 0")
     if head is not None and not settings.triplet:
         return head
     return TripletHead(*place, margin=settings.triplet_margin, weight=settings.triplet, head=head, group=group)

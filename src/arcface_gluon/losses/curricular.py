@@ -26,7 +26,7 @@ class CurricularHead(ShardedMarginHead):
         t: the moving average.
     """
 
-    can_sample = False
+    can_sample = can_smooth = False
 
     def __init__(
         self, num_classes: int, embedding_size: int, contexts: list[mx.Context], alpha: float = 0.99, **others: Any

@@ -43,6 +43,13 @@ class LengthMargin(Protocol):
         """Go on from a checkpoint's `state`, which may hold other things too."""
 
 
+class CentreTerm(Protocol):
+    """What a term of the loss beside the softmax adds to a shard's gradient."""
+
+    def add_to(self, k: int, gradient: Any) -> None:
+        """Add it to dL/dW of block k, (c, d) NDArray, as if the centres' lengths counted."""
+
+
 class Head(Protocol):
     """A loss with what it trains of its own: what `training.Trainer` uses.
 

@@ -56,7 +56,7 @@ class Inter:
     def __call__(
         self, shards: Sequence[Shard], group: ContextGroup, labels: np.ndarray, num_classes: int
     ) -> tuple[float, list]:
-        """The term's value for a batch, and each shard's part of the gradient: a `BlockwiseAngles`, or None.
+        """The term's value for a batch, and each shard's part of the gradient, `BlockwiseAngles`; none of one class.
 
         Args:
             shards: the head's shards, each with its centres up to date.
@@ -65,7 +65,7 @@ class Inter:
             num_classes: n. With one class there is no other and the term is 0.
         """
         if num_classes < 2:
-            return 0.0, [None] * len(shards)
+            return 0.0, []
         classes, counts = np.unique(labels, return_counts=True)
         factors = self.weight / (math.pi * len(labels) * (num_classes - 1)) * counts
         parts = [BlockwiseAngles(shard, classes, factors) for shard in shards]
@@ -123,7 +123,7 @@ class BlockwiseAngles:
             self._own = pull * nd.take(self._shard.inverse_norms, self._index(self._rows))
 
     def add_to(self, k: int, gradient: mx.nd.NDArray) -> None:
-        """Add this term's part to dL/dW of block k, (c, d), from which the shard then takes the radial part off."""
+        """See `interfaces.CentreTerm`."""
         a, b = self._shard.ranges[k]
         gradient += dot(self._coefficients[k], self._targets, transpose_a=True)
         first, last = np.searchsorted(self._rows, [a, b])

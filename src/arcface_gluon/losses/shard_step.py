@@ -6,14 +6,13 @@ the margin, joins it on the host (`ShardedMarginHead`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
 
 if TYPE_CHECKING:
-    from .interfaces import Modulation
-    from .regularisers import BlockwiseAngles
+    from .interfaces import CentreTerm, Modulation
     from .shard import Shard
 
 # Logit that takes a target out of the softmax of the others: exp(MASKED - anything) is 0, also times 1e12, the inverse
@@ -101,7 +100,7 @@ class Forward:
         step: float,
         cosines: np.ndarray,
         coefficients: np.ndarray,
-        extra: BlockwiseAngles | None = None,
+        extras: Sequence[CentreTerm] = (),
     ) -> tuple[mx.nd.NDArray, CentreGradient]:
         """The shard's part of dL/d(unit embedding), (B, d), still with its radial component; and the centres' gradient.
 
@@ -110,7 +109,7 @@ class Forward:
             step: dL/dlogit of a class with probability 1.
             cosines: (t,) cos(theta) of this shard's samples.
             coefficients: (t,) dL/dtheta / sin(theta) of these samples.
-            extra: what adds to the centres' gradient (`regularisers.BlockwiseAngles`), or None.
+            extras: what adds to the centres' gradient.
         """
         kernels, own = self._kernels, self.own
         tops, log_sums = self._block_sums()
@@ -128,7 +127,7 @@ class Forward:
             at_centre = own.features - cosines * own.units
             kernels.add_rows(pull, own.index, -coefficients * at_sample)
             rows = kernels.to_host(-coefficients * at_centre * own.inverse_norms)
-        return kernels.to_ndarray(pull), CentreGradient(self, shares, rows, extra)
+        return kernels.to_ndarray(pull), CentreGradient(self, shares, rows, extras)
 
     def softmax(self, k: int) -> tuple:
         """Block k's logits, turned into the weights of its softmax in place: top and total, (B, 1) each."""
@@ -197,8 +196,8 @@ class Forward:
 class CentreGradient:
     """dL/dW of a shard, a block at a time, made by `Forward.backward`: the third product runs when it is asked for."""
 
-    def __init__(self, forward: Forward, shares: np.ndarray, rows: np.ndarray | None, extra: BlockwiseAngles | None):
-        self._forward, self._shard, self._shares, self._extra = forward, forward._shard, shares, extra
+    def __init__(self, forward: Forward, shares: np.ndarray, rows: np.ndarray | None, extras: Sequence[CentreTerm]):
+        self._forward, self._shard, self._shares, self._extras = forward, forward._shard, shares, extras
         # The rows of samples with the same centre, added up.
         order = np.argsort(forward.own.rows, kind="stable")
         self._places, starts = np.unique(forward.own.rows[order], return_index=True)
@@ -239,7 +238,6 @@ class CentreGradient:
         if last > first:
             rows = kernels.column(self._rows[first:last]).reshape((last - first, -1))
             kernels.add_rows(gradient, kernels.index(self._places[first:last] - a), rows)
-        if self._extra is not None:
-            self._extra.add_to(k, shard.blocks[k].gradient.array)
-            gradient = shard.blocks[k].gradient.get()
-        return gradient
+        for extra in self._extras:
+            extra.add_to(k, shard.blocks[k].gradient.array)
+        return shard.blocks[k].gradient.get()

@@ -17,6 +17,7 @@ from .normalise import through_unit_rows, unit_rows
 from .regularisers import Inter, Intra
 from .sampling import SampledShard
 from .shard import Shard
+from .smoothing import LabelSmoothing
 from .targets import angular_target
 
 
@@ -48,6 +49,8 @@ class ShardedMarginHead(CentreStore):
             random (Partial FC, An et al. 2021). 1 is the full softmax.
         dtype: "float32", or "float16": then the three products are of arrays rounded to that, about twice as fast on
             GPUs with logits of three digits; softmax, centres and momenta stay in float32.
+        label_smoothing: share of each label that is spread over all classes (`LabelSmoothing`); of the sampled ones
+            where `sample_rate` is below 1.
         group: devices of several processes (parallel/process_group.py); None: the contexts alone.
 
     Attributes:
@@ -60,6 +63,8 @@ class ShardedMarginHead(CentreStore):
     """
 
     can_sample = True  # whether `sample_rate` goes with it
+    # Whether `label_smoothing` does: the sum of the logits must be a product with the sum of the centres.
+    can_smooth = True
 
     def __init__(
         self,
@@ -74,11 +79,13 @@ class ShardedMarginHead(CentreStore):
         block_rows: int = 0,
         sample_rate: float = 1.0,
         dtype: str = "float32",
+        label_smoothing: float = 0.0,
         group: ContextGroup | None = None,
     ):
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype={dtype!r} must be float32 or float16")
         self.intra, self.inter = intra, inter
+        self.smoothing = self._make_smoothing(label_smoothing)
         self.margin = Margin(1.0, 0.5, 0.0) if margin is None else margin
         self.scale = float(scale)
         self.accuracy, self.target_angles = float("nan"), np.zeros(0)
@@ -89,6 +96,16 @@ class ShardedMarginHead(CentreStore):
         super().__init__(int(num_classes), int(embedding_size), [])
         self._shards = self._make_shards(int(block_rows), half=dtype == "float16")
         self._initialise(self._seed)
+
+    def _make_smoothing(self, share):
+        if not 0 <= share < 1:
+            raise UserError(f"label_smoothing={share:g} must be at least 0 and below 1")
+        if share and not self.can_smooth:
+            raise UserError(
+                f"label_smoothing={share:g} goes with a softmax of plain logits, which {type(self).__name__} has not; "
+                "set it to 0"
+            )
+        return LabelSmoothing(share) if share else None
 
     def _make_shards(self, block_rows, half):
         if block_rows < 0:
@@ -148,14 +165,18 @@ class ShardedMarginHead(CentreStore):
         others = self._group.log_sum_exp([forward.log_sums for forward in forwards])
         largest = self._group.maximum([forward.largest for forward in forwards])
         total = np.logaddexp(others, target.logit)
+        loss, smooth, distances = 0.0, [], []
+        if self.smoothing is not None:
+            parts = [own.shard for own in owns], features, self._group, target, self.scale
+            target, loss, smooth = self.smoothing(*parts)
         # 1 - p_y as a share of the others: no digits are lost where p_y is close to 1.
         wrong = np.exp(others - total)
         coefficients = (target.term_slope - wrong * target.slope) / batch
-        loss = float(np.mean(np.logaddexp(0, others - target.logit) + target.term))
-        extras: list[Any] = [None] * len(forwards)
+        loss += float(np.mean(np.logaddexp(0, others - target.logit) + target.term))
         if self.inter is not None:
-            value, extras = self.inter(self._shards, self._group, labels, self.num_classes)
+            value, distances = self.inter(self._shards, self._group, labels, self.num_classes)
             loss += value
+        extras = list(zip(*filter(None, (smooth, distances)))) or [()] * len(forwards)
         pulls, self._gradients = zip(
             *[
                 forward.backward(
@@ -164,6 +185,7 @@ class ShardedMarginHead(CentreStore):
                 for forward, own, extra in zip(forwards, owns, extras)
             ]
         )
+        pulls = [mx.nd.broadcast_add(pull, part.pull()) for pull, part in zip(pulls, smooth)] or pulls
         pulls, by_length = self._group.reduce_scatter(pulls, sizes), [None] * len(sizes)
         if target.by_length is not None:
             by_length = (target.term_by_length - wrong * target.by_length) / batch

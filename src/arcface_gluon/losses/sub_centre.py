@@ -24,7 +24,7 @@ class SubCentreHead(ShardedMarginHead):
             one after the other.
     """
 
-    can_sample = False
+    can_sample = can_smooth = False
 
     def __init__(
         self, num_classes: int, embedding_size: int, contexts: list[mx.Context], sub_centres: int = 3, **others: Any
