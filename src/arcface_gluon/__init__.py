@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 runtime.prepare()
 
 _EXPORTS = {
-    "export": "models.formats",
+    "export": "models.formats.exporting",
     "get_model": "models",
     "load_model": "models",
     "Margin": "losses",

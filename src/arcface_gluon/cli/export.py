@@ -40,7 +40,8 @@ def run(args: Namespace) -> None:
     import_mxnet()
     from .. import load_model
     from ..models.backbone import input_size
-    from ..models.formats import FORMATS, export, metadata_of
+    from ..models.formats.exporting import FORMATS, export
+    from ..models.formats.metadata import metadata_of
     from ..report.results import subject_of
 
     if bool(args.model) == bool(args.recipe):

@@ -15,7 +15,8 @@ from ..data.images.decode import decode_image, image_size
 from ..data.images.orientation import is_animated, orientation, upright
 from ..errors import UserError
 from ..files import atomic_write
-from .faces import Detector, Face, open_detector
+from .detectors import open_detector
+from .faces import Detector, Face
 from .photographs import Photograph, existing
 
 CHOICES = ("largest", "central", "all")

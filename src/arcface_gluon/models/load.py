@@ -16,11 +16,12 @@ from ..run_layout import CHECKPOINTS, NETWORK, PARAMETERS, STATE, checkpoint_fol
 from .backbone import Backbone
 from .exported import load_exported
 from .foreign import refuse_foreign
+from .formats import npz_file, tflite_file, torch_file
 from .normalisation import Normalisation
 from .parameters import load_parameters, parameter_values
 from .params_file import read_params, write_params
 from .reference import export_symbol, reference_name
-from .registry import get_model
+from .registry import network_of
 
 OTHER_FORMATS = (".npz", ".pth", ".pt", ".tflite")  # files of other tools, see `_reader`
 
@@ -62,9 +63,7 @@ def load_model(
 
 
 def _reader(path):
-    """What reads a file of another tool: (path, devices) -> network. Imported here, for some need optional packages."""
-    from .formats import npz_file, tflite_file, torch_file
-
+    """What reads a file of another tool: (path, devices) -> network."""
     torch = torch_file.read_torch
     return {".npz": npz_file.read_npz, ".pth": torch, ".pt": torch, ".tflite": tflite_file.read_tflite}[path.suffix]
 
@@ -120,20 +119,6 @@ def _load_checkpoint(folder, devices):
     net = network_of(read_json(folder / NETWORK), folder / NETWORK)
     load_parameters(net, read_params(folder / PARAMETERS), folder / PARAMETERS, devices)
     return net
-
-
-def network_of(spec: dict, source: str | Path) -> Backbone:
-    """The network, not initialised, that a file describes by the arguments of `get_model`.
-
-    Raises:
-        UserError: there is no such network; `source` names the file.
-    """
-    if not isinstance(spec, dict) or "name" not in spec:
-        raise UserError(f"{source} does not describe a network; choose another one")
-    try:
-        return get_model(**spec)
-    except (TypeError, UserError) as error:
-        raise UserError(f"{source} does not describe a network that is known here ({error})") from error
 
 
 def _verify_checksums(folder):

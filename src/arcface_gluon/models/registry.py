@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Mapping
 
 from mxnet.gluon import HybridBlock
@@ -78,6 +79,20 @@ def get_model(
     _check(f"{name}: embedding_size", embedding_size, EMBEDDING_SIZE)
     spec = {"name": name, "embedding_size": embedding_size, "options": chosen}
     return network(spec, embedding_size=embedding_size, **chosen)
+
+
+def network_of(spec: dict, source: str | Path) -> HybridBlock:
+    """The network, not initialised, that a file describes by the arguments of `get_model`.
+
+    Raises:
+        UserError: there is no such network; `source` names the file.
+    """
+    if not isinstance(spec, dict) or "name" not in spec:
+        raise UserError(f"{source} does not describe a network; choose another one")
+    try:
+        return get_model(**spec)
+    except (TypeError, UserError) as error:
+        raise UserError(f"{source} does not describe a network that is known here ({error})") from error
 
 
 def _check(what, value, option: Option) -> None:

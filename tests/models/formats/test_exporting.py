@@ -14,7 +14,8 @@ import arcface_gluon as ag
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import sha256, write_json
 from arcface_gluon.models import export_model
-from arcface_gluon.models.formats import exporting, metadata_of
+from arcface_gluon.models.formats import exporting
+from arcface_gluon.models.formats.metadata import metadata_of
 
 BATCH = images(3, TINY["input_size"])
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ...errors import UserError
-from ..images.decode import image_size
 from ..images.sizes import size_line
 from .label_counts import Labels
 
 if TYPE_CHECKING:
     from .training_set import FaceRecords
-
-# Images whose size is looked at, evenly over the set.
-_SAMPLE = 100
 
 
 class Fault(NamedTuple):
@@ -60,20 +55,6 @@ def check_training_set(records: FaceRecords, on_error: str = "skip_images") -> l
 def index_notes(records: FaceRecords) -> list[str]:
     """What the index leaves out, one line each: for those who read the images and not their labels."""
     return [f"{fault.what}; {fault.mend}" for fault in _index_faults(records)]
-
-
-def missing_property(records: FaceRecords) -> UserError:
-    """What belongs into the file `property` of records that have none."""
-    labels = Labels.of(records.survey().labels)
-    line = f"property not found in {records.path.parent}; it holds one line, identities,height,width"
-    sizes = _sizes(records)
-    if not len(labels.counts) or not sizes:
-        return UserError(f"{line} (such as 10572,112,112)")
-    (height, width), _ = sizes.most_common(1)[0]
-    first = labels.lowest if labels.contiguous else 0
-    line += f": for these records {labels.highest + 1 - first},{height},{width}"
-    line += f" (labels {labels.lowest} to {labels.highest}, images of {height}x{width})"
-    return UserError(line + (f", with data.first_label={first}" if first else ""))
 
 
 def _index_faults(records):
@@ -164,16 +145,5 @@ def _notes(records, labels, faulty):
         yield f"{records.path}: every identity has a single image; are the labels numbers of images?"
 
 
-def _sizes(records):
-    """Sizes of some images, (height, width): how many."""
-    sizes = Counter()
-    for index in np.unique(np.linspace(0, len(records) - 1, _SAMPLE).astype(int)):
-        try:
-            sizes[image_size(records.encoded(int(index)))] += 1
-        except (UserError, ValueError):
-            continue  # told when it is met in training
-    return sizes
-
-
 def _sizes_line(records):
-    return size_line(records.path, _sizes(records), records.image_size, len(records))
+    return size_line(records.path, records.sizes(), records.image_size, len(records))

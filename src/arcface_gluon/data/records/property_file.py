@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple
 
 from ...errors import UserError
+
+if TYPE_CHECKING:
+    from .label_counts import Labels
 
 # A side of aligned faces in pixels; memory for a batch is taken by what `property` says.
 _LARGEST_SIDE = 4096
@@ -48,3 +51,21 @@ def read_property(path: str | os.PathLike[str]) -> Property:
     if numbers[0] >= _MOST_IDENTITIES:
         raise UserError(f"{path}: {numbers[0]} are too many identities; correct its first line")
     return Property(*numbers)
+
+
+def missing_property(folder: str | os.PathLike[str], labels: Labels, sizes: Mapping[tuple[int, int], int]) -> UserError:
+    """What belongs into the file of records that have none.
+
+    Args:
+        folder: where it is missed.
+        labels: of all images.
+        sizes: (height, width) → how many images; none are known: empty.
+    """
+    line = f"property not found in {folder}; it holds one line, identities,height,width"
+    if not len(labels.counts) or not sizes:
+        return UserError(f"{line} (such as 10572,112,112)")
+    height, width = max(sizes, key=lambda size: sizes[size])
+    first = labels.lowest if labels.contiguous else 0
+    line += f": for these records {labels.highest + 1 - first},{height},{width}"
+    line += f" (labels {labels.lowest} to {labels.highest}, images of {height}x{width})"
+    return UserError(line + (f", with data.first_label={first}" if first else ""))

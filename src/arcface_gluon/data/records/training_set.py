@@ -17,10 +17,13 @@ from ...files import atomic_write
 from ..images.decode import image_size
 from ..images.encoded import encoded_bytes
 from ..images.sizes import size_line
-from .label_check import missing_property
+from .label_counts import Labels
 from .label_survey import Survey, survey
-from .property_file import read_property
+from .property_file import missing_property, read_property
 from .recordio import EXACT_FLOAT, Header, RecordReader, RecordWriter, pack, unpack
+
+# Images whose size is looked at.
+_SAMPLE = 100
 
 
 class FaceRecords:
@@ -65,7 +68,7 @@ class FaceRecords:
         if not len(self.keys):
             raise UserError(f"{self.path} holds no images; fetch or write it again")
         if known is None:
-            raise missing_property(self)
+            raise missing_property(self.path.parent, Labels.of(self.survey().labels), self.sizes())
         self.num_identities, self.image_size = known.identities, (known.height, known.width)
 
     def __len__(self) -> int:
@@ -114,6 +117,16 @@ class FaceRecords:
             keep_in = self.path.with_suffix(".labels.npz")
             self._survey = survey(self.reader, self._offsets, self._others, keep_in)
         return self._survey
+
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """Sizes of some images, evenly over the set: (height, width) → how many."""
+        sizes: Counter[tuple[int, int]] = Counter()
+        for index in np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(int)):
+            try:
+                sizes[image_size(self.encoded(int(index)))] += 1
+            except (UserError, ValueError):
+                continue  # told when it is met in training
+        return sizes
 
     def fingerprint(self) -> str:
         """SHA-256 of index, labels and property: equal for equal training sets, whatever their folders."""

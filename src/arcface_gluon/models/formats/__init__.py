@@ -1,8 +1,3 @@
-"""Networks in the file formats of other tools, each read or written in a module of its own; `export` is the way out."""
+"""Networks in the file formats of other tools, each read or written in a module of its own; `exporting` writes all."""
 
-from __future__ import annotations
-
-from .exporting import FORMATS, export
-from .metadata import metadata_of
-
-__all__ = ["FORMATS", "export", "metadata_of"]
+__all__ = ["exporting", "metadata", "mtcnn_weights", "npz_file", "onnx_file", "tflite_file", "torch_file"]

@@ -12,8 +12,8 @@ from ... import files
 from ...arrays import load_npz
 from ...errors import UserError
 from ..backbone import Backbone
-from ..load import network_of
 from ..parameters import load_parameters, parameter_values
+from ..registry import network_of
 
 SPEC_KEY = "network"
 _CURE, _WHAT = "export it again", "a network that `export --to npz` wrote, whole"

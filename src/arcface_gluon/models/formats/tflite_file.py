@@ -17,9 +17,9 @@ from ...errors import UserError
 from ...runtime import import_optional
 from ..backbone import Backbone
 from ..layers import BN_EPSILON
-from ..load import network_of
 from ..mobilefacenet import EPSILON, ConvUnit
 from ..parameters import load_parameters
+from ..registry import network_of
 
 _IDENTIFIER = b"TFL3"
 _READ = "float32 MobileFaceNet is read, of images (x - 127.5) / 128"

@@ -17,10 +17,9 @@ from ...files import atomic_write
 from ...runtime import import_optional
 from ..backbone import Backbone
 from ..iresnet import CHANNELS, UNITS
-from ..load import network_of
 from ..parameters import load_parameters, parameter_values
 from ..reference import input_size_of
-from ..registry import model_options
+from ..registry import model_options, network_of
 
 EPSILON = 1e-5
 INPUT_SCALE = 1 / 127.5
