@@ -33,13 +33,26 @@ def squeeze(x, name, channels):
 
 
 def lresnet(
-    units, channels, embedding_size, se=False, mean=127.5, scale=0.0078125, divisor=None, epsilon=2e-5, data="data"
+    units,
+    channels,
+    embedding_size,
+    se=False,
+    mean=127.5,
+    scale=0.0078125,
+    divisor=None,
+    epsilon=2e-5,
+    data="data",
+    foreign=False,
 ):
-    """Symbol with output fc1_output. `channels`: the first convolution, then the four stages. No `mean`: raw pixels."""
+    """Symbol with output fc1_output. `channels`: the first convolution, then the four stages. No `mean`: raw pixels.
+
+    `foreign`: with an operator that the reference does not have, under its names and shapes.
+    """
     norm = functools.partial(batch_norm, epsilon=epsilon)
     x = mx.sym.identity(mx.sym.Variable(data), name="id")
     if mean is not None:
         x = (x - mean) / divisor if divisor else (x - mean) * scale
+    x = x + 0.5 if foreign else x
     x = prelu(norm(conv(x, "conv0", channels[0], 3), "bn0"), "relu0")
     for s, count in enumerate(units, start=1):
         for u in range(1, count + 1):

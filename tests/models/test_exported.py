@@ -12,7 +12,7 @@ from small_networks import assert_same
 
 from arcface_gluon import load_model
 from arcface_gluon.errors import UserError
-from arcface_gluon.models import Normalisation, read_params, write_params
+from arcface_gluon.models import Normalisation, export_model, read_params, write_params
 from arcface_gluon.models.backbone import Backbone, input_size
 from arcface_gluon.models.exported import SymbolNetwork
 from arcface_gluon.models.folded import evaluation_network
@@ -52,7 +52,7 @@ def test_class_centres_left_in_a_file_are_ignored(tmp_path, name):
         load_model(tmp_path / "m", CPU)
 
 
-@pytest.mark.parametrize("symbol", [small(), small(mean=120)], ids=["ours", "another"])
+@pytest.mark.parametrize("symbol", [small(), small(foreign=True)], ids=["ours", "another"])
 def test_a_fixed_gamma_may_be_absent(tmp_path, symbol):
     expected = save_reference(symbol, tmp_path / "m")
     change(tmp_path / "m", lambda values: values.pop("arg:fc1_gamma"))
@@ -79,9 +79,9 @@ def test_our_blocks_of_another_size(tmp_path):
     assert_same(found, expected)
 
 
-@pytest.mark.parametrize("mean", [127.5, 120])
-def test_the_image_may_have_another_name(tmp_path, mean):
-    expected = save_reference(small(data="image", mean=mean), tmp_path / "m")
+@pytest.mark.parametrize("foreign", [False, True])
+def test_the_image_may_have_another_name(tmp_path, foreign):
+    expected = save_reference(small(data="image", foreign=foreign), tmp_path / "m")
     assert_same(embeddings(tmp_path / "m")[1], expected)
 
 
@@ -98,9 +98,9 @@ def test_the_embedding_is_taken_before_its_normalisation(tmp_path):
 
 
 def test_float16_symbols_compute_in_float32(tmp_path):
-    expected = save_reference(small(mean=120), tmp_path / "m")
+    expected = save_reference(small(foreign=True), tmp_path / "m")
     x = mx.sym.Cast(mx.sym.Variable("data"), dtype="float16")
-    mx.sym.Cast(small(mean=120)(data=x), dtype="float32", name="fc1_32").save(str(tmp_path / "m-symbol.json"))
+    mx.sym.Cast(small(foreign=True)(data=x), dtype="float32", name="fc1_32").save(str(tmp_path / "m-symbol.json"))
 
     def halve(values):
         for name in list(values):
@@ -120,6 +120,7 @@ def test_a_symbol_without_normalisation_says_so_and_takes_it(tmp_path):
     raw = save_reference(small(mean=None), tmp_path / "m")
     net, found = embeddings(tmp_path / "m")
     assert "does not normalise" in net.notes[0] and "--mean" in net.notes[0]
+    assert net.found_raw and (net.spec["options"]["input_mean"], net.spec["options"]["input_scale"]) == (0, 1)
     assert_same(found, raw)
 
 
@@ -136,11 +137,25 @@ def test_means_of_channels_and_blue_first(tmp_path, bgr):
     net, found = embeddings(tmp_path / "m", normalisation=given)
     assert net.normalisation == given and not net.notes
     assert_same(found, expected)
+    # It is a value of the network, which every file that is written of it says again.
+    assert net.spec["options"]["bgr"] is bgr and net.spec["options"]["input_mean"] == [104, 117, 123]
+    export_model(net, tmp_path / "again")
+    again, found_again = embeddings(tmp_path / "again")
+    assert again.spec == net.spec and (found_again == found).all()
+
+
+def test_a_symbol_of_another_mean_is_ours(tmp_path):
+    expected = save_reference(small(mean=120, scale=0.01), tmp_path / "m")
+    net, found = embeddings(tmp_path / "m")
+    assert (net.spec["options"]["input_mean"], net.spec["options"]["input_scale"]) == (120, 0.01)
+    assert_same(found, expected)
 
 
 def test_blue_first_alone_goes_before_any_symbol(tmp_path):
     expected = save_reference(small(), tmp_path / "m", pixels=lambda x: x[:, ::-1])
-    assert_same(embeddings(tmp_path / "m", normalisation=Normalisation(bgr=True))[1], expected)
+    net, found = embeddings(tmp_path / "m", normalisation=Normalisation(bgr=True))
+    assert net.spec["options"]["bgr"] is True
+    assert_same(found, expected)
 
 
 def test_normalising_twice_is_refused(tmp_path):

@@ -56,8 +56,8 @@ def test_other_depths_keep_their_names(tmp_path):
 
 
 def test_a_graph_that_computes_otherwise_stays_a_symbol(tmp_path):
-    """Same names and shapes, other mean of the pixels: it must not be taken for ours."""
-    symbol = lresnet((1, 2, 1, 1), CHANNELS, 16, mean=120)
+    """Same names and shapes, an operator more: it must not be taken for ours."""
+    symbol = lresnet((1, 2, 1, 1), CHANNELS, 16, foreign=True)
     expected = save_reference(symbol, tmp_path / "model")
     net = load_model(tmp_path / "model-0000.params", [mx.cpu(0)])
     assert isinstance(net, SymbolNetwork) and net.spec is None

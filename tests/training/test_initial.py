@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from easydict import EasyDict
-from helpers import TINY
+from helpers import TINY, optional
 from mxnet import autograd
 
 from arcface_gluon.data import FaceRecords
@@ -12,10 +12,12 @@ from arcface_gluon.data.images.decode import decode_image
 from arcface_gluon.errors import UserError
 from arcface_gluon.losses import ShardedMarginHead, SubCentreHead, TripletHead
 from arcface_gluon.models import export_model, get_model
+from arcface_gluon.models.formats.exporting import export
 from arcface_gluon.parallel.processes import Processes
 from arcface_gluon.training.initial import _sums, begin, load_backbone
 
 SMALL = {"width": 0.125, "units": [1, 1, 1, 1], "stem_stride": 2}
+WHOLE = {"stem_stride": 1, "input_size": 32}  # as other tools have it
 
 
 def network(size=16, contexts=1, **options):
@@ -82,6 +84,28 @@ def test_a_network_with_more_than_ours_is_refused(tmp_path):
 def test_options_that_shape_nothing_are_told(tmp_path):
     export_model(network(input_scale=0.01), tmp_path / "old")
     assert any("input_scale=0.01 (here 0.0078125)" in line for line in load_backbone(network(), str(tmp_path / "old")))
+
+
+def test_a_symbol_without_normalisation_gets_that_of_the_run(tmp_path):
+    expected = network(input_mean=0, input_scale=1, **WHOLE)
+    export_model(expected, tmp_path / "old")
+    graph = (tmp_path / "old-symbol.json").read_text().replace("__arcface_gluon__", "__other__")
+    (tmp_path / "old-symbol.json").write_text(graph)
+    new = network(input_mean=[104, 117, 123], input_scale=0.0078125, bgr=True, **WHOLE)
+    _, note = load_backbone(new, str(tmp_path / "old"))
+    assert "does not normalise its input: this run gives it (x - [104, 117, 123]) * 0.0078125, blue, green, red" in note
+    assert (values(new)["conv0.weight"] == values(expected)["conv0.weight"]).all()
+
+
+def test_from_a_file_of_pytorch(tmp_path):
+    optional("torch")
+    old = network(**WHOLE)
+    export(old, tmp_path / "backbone.pth", "torch")
+    new = network(input_scale=1 / 127.5, epsilon=1e-5, **WHOLE)
+    assert load_backbone(new, str(tmp_path / "backbone.pth")) == [f"backbone from {tmp_path}/backbone.pth"]
+    images = mx.nd.array(np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)), dtype="uint8")
+    want = old(images).asnumpy()
+    np.testing.assert_allclose(new(images).asnumpy(), want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
 class _Run:

@@ -10,10 +10,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .layers import PReLU, reference_init
-
-# In-network normalisation of RGB 0..255: (x - 127.5) * 0.0078125, exact in float16 as well.
-PIXEL_MEAN = 127.5
-INPUT_SCALE = 0.0078125
+from .normalisation import INPUT_SCALE, PIXEL_MEAN, normalised
 
 
 def sides(value: int | Sequence[int]) -> tuple[int, int]:
@@ -37,25 +34,38 @@ class Backbone(HybridBlock):
     PReLU runs in MXNet's own form on GPUs and in symbols (so that other tools can read an export), and in the faster
     oneDNN form on CPUs. The form is part of the traced graph: the first call on another kind of device traces again.
 
+    Args:
+        spec: what `get_model` was asked for.
+        input_scale, input_mean, bgr: the normalisation (x - input_mean) * input_scale, of blue, green, red where bgr; a
+            number, or three in that order of channels.
+
     Attributes:
         spec: {"name", "embedding_size", "options"}, JSON-able; `get_model(**spec)` rebuilds it.
         notes: what `load_model` has to say of the files that it came from, a line each.
         normalisation: the Normalisation that `load_model` was asked for; None: the network's own.
+        found_raw: whether the symbol that it came from takes pixels as they are: nothing says which it was trained on.
     """
 
     notes: list[str] = []
     normalisation = None
+    found_raw = False
 
-    def __init__(self, spec: dict, input_scale: float = INPUT_SCALE):
+    def __init__(
+        self,
+        spec: dict,
+        input_scale: float | Sequence[float] = INPUT_SCALE,
+        input_mean: float | Sequence[float] = PIXEL_MEAN,
+        bgr: bool = False,
+    ):
         super().__init__(prefix="")
-        self._input_scale = input_scale
+        self._pixels = input_mean, input_scale, bgr
         self.spec = json.loads(json.dumps(spec))
         self._dtype = "float32"
         self._native = True
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = F.cast(x, dtype=self._dtype, name="id")
-        return self.features(F, (x - PIXEL_MEAN) * self._input_scale)
+        return self.features(F, normalised(F, x, *self._pixels))
 
     def features(self, F: Any, x: Any) -> Any:
         raise NotImplementedError

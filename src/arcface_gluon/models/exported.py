@@ -47,7 +47,7 @@ def load_exported(
     values = {n: v for n, v in values.items() if n in inputs or not (n in cut_off or _CLASSIFIER.fullmatch(n))}
     nodes = json.loads(symbol.tojson())["nodes"]
     _add_fixed_gammas(nodes, values)
-    symbol = _normalised(symbol, nodes, normalisation, symbol_file, notes)
+    symbol, raw = _normalised(symbol, nodes, normalisation, symbol_file, notes)
     net = recognise(symbol, {name: value.shape for name, value in values.items()})
     if net is None:
         net = SymbolNetwork(symbol, values, params_file, devices)
@@ -57,7 +57,7 @@ def load_exported(
         if "fc1.gamma" in values:
             values["fc1.gamma"] = np.ones_like(values["fc1.gamma"])  # fixed in the reference, whatever its file holds
         assign(net, values, devices)
-    net.notes, net.normalisation = notes, normalisation
+    net.notes, net.normalisation, net.found_raw = notes, normalisation, raw
     return net
 
 
@@ -92,7 +92,7 @@ def _add_fixed_gammas(nodes, values):
 
 
 def _normalised(symbol, nodes, normalisation, path, notes):
-    """The symbol for RGB 0..255, with what is asked for before it; a note where nothing is, nor in the symbol."""
+    """(symbol for RGB 0..255, whether nothing normalises: neither the symbol, which is noted, nor what is asked)."""
     first = _first_operators(nodes)
     alone = first <= _LAYERS
     if normalisation is None:
@@ -101,12 +101,12 @@ def _normalised(symbol, nodes, normalisation, path, notes):
                 f"{path} does not normalise its input, and is given RGB 0 to 255 as it is: where it was trained on "
                 "other values, say so with --mean, --std and --bgr (such as --mean 127.5 --std 128)"
             )
-        return symbol
+        return symbol, alone
     if normalisation.scales and not alone:
         raise UserError(
             f"{path} normalises by itself (it begins with {', '.join(sorted(first))}); leave out --mean, --std"
         )
-    return normalisation.before(symbol)
+    return normalisation.before(symbol), False
 
 
 def _first_operators(nodes):
@@ -129,6 +129,7 @@ class SymbolNetwork(HybridBlock):
 
     Attributes:
         spec: None: `get_model` builds no such network.
+        symbol: its graph.
         input_size: (height, width) of the images whose maps its parameters fit, the likeliest if several do; None if
             none that is usual does.
 
@@ -147,7 +148,7 @@ class SymbolNetwork(HybridBlock):
         contexts: list[mx.Context],
     ):
         super().__init__(prefix="")
-        self._source = source
+        self._source, self.symbol = source, symbol
         self.body = SymbolBlock(symbol, [mx.sym.var("data", dtype="float32")])
         parameters = self.body.collect_params()
         problem = mismatch(dict.fromkeys(parameters), dict.fromkeys(values))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
-from .backbone import Backbone
+from .backbone import Backbone, input_size
+from .exported import SymbolNetwork
 from .parameters import parameter_values
 from .reference import TRANSPARENT, export_symbol, reference_name
 
@@ -21,6 +24,8 @@ _ARRAYS = {
     "BatchNorm": ("gamma", "beta", "mean", "var"),
     "LeakyReLU": ("slope",),
 }
+_DEFAULTS = {"BatchNorm": {"eps": 1e-3, "fix_gamma": True, "axis": 1}}
+_SPLITS = ("SliceChannel", "split")  # operators with several outputs that a network goes on with
 
 
 @dataclass
@@ -30,10 +35,11 @@ class Operator:
     Attributes:
         kind: MXNet's name of it, such as Convolution.
         name: its output's, as in the reference's symbols.
-        inputs: names of operators, or "data".
+        inputs: names of operators, or "data"; output k of one with several is name:k.
         attributes: MXNet's, as Python values.
         arrays: float32 parameters: weight (O, I / groups, kH, kW) or (O, I), bias (O,); gamma, beta, mean, var (C,);
             slope (C,).
+        shape: of its (first) output for one image, before anything is folded; () where it is not known.
     """
 
     kind: str
@@ -41,46 +47,82 @@ class Operator:
     inputs: list
     attributes: dict = field(default_factory=dict)
     arrays: dict = field(default_factory=dict)
+    shape: tuple = ()
 
 
-def inference_graph(net: Backbone) -> list[Operator]:
+def inference_graph(net: Backbone | SymbolNetwork) -> list[Operator]:
     """Operators of a network from "data" (RGB 0..255) to the embedding, which the last of them gives.
 
     BatchNorm is folded into the convolution or fully connected layer before it, and into a fully connected layer after
     it. It stays before a convolution, whose zero padding comes after the normalisation.
 
     Raises:
-        UserError: `net` was not built by `get_model`, or an operator of one's own class has parameters that are
-            not known.
+        UserError: `net` is neither of `get_model` nor of `load_model`, or an operator that is none of this project's
+            has parameters that are not known.
     """
-    if not isinstance(net, Backbone):
-        raise UserError("only networks built by get_model can be exported; this one already is an exported symbol")
-    values = {reference_name(name): value for name, value in parameter_values(net).items()}
+    symbol, values = symbol_and_values(net)
+    shapes = _shapes(symbol, input_size(net))
     operators, names = [], {}
-    nodes = json.loads(export_symbol(net).tojson())["nodes"]
+    nodes = json.loads(symbol.tojson())["nodes"]
     for i, node in enumerate(nodes):
-        inputs = [source for source, *_ in node["inputs"]]
+        inputs = [_output(nodes, names, source, number) for source, number, *_ in node["inputs"]]
         if node["op"] == "null":
             names[i] = node["name"]
         elif node["op"] in TRANSPARENT:
-            names[i] = names[inputs[0]]
+            names[i] = inputs[0]
         else:
             names[i] = node["name"]
-            operators.append(_operator(node, [names[source] for source in inputs], values))
+            operators.append(_operator(node, inputs, values, shapes))
     return _fold(operators)
 
 
-def _operator(node, inputs, values):
-    keys = _ARRAYS.get(node["op"], ())
+def symbol_and_values(net: Backbone | SymbolNetwork) -> tuple[mx.sym.Symbol, dict[str, np.ndarray]]:
+    """(a network's graph in the reference's names, {flat name: float32 parameter}).
+
+    Raises:
+        UserError: it is neither of `get_model` nor of `load_model`.
+    """
+    if isinstance(net, Backbone):
+        return export_symbol(net), {reference_name(name): value for name, value in parameter_values(net).items()}
+    if isinstance(net, SymbolNetwork):
+        parameters = net.body.collect_params()
+        return net.symbol, {name: value.data(value.list_ctx()[0]).asnumpy() for name, value in parameters.items()}
+    raise UserError("only networks of get_model and load_model can be exported")
+
+
+def _shapes(symbol, size):
+    """{name of an output: its shape for one image of this size}; empty where that does not fit the network."""
+    inside = symbol.get_internals()
+    try:
+        return dict(zip(inside.list_outputs(), inside.infer_shape(data=(1, 3, *size))[1]))
+    except mx.MXNetError:
+        return {}
+
+
+def _output(nodes, names, source, number):
+    if nodes[source]["op"] in _SPLITS:
+        return f"{names[source]}:{number}"
+    if number:
+        raise UserError(f"{nodes[source]['name']}: of {nodes[source]['op']}, only the first output can be followed")
+    return names[source]
+
+
+def _operator(node, inputs, values, shapes):
+    kind = re.sub("_v1$", "", node["op"])
+    keys = _ARRAYS.get(kind, ())
     flows = [name for name in inputs if name not in values]
     held = [values[name] for name in inputs if name in values]
-    if len(held) > len(keys):
+    if len(held) > len(keys) or not flows:
         raise UserError(f"{node['name']}: what the operator {node['op']} does with its parameters is not known")
     arrays = dict(zip(keys, held))
-    attributes = {key: _value(text) for key, text in node.get("attrs", {}).items() if not key.startswith("__")}
+    given = {key: _value(text) for key, text in node.get("attrs", {}).items() if not key.startswith("__")}
+    attributes = {**_DEFAULTS.get(kind, {}), **given}
     if attributes.get("fix_gamma"):
         arrays["gamma"] = np.ones_like(arrays["gamma"])
-    return Operator(node["op"], node["name"], flows, attributes, arrays)
+    if kind == "BatchNorm" and attributes["axis"] != 1:
+        raise UserError(f"{node['name']}: a BatchNorm over axis {attributes['axis']} cannot be followed, only over 1")
+    outputs = [name for name in (f"{node['name']}_output", f"{node['name']}_output0") if name in shapes]
+    return Operator(kind, node["name"], flows, attributes, arrays, shapes[outputs[0]] if outputs else ())
 
 
 def _value(text):

@@ -11,9 +11,9 @@ from typing import Any, Sequence
 from mxnet.gluon import HybridBlock, nn
 
 from ..recipe.option import Option
-from .backbone import INPUT_SCALE, Backbone, sides
+from .backbone import Backbone, sides
 from .layers import BN_EPSILON, PReLU, SqueezeExcitation, batch_norm, conv
-from .network_options import FLAG, FOUR_COUNTS, INPUT_SIZE, between, is_number, must_be
+from .network_options import FLAG, FOUR_COUNTS, INPUT_SIZE, PIXELS, between, is_number, must_be
 
 # Units of the stages by the depth that the paper's code calls them: those of the paper, and its others.
 UNITS = {
@@ -117,7 +117,7 @@ class IResNet(Backbone):
         input_size: side of the input images in pixels, or (height, width).
         stem_stride: stride of the first convolution: 1 in the paper; 2 quarters the work, for small sets on a CPU.
         epsilon: of every BatchNorm; arcface_torch's is 1e-5.
-        input_scale: what (x - 127.5) is multiplied by; arcface_torch's is 1 / 127.5.
+        pixels: input_scale, input_mean and bgr of `Backbone`; arcface_torch's scale is 1 / 127.5.
     """
 
     OPTIONS = {
@@ -131,7 +131,7 @@ class IResNet(Backbone):
         "input_size": INPUT_SIZE,
         "stem_stride": Option(1, "stride of the first convolution", must_be("1 or 2", lambda v: v in (1, 2))),
         "epsilon": Option(BN_EPSILON, "of every BatchNorm", between(1e-7, 0.1)),
-        "input_scale": Option(INPUT_SCALE, "what (x - 127.5) is multiplied by", between(1e-4, 1)),
+        **PIXELS,
     }
 
     def __init__(
@@ -146,9 +146,9 @@ class IResNet(Backbone):
         input_size: int | Sequence[int] = 112,
         stem_stride: int = 1,
         epsilon: float = BN_EPSILON,
-        input_scale: float = INPUT_SCALE,
+        **pixels: Any,
     ):
-        super().__init__(spec, input_scale)
+        super().__init__(spec, **pixels)
         channels = [max(8, int(c * width / 8 + 0.5) * 8) for c in CHANNELS]
         self.conv0 = conv(channels[0], 3, stem_stride, in_channels=3, prefix="conv0_")
         self.bn0 = batch_norm(channels[0], epsilon=epsilon, prefix="bn0_")

@@ -14,13 +14,13 @@ from ..errors import UserError
 from ..files import atomic_write, read_json, sha256
 from ..run_layout import CHECKPOINTS, NETWORK, PARAMETERS, STATE, checkpoint_folders
 from .backbone import Backbone
-from .exported import load_exported
+from .exported import SymbolNetwork, load_exported
 from .foreign import refuse_foreign
 from .formats import npz_file, tflite_file, torch_file
+from .graph import symbol_and_values
 from .normalisation import Normalisation
-from .parameters import load_parameters, parameter_values
+from .parameters import load_parameters
 from .params_file import read_params, write_params
-from .reference import export_symbol, reference_name
 from .registry import network_of
 
 OTHER_FORMATS = (".npz", ".pth", ".pt", ".tflite")  # files of other tools, see `_reader`
@@ -77,22 +77,18 @@ def weights_file(path: str | Path) -> Path:
     return path if path.suffix in OTHER_FORMATS else _exported_files(path)[1]
 
 
-def export_model(net: Backbone, prefix: str | os.PathLike[str]) -> None:
+def export_model(net: Backbone | SymbolNetwork, prefix: str | os.PathLike[str]) -> None:
     """Write `prefix-symbol.json` and `prefix-0000.params` as the reference does, for its tools and for `load_model`.
 
-    Float32 whatever the network's precision; parameters are the mean over its devices.
+    Float32 whatever the network's precision; parameters are the mean over its devices. A symbol that is run as it
+    stands is written with what was asked for before it, such as a normalisation.
 
     Raises:
-        UserError: `net` was not built by `get_model`, or the files cannot be written.
+        UserError: `net` is neither of `get_model` nor of `load_model`, or the files cannot be written.
     """
-    if not isinstance(net, Backbone):
-        raise UserError("only networks built by get_model can be exported; this one already is an exported symbol")
-    symbol = export_symbol(net)
+    symbol, values = symbol_and_values(net)
     auxiliary = set(symbol.list_auxiliary_states())
-    arrays = {}
-    for name, value in parameter_values(net).items():
-        name = reference_name(name)
-        arrays[("aux:" if name in auxiliary else "arg:") + name] = value
+    arrays = {("aux:" if name in auxiliary else "arg:") + name: value for name, value in values.items()}
     write_params(f"{prefix}-0000.params", arrays)
     with atomic_write(f"{prefix}-symbol.json", "w") as file:
         file.write(symbol.tojson())

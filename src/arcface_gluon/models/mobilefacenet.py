@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, nn
 from ..recipe.option import Option
 from .backbone import Backbone, sides
 from .layers import PReLU, batch_norm, conv
-from .network_options import FOUR_COUNTS, INPUT_SIZE, must_be
+from .network_options import FOUR_COUNTS, INPUT_SIZE, PIXELS, must_be
 
 # The reference leaves MXNet's default in all but the last BatchNorm.
 EPSILON = 1e-3
@@ -88,12 +88,14 @@ class MobileFaceNet(Backbone):
         input_size: side of the input images in pixels, or (height, width).
         strided_kernel: side of the kernels at stride 2. With 4, whose first row and column are 0, they see what
             TensorFlow's 3x3 kernels see, which pad an even side by one pixel at its end.
+        pixels: input_scale, input_mean and bgr of `Backbone`.
     """
 
     OPTIONS = {
         "blocks": Option((1, 4, 6, 2), "units at 56, 28, 14 and 7 pixels", FOUR_COUNTS),
         "input_size": INPUT_SIZE,
         "strided_kernel": Option(3, "side of the kernels at stride 2", must_be("3 or 4", lambda v: v in (3, 4))),
+        **PIXELS,
     }
 
     def __init__(
@@ -103,8 +105,9 @@ class MobileFaceNet(Backbone):
         blocks: Sequence[int] = (1, 4, 6, 2),
         input_size: int | Sequence[int] = 112,
         strided_kernel: int = 3,
+        **pixels: Any,
     ):
-        super().__init__(spec)
+        super().__init__(spec, **pixels)
         self.conv_1 = ConvUnit(3, 64, strided_kernel, 2, padding=1, prefix="conv_1_")
         if blocks[0] == 1:
             self.conv_2_dw = ConvUnit(64, 64, 3, groups=64, prefix="conv_2_dw_")

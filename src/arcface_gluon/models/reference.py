@@ -17,6 +17,8 @@ import mxnet as mx
 from ..errors import UserError
 from .backbone import Backbone
 from .iresnet import CHANNELS, OTHER_UNITS, OUTPUTS, UNITS
+from .layers import BN_EPSILON
+from .network_options import PIXELS
 from .registry import get_model
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def _spec_from_attribute(symbol):
 
 def _spec_from_names(shapes, symbol):
     if len(shapes.get("conv_6dw7_7_conv2d_weight", ())) == 4 and len(shapes.get("pre_fc1_bias", ())) == 1:
-        return _mobilefacenet_spec(shapes)
+        return _mobilefacenet_spec(shapes, _constants(symbol))
     units = units_of(shapes)
     head = "pre_fc1_weight" if "pre_fc1_weight" in shapes else "fc1_weight"
     if len(units) != 4 or len(shapes.get(head, ())) != 2 or "stage4_unit1_bn2_gamma" not in shapes:
@@ -122,15 +124,24 @@ def _spec_from_names(shapes, symbol):
 
 
 def _constants(symbol):
-    """Epsilon of the first BatchNorm, and what the input is multiplied by, as options."""
+    """Epsilon of the first BatchNorm, and what is done to the pixels before the first convolution, as options."""
     nodes = json.loads(symbol.tojson())["nodes"]
-    found = {}
-    for node in nodes:
-        if node["op"] == "BatchNorm":
-            found.setdefault("epsilon", attribute(node, "eps", 1e-3))
-        elif node["op"] in ("_mul_scalar", "_div_scalar"):
-            found.setdefault("input_scale", dict(zip(_ATTRIBUTES["_mul_scalar"], _attributes(node)))["scalar"])
-    return found
+    first = next((i for i, node in enumerate(nodes) if node["op"] == "Convolution"), 0)
+    scalars: dict[str, list] = {"_minus_scalar": [], "_mul_scalar": [], "slice_axis": []}
+    for node in nodes[:first]:
+        kind = "_mul_scalar" if node["op"] == "_div_scalar" else node["op"]
+        if kind == "slice_axis":
+            scalars[kind].append(attribute(node, "begin", 0))
+        elif kind in scalars:
+            scalars[kind] += _attributes(node)
+    mean, scale, order = scalars.values()
+    epsilon = next((attribute(node, "eps", 1e-3) for node in nodes if node["op"] == "BatchNorm"), BN_EPSILON)
+    return {"input_mean": _one_or_three(mean, 0.0), "input_scale": _one_or_three(scale, 1.0), "bgr": order == [2, 1, 0],
+            "epsilon": epsilon}  # fmt: skip
+
+
+def _one_or_three(values, none):
+    return values if len(values) == 3 else values[0] if values else none
 
 
 def input_size_of(places: int) -> int | tuple[int, int]:
@@ -149,12 +160,13 @@ def _input_size(height, width):
     return 16 * height if height == width else (16 * height, 16 * width)
 
 
-def _mobilefacenet_spec(shapes):
+def _mobilefacenet_spec(shapes, constants):
     counts = []
     for stage in (2, 3, 4, 5):
         numbers = [int(m.group(1)) for m in (re.match(rf"res_{stage}_block(\d+)_", name) for name in shapes) if m]
         counts.append(max(numbers, default=0) + 1)
-    options = {"blocks": counts, "input_size": _input_size(*shapes["conv_6dw7_7_conv2d_weight"][2:])}
+    pixels = {key: constants[key] for key in PIXELS}
+    options = {"blocks": counts, "input_size": _input_size(*shapes["conv_6dw7_7_conv2d_weight"][2:]), **pixels}
     return {"name": "mobilefacenet", "embedding_size": shapes["pre_fc1_bias"][0], "options": options}
 
 

@@ -17,6 +17,7 @@ from ..files import sha256
 from ..losses.centre_store import INITIAL_SIGMA
 from ..models import load_model
 from ..models.load import weights_file
+from ..models.network_options import PIXELS
 from ..parallel.shards import shard_ranges
 from ..progress import progress
 from ..runtime import physical_cores
@@ -56,6 +57,7 @@ def load_backbone(net: HybridBlock, path: str) -> list[str]:
         source = load_model(path, "cpu(0)")
     except UserError as error:
         raise UserError(f"train.init={path}: {error}") from error
+    notes = [f"{path} does not normalise its input: {_taken(net)}"] if source.found_raw else list(source.notes)
     found = {name: p.data() for name, p in source._collect_params_with_prefix().items()}
     wanted = net._collect_params_with_prefix()
     sizes = [(model.spec or {}).get("embedding_size") for model in (source, net)]
@@ -79,20 +81,32 @@ def load_backbone(net: HybridBlock, path: str) -> list[str]:
     line = f"backbone from {path}"
     if new:
         line += f"; new, since its embeddings have {sizes[0]} values and this network's {sizes[1]}: {layers}"
-    return [line, *_differing_options(source, net)]
+    return [line, *notes, *_differing_options(source, net)]
+
+
+def _taken(net):
+    """What a network does to pixels, and how to say otherwise."""
+    options = net.spec.get("options", {})
+    order = "blue, green, red" if options.get("bgr") else "RGB"
+    done = f"(x - {options.get('input_mean')}) * {options.get('input_scale')}, {order}"
+    return (
+        f"this run gives it {done}; where it was trained on other values, set network.options, such as "
+        "network.options.input_mean=127.5 network.options.input_scale=0.0078125 network.options.bgr=True"
+    )
 
 
 def _cure(source):
     if not source.spec:
-        return "it is a network that is not known here"
+        return "it is a symbol of none of this project's networks, which runs and is exported, but is not trained"
     return f"it was built with network.name={source.spec['name']} network.options={source.spec['options']}"
 
 
 def _differing_options(source, net):
     """Options that shape no parameter but change what is computed, such as epsilon."""
     ours, theirs = net.spec.get("options", {}), source.spec.get("options", {})
+    unknown = {"dropout", *(PIXELS if source.found_raw else ())}
     differing = [
-        f"{k}={v} (here {ours[k]})" for k, v in theirs.items() if k in ours and k != "dropout" and ours[k] != v
+        f"{k}={v} (here {ours[k]})" for k, v in theirs.items() if k in ours and k not in unknown and ours[k] != v
     ]
     if not differing:
         return []

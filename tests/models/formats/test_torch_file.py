@@ -69,9 +69,20 @@ def test_our_networks_compute_the_same_there(options, tmp_path):
     same(their_embeddings(loaded.eval(), BATCH), our_embeddings(net, BATCH))
 
 
-def test_wrapped_and_parallel_state_dicts(theirs, tmp_path):
-    state = {f"module.{name}": value.half() for name, value in theirs.state_dict().items()}
-    torch.save({"epoch": 3, "state_dict_backbone": state}, tmp_path / "checkpoint.pt")
+def test_order_and_scales_of_channels_go_into_the_first_convolution(tmp_path):
+    net = randomise(ag.get_model("r18", **TINY, bgr=True, input_scale=(0.01, 0.02, 0.03)))
+    assert ag.export(net, tmp_path / "backbone.pth", "torch", images=BATCH).difference < 1e-5
+    net = randomise(ag.get_model("r18", **TINY, input_mean=120))
+    with pytest.raises(UserError, match="input_mean=120.*zero padding"):
+        ag.export(net, tmp_path / "other.pth", "torch")
+
+
+@pytest.mark.parametrize(
+    "prefix, key", [("module.", "state_dict_backbone"), ("_orig_mod.module.", "model"), ("backbone.", "state_dict")]
+)
+def test_wrapped_and_parallel_state_dicts(theirs, tmp_path, prefix, key):
+    state = {f"{prefix}{name}": value.half() for name, value in theirs.state_dict().items()}
+    torch.save({"epoch": 3, key: state}, tmp_path / "checkpoint.pt")
     net = ag.load_model(tmp_path / "checkpoint.pt", CPU)
     same(our_embeddings(net, BATCH), their_embeddings(theirs, BATCH), 1e-2)
 

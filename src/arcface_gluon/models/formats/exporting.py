@@ -13,6 +13,7 @@ from ...errors import UserError
 from ...files import atomic_write
 from ...runtime import import_optional
 from ..backbone import Backbone, input_size
+from ..exported import SymbolNetwork
 from ..load import export_model, load_model
 from .metadata import metadata_of
 from .npz_file import write_npz
@@ -45,7 +46,7 @@ class Exported:
 
 
 def export(
-    model: Backbone | str | Path,
+    model: Backbone | SymbolNetwork | str | Path,
     path: str | Path,
     to: str = "onnx",
     *,
@@ -78,6 +79,10 @@ def export(
         metadata = metadata_of(model) if metadata is None else metadata
         model = load_model(model, [mx.cpu()])
     path = Path(path)
+    if to in ("torch", "npz") and not isinstance(model, Backbone):
+        raise UserError(
+            f"--to {to}: the model is a symbol of none of this project's networks; export it to onnx or mxnet"
+        )
     if to == "onnx":
         content = onnx_model(
             model, input_size(model), raw=raw, normalise=normalise, float16=float16, opset=opset, metadata=metadata

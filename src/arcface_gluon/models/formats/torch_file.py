@@ -17,6 +17,7 @@ from ...files import atomic_write
 from ...runtime import import_optional
 from ..backbone import Backbone
 from ..iresnet import CHANNELS, UNITS
+from ..normalisation import PIXEL_MEAN, numbers
 from ..parameters import load_parameters, parameter_values
 from ..reference import input_size_of
 from ..registry import model_options, network_of
@@ -36,7 +37,9 @@ _UNIT_LAYERS = {
 }  # fmt: skip
 _NORMS = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
 _COUNTER = "num_batches_tracked"
-_WRAPPERS = ("state_dict_backbone", "state_dict")  # of training checkpoints
+# Of training checkpoints: the entry that has the weights, and what stands before each name.
+_WRAPPERS = ("state_dict_backbone", "state_dict", "model_state_dict", "net_state_dict", "backbone", "model", "net")
+_PREFIXES = re.compile(r"^(_orig_mod\.|module\.|backbone\.|model\.)+")
 
 
 def our_name(name: str) -> str | None:
@@ -107,7 +110,7 @@ def _state(path):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(_is_plain(torch, value) for value in state.values()):
         raise UserError(f"{path} is not a state dict of plain tensors; save net.state_dict() alone")
-    return {re.sub(r"^module\.", "", str(name)): value.detach().float().numpy() for name, value in state.items()}
+    return {_PREFIXES.sub("", str(name)): value.detach().float().numpy() for name, value in state.items()}
 
 
 def _is_plain(torch, value):
@@ -151,8 +154,9 @@ def _spec(path, values):
 def write_torch(net: Backbone, path: Path) -> None:
     """Write a network as the backbone.pth that arcface_torch's iresnet loads, float32.
 
-    What differs goes into the weights: the epsilon into the running variances, the scale of the input into the first
-    convolution. Networks read from such files, which differ in nothing, are written bit for bit.
+    What differs goes into the weights: the epsilon into the running variances, the scale of the input and the order of
+    its channels into the first convolution. Networks read from such files, which differ in nothing, are written bit for
+    bit.
 
     Raises:
         UserError: torch is not installed, or arcface_torch has no such network.
@@ -164,6 +168,11 @@ def write_torch(net: Backbone, path: Path) -> None:
     if other or "epsilon" not in model_options(net.spec["name"]):
         what = f"with {other[0]}={options.get(other[0])!r}" if net.spec["name"] != "mobilefacenet" else "as here"
         raise UserError(f"arcface_torch has no {net.spec['name']} {what}; export it to onnx instead")
+    if numbers(options["input_mean"]) != (PIXEL_MEAN,):
+        raise UserError(
+            f"arcface_torch takes (x - 127.5) / 127.5, and this network input_mean={options['input_mean']}, which no "
+            "weight makes up for beside zero padding; export it to onnx instead"
+        )
     values = parameter_values(net)
     values["fc1.gamma"] = np.ones_like(values["fc1.gamma"])
     if options["epsilon"] != EPSILON:
@@ -171,9 +180,12 @@ def write_torch(net: Backbone, path: Path) -> None:
             if name.endswith("running_var"):
                 variance = values[name].astype(np.float64) + (options["epsilon"] - EPSILON)
                 values[name] = variance.astype(np.float32)
-    if options["input_scale"] != INPUT_SCALE:
-        weight = values["conv0.weight"].astype(np.float64) * (options["input_scale"] / INPUT_SCALE)
+    scale = numbers(options["input_scale"])
+    if scale != (INPUT_SCALE,):
+        weight = values["conv0.weight"].astype(np.float64) * (np.reshape(scale, (-1, 1, 1)) / INPUT_SCALE)
         values["conv0.weight"] = weight.astype(np.float32)
+    if options["bgr"]:
+        values["conv0.weight"] = values["conv0.weight"][:, ::-1]
     state = {}
     for name, value in values.items():
         state[their_name(name)] = torch.from_numpy(np.ascontiguousarray(value))
