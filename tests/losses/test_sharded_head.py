@@ -38,8 +38,7 @@ def build(w, shards=1, margin=(1, 0.5, 0), scale=64.0, boundary="literal", **opt
 def step(head, x, labels):
     """forward_backward on slices as equal as they get; gradient of the whole batch."""
     xs = [mx.nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(x, len(head.contexts)), head.contexts)]
-    ys = [mx.nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(labels, len(xs)), head.contexts)]
-    loss, gradients = head.forward_backward(xs, ys)
+    loss, gradients = head.forward_backward(xs, np.array_split(labels, len(xs)))
     assert [g.context for g in gradients] == head.contexts
     return loss, np.concatenate([g.asnumpy() for g in gradients])
 
@@ -285,6 +284,8 @@ def test_misuse_is_refused():
         head.update(0.1)
     with pytest.raises(ValueError, match="2 contexts, 1 embeddings"):
         head.forward_backward([mx.nd.array(x)], [labels])
+    with pytest.raises(ValueError, match="as NumPy arrays"):
+        head.forward_backward([mx.nd.array(x)] * 2, [mx.nd.array(labels)] * 2)
     with pytest.raises(ValueError, match="must be"):
         step(head, x[:, :3], labels)
     with pytest.raises(ValueError, match="shape"):
@@ -307,3 +308,19 @@ def place_at_angle(x, w, labels, angle):
         centre = w[label].astype(np.float64) / np.linalg.norm(w[label].astype(np.float64))
         side = x[i] - (x[i] @ centre) * centre
         x[i] = 5 * (np.cos(angle) * centre + np.sin(angle) * side / np.linalg.norm(side))
+
+
+@pytest.mark.parametrize("block, products", [(100, 1), (8, 6)])
+def test_a_gradient_asked_for_its_length_is_made_once_where_there_is_one_block(monkeypatch, block, products):
+    monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", block)
+    x, w, labels = problem(16)
+    heads, made = [build(w), build(w)], []
+    for head in heads:
+        step(head, x, labels)
+    for part in heads[0]._shards[0].workspace.products:
+        monkeypatch.setattr(part, "to_gradient", lambda made=made, run=part.to_gradient: (made.append(1), run()))
+    heads[0].gradient_square()
+    for head in heads:
+        head.update(0.1, 0.9, 5e-4)
+    assert len(made) == products
+    assert np.array_equal(heads[0].centres(), heads[1].centres())

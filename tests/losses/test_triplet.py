@@ -49,8 +49,7 @@ def loss_of(x, triplets, margin):
 def call(head, x, labels):
     devices = len(head.contexts)
     xs = [mx.nd.array(part, c, dtype="float32") for part, c in zip(np.array_split(x, devices), head.contexts)]
-    ys = [mx.nd.array(part, c) for part, c in zip(np.array_split(labels, devices), head.contexts)]
-    loss, gradients = head.forward_backward(xs, ys)
+    loss, gradients = head.forward_backward(xs, np.array_split(labels, len(xs)))
     assert [g.context for g in gradients] == head.contexts and all(g.dtype == np.float32 for g in gradients)
     return loss, np.concatenate([g.asnumpy() for g in gradients])
 

@@ -44,7 +44,7 @@ def build_head(
         UserError: settings that do not go together, or a margin or an option that cannot be.
     """
     place = (num_classes, embedding_size, contexts)
-    head: Head | None = None
+    head: ShardedMarginHead | None = None
     if settings.kind != "triplet":
         common: dict[str, Any] = {"seed": seed, "group": group, "dtype": settings.dtype}
         common.update({name: settings[name] for name in ("block_rows", "sample_rate", "label_smoothing")})

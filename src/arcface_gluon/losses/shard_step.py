@@ -194,7 +194,11 @@ class Forward:
 
 
 class CentreGradient:
-    """dL/dW of a shard, a block at a time, made by `Forward.backward`: the third product runs when it is asked for."""
+    """dL/dW of a shard, a block at a time, made by `Forward.backward`: the third product runs when it is asked for.
+
+    All blocks have the same memory. What lies there is not made again, so a shard of one block multiplies once, though
+    it is asked for the length of its gradient first.
+    """
 
     def __init__(self, forward: Forward, shares: np.ndarray, rows: np.ndarray | None, extras: Sequence[CentreTerm]):
         self._forward, self._shard, self._shares, self._extras = forward, forward._shard, shares, extras
@@ -202,32 +206,46 @@ class CentreGradient:
         order = np.argsort(forward.own.rows, kind="stable")
         self._places, starts = np.unique(forward.own.rows[order], return_index=True)
         self._rows: Any = None if rows is None else np.add.reduceat(rows[order], starts, axis=0)
+        self._made: int | None = None  # the block whose gradient lies in the memory of all
 
     def blocks(self) -> Iterator[mx.nd.NDArray]:
         """In the order of the classes: (c, d) NDArrays, each valid until the next is asked for."""
         shard = self._shard
         for k, block in enumerate(shard.blocks):
-            gradient = self._block(k)
-            if shard.unit:
-                shard.kernels.remove_radial_part(block.weight.get(), gradient, block.inverse_norms.get())
+            gradient, self._made = self._block(k), None  # which is changed here
+            self._project(block, gradient)
             yield block.gradient.array
 
     def square(self) -> float:
         """Sum of the gradient's squares."""
-        return sum(float(mx.nd.square(block).sum().asscalar()) for block in self.blocks())
+        total = 0.0
+        for k, block in enumerate(self._shard.blocks):
+            self._block(k)
+            # Of a copy, so that an update makes of the gradient what it would without the question.
+            copy = self._shard.kernels.wrap(block.gradient.array.copy())
+            self._project(block, copy.get())
+            total += float(mx.nd.square(copy.array).sum().asscalar())
+        return total
 
     def apply(self, lr: float, momentum: float, wd: float, nesterov: bool = False) -> None:
         """SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
         shard = self._shard
         for k, block in enumerate(shard.blocks):
-            gradient = self._block(k)
+            gradient, self._made = self._block(k), None  # which the update destroys
             arrays = block.weight.get(), gradient, block.momentum.get(), block.inverse_norms.get()
             shard.kernels.sgd(*arrays, lr, momentum, wd, shard.unit, nesterov)
+
+    def _project(self, block, gradient):
+        if self._shard.unit:
+            self._shard.kernels.remove_radial_part(block.weight.get(), gradient, block.inverse_norms.get())
 
     def _block(self, k):
         """dL/dW of block k, (c, d), as if the centres' lengths counted."""
         forward, shard, kernels = self._forward, self._shard, self._shard.kernels
         forward.check_turn()
+        if self._made == k:
+            return shard.blocks[k].gradient.get()
+        self._made = k
         if shard.workspace.recompute:
             forward.softmax(k)
         forward.weigh(self._shares[:, k])

@@ -12,6 +12,7 @@ from ..parallel.collectives import ContextGroup
 from ..parallel.shards import shard_ranges
 from . import interfaces
 from .centre_store import SAMPLING, CentreStore, generator
+from .labels import gather_labels
 from .margins import Margin
 from .normalise import through_unit_rows, unit_rows
 from .regularisers import Inter, Intra
@@ -19,10 +20,6 @@ from .sampling import SampledShard
 from .shard import Shard
 from .smoothing import LabelSmoothing
 from .targets import angular_target
-
-
-class LabelError(UserError, ValueError):
-    """A label that no shard owns: the data and the head disagree on the number of identities."""
 
 
 class ShardedMarginHead(CentreStore):
@@ -57,6 +54,7 @@ class ShardedMarginHead(CentreStore):
         iteration: number of `forward_backward` calls so far; with `seed` it fixes what is sampled.
         accuracy: share of the last batch whose own centre, margin aside, is nearer than any other.
         target_angles: (B,) NumPy, theta_y in radians of the last batch.
+        labels: (B,) int64 NumPy, of the last batch.
 
     Raises:
         UserError: fewer identities than contexts, or a shard too large for one MXNet array.
@@ -89,6 +87,7 @@ class ShardedMarginHead(CentreStore):
         self.margin = Margin(1.0, 0.5, 0.0) if margin is None else margin
         self.scale = float(scale)
         self.accuracy, self.target_angles = float("nan"), np.zeros(0)
+        self.labels = np.zeros(0, np.int64)
         self.iteration, self._seed = 0, int(seed)
         self._sample_rate, self._group = float(sample_rate), ContextGroup(contexts) if group is None else group
         # What the last step leaves for the update: a CentreGradient a shard.
@@ -132,25 +131,25 @@ class ShardedMarginHead(CentreStore):
         return self._group.bytes_sent
 
     def forward_backward(
-        self, embeddings: list[mx.nd.NDArray], labels: list[mx.nd.NDArray] | list[np.ndarray]
+        self, embeddings: list[mx.nd.NDArray], labels: list[np.ndarray]
     ) -> tuple[float, list[mx.nd.NDArray]]:
         """Loss of a batch and its gradient with respect to the embeddings.
 
         Args:
             embeddings: one (b_i, d) NDArray a context, of any lengths.
-            labels: one (b_i,) array a context (NDArray or NumPy) of identities 0 … num_classes-1.
+            labels: one (b_i,) NumPy array a context of identities 0 … num_classes-1.
 
         Returns:
             float, the mean loss over the global batch; list of NDArrays, dloss/dembedding, like `embeddings`.
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: arrays that do not fit, or labels on a device.
             LabelError: a label that no shard owns (a UserError and a ValueError).
         """
-        labels = self._check(embeddings, labels)
+        self.labels = gather_labels(self._group, embeddings, labels, self.embedding_size, self.num_classes)
         # A diverged batch shows in the loss, which the caller sees; NumPy need not warn on the way.
         with mx.autograd.pause(), np.errstate(invalid="ignore"):
-            return self._step(embeddings, labels)
+            return self._step(embeddings, self.labels)
 
     def _step(self, embeddings, labels):
         sizes = [part.shape[0] for part in embeddings]
@@ -214,7 +213,7 @@ class ShardedMarginHead(CentreStore):
     def gradient_square(self) -> float:
         """Sum of squares of dloss/dW of the last `forward_backward`, over this process's shards.
 
-        It takes the product that gives the gradient, once more than `update` does.
+        It takes the product that gives the gradient, which `update` then takes again where a shard has several blocks.
 
         Raises:
             RuntimeError: there was no `forward_backward` since the last update.
@@ -295,26 +294,6 @@ class ShardedMarginHead(CentreStore):
         """(B,) what all shards tell of the own centres: angles."""
         values = [own.values() for own in owns]
         return self._group.collect([own.samples for own in owns], values, owns[0].batch)
-
-    def _check(self, embeddings, labels):
-        devices = len(self._group.contexts)
-        if len(embeddings) != devices or len(labels) != devices:
-            raise ValueError(
-                f"one array a context is needed: {devices} contexts, {len(embeddings)} embeddings, {len(labels)} labels"
-            )
-        labels = [label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label) for label in labels]
-        for embedding, label in zip(embeddings, labels):
-            if embedding.shape[1:] != (self.embedding_size,) or label.shape != (embedding.shape[0],):
-                raise ValueError(
-                    f"embeddings {embedding.shape} and labels {label.shape} must be (b, {self.embedding_size}) and (b,)"
-                )
-        labels = self._group.gather_labels(labels)
-        bad = (labels != np.floor(labels)) | (labels < 0) | (labels >= self.num_classes)
-        if bad.any():
-            raise LabelError(
-                f"a label no shard owns: {labels[bad][0]:g}; the head has classes 0 to {self.num_classes - 1}"
-            )
-        return labels.astype(np.int64)
 
     def _last_gradients(self, name):
         if self._gradients is None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..parallel.collectives import ContextGroup
 from .interfaces import SMALLEST_SINE
+from .labels import gather_labels
 
 if TYPE_CHECKING:
-    from .interfaces import Head
+    from .sharded_head import ShardedMarginHead
 
 
 def triplet_terms(units: np.ndarray, labels: np.ndarray, margin: float) -> tuple[float, np.ndarray, int, float]:
@@ -86,7 +87,7 @@ class TripletHead:
         contexts: list[mx.Context],
         margin: float = 0.35,
         weight: float = 1.0,
-        head: Head | None = None,
+        head: ShardedMarginHead | None = None,
         group: ContextGroup | None = None,
     ):
         self.num_classes, self.embedding_size = int(num_classes), int(embedding_size)
@@ -99,16 +100,21 @@ class TripletHead:
         """Devices."""
         return self._group.contexts
 
-    def forward_backward(self, embeddings: list[mx.nd.NDArray], labels: list) -> tuple[float, list[mx.nd.NDArray]]:
+    def forward_backward(
+        self, embeddings: list[mx.nd.NDArray], labels: list[np.ndarray]
+    ) -> tuple[float, list[mx.nd.NDArray]]:
         """Loss of a batch and its gradient; arguments, results and errors are those of `ShardedMarginHead`."""
-        loss, gradients = self.head.forward_backward(embeddings, labels) if self.head else (0.0, None)
-        names = [label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label) for label in labels]
-        names = self._group.gather_labels(names)
+        loss, gradients = 0.0, []
+        if self.head:
+            loss, gradients = self.head.forward_backward(embeddings, labels)
+            labels = self.head.labels
+        else:
+            labels = gather_labels(self._group, embeddings, labels, self.embedding_size, self.num_classes)
         rows = self._group.gather([part.astype("float32", copy=False) for part in embeddings])[0]
         rows = rows.asnumpy().astype(np.float64)
         lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         units = rows / lengths
-        term, pull, self.triplets, share = triplet_terms(units, names, self.margin)
+        term, pull, self.triplets, share = triplet_terms(units, labels, self.margin)
         pull = self.weight * (pull - (pull * units).sum(axis=1, keepdims=True) * units) / lengths
         slices = self._group.own_slices(pull, [part.shape[0] for part in embeddings])
         added = [mx.nd.array(own, part.context, dtype=part.dtype) for own, part in zip(slices, embeddings)]
