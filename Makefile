@@ -27,6 +27,8 @@ MIRROR = $(if $(FLIP),$(if $(filter 1,$(FLIP)),--flip,$(if $(filter 0,$(FLIP)),-
 # where there is none.
 EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MODEL",--recipe "$$RECIPE")) $${ROW:+--row "$$ROW"}
 SET_OR_DEMO = --data "$${DATA:-demo}" $(if $(SKIP),--skip-missing) $$ARGS
+# Recipes whose data can be made here.
+PREPARED := $(if $(filter orl,$(RECIPE)),data)$(if $(filter synthetic,$(RECIPE)),data-synthetic)
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
 # Every target that `make help` lists, and those in between.
@@ -57,7 +59,10 @@ tables: ## collect all that is measured under runs/ into the paper's Tables 2 to
 data: $(READY) ## prepare the ORL faces under datasets/orl
 	@$(RUN) data orl
 
-train: $(READY) $(if $(filter orl,$(RECIPE)),data) ## train RECIPE (default orl), evaluate it and write its report
+data-synthetic: $(READY) ## draw the procedural identities of the recipe synthetic (no faces)
+	@$(RUN) data synthetic --for-recipe
+
+train: $(READY) $(PREPARED) ## train RECIPE (default orl), evaluate it and write its report
 	@test -z "$$NP" -o -x $(VENV)/bin/horovodrun || { echo "make: NP needs Horovod; run: make setup HOROVOD=1" >&2; exit 2; }
 	@$(SPLIT) $(if $(NP),$(VENV)/bin/horovodrun -np "$$NP" --gloo )$(RUN) train "$$RECIPE" $(if $(RESUME),--resume) \
 		$${DATA:+"data.path=$$DATA"} $${LOSS:+"loss=$$LOSS"} $${SEED:+"seed=$$SEED"} $${SET:+--set "$$SET"} $$ARGS
@@ -86,9 +91,12 @@ eval-iqiyi: $(READY) $(TRAINED) ## Table 9: iQIYI-VID in DATA=folder (default: a
 eval-orl: $(READY) data ## ArcFace, Norm-Softmax and no-learning baselines on ORL's unseen people, SEEDS=3 seeds
 	@$(SPLIT) $(RUN) eval orl $(MIRROR) $${SEEDS:+--seeds "$$SEEDS"} $${SET:+--set "$$SET"} $$ARGS
 
-ablation: $(READY) $(if $(DATA),,data) ## Table 2: every loss with SEEDS=3 seeds, on DATA (default orl; casia: the paper's setting; RECIPE)
+ablation: $(READY) $(if $(DATA),,$(PREPARED)) ## Table 2: every loss with SEEDS=3 seeds; RECIPE=synthetic, or DATA (default orl; casia: the paper's)
 	@$(SPLIT) $(RUN) eval ablation $(if $(filter-out orl,$(RECIPE)),--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} \
 		$${SEEDS:+--seeds "$$SEEDS"} $${LOSS:+--losses "$$LOSS"} $${SET:+--set "$$SET"} $$ARGS
+
+eval-unseen: $(READY) $(TRAINED) ## all pairs of unseen people, with intervals: RECIPE's last run or MODEL=run, DATA=folder
+	@$(SPLIT) $(RUN) eval unseen $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} $(MIRROR) $$ARGS
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
 	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} $(MIRROR) --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS

@@ -29,13 +29,14 @@ import numpy as np
 from arcface_gluon.cli import run_safely
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
+from arcface_gluon.data.records.training_set import RECORD_FILES
 from arcface_gluon.errors import UserError
 
 TRAINING_PEOPLE = range(1, 31)
 HELD_OUT_PEOPLE = range(31, 41)
 PICTURES = range(1, 11)
-FILES = ("train.rec", "train.idx", "property", "orl.bin")
-FACTS = {"set": "orl", "version": 1}
+FILES = (*RECORD_FILES, "orl.bin", *(f"unseen/{name}" for name in RECORD_FILES))
+FACTS = {"set": "orl", "version": 2}
 
 
 def prepare(folder: str | os.PathLike[str], source: Path | None = None) -> bool:
@@ -64,6 +65,8 @@ def prepare(folder: str | os.PathLike[str], source: Path | None = None) -> bool:
         [held_out[person][picture] for pair in pairs for person, picture in pair],
         [first[0] == second[0] for first, second in pairs],
     )
+    unseen = ((image, label) for label, images in enumerate(held_out) for image in images)
+    write_training_set(folder / "unseen", unseen)
     mark_prepared(folder, FILES, FACTS)
     return True
 

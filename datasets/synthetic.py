@@ -9,8 +9,12 @@ its pictures (pose, light, expression, background, occlusion, blur, noise) is dr
 the difficulty: at 0 all pictures of an identity are nearly equal, at 1 they are hard to tell apart for the eye.
 
 Writes train.rec, train.idx and property, and synthetic.bin: pairs of identities that are not in the training set, in
-ten folds that share no identity, half of them genuine. The same arguments give the same files, with any number of
-processes.
+ten folds that share no identity, half of them genuine. With --unseen 0.3,0.5 also unseen-0.3/ and unseen-0.5/: records
+of 1,000 further identities, the same in both, with 8 images each at these difficulties, for the statistics of
+`make ablation` over all their pairs. The same arguments give the same files, with any number of processes.
+
+`--for-recipe` writes what the recipe synthetic trains on: 300 identities with 40 images each of 56 x 56 pixels at
+difficulty 0.3, and people unseen at 0.3 and 0.5.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import combinations
 from pathlib import Path
+from typing import Sequence
 
 import cv2
 import numpy as np
@@ -31,6 +36,7 @@ from arcface_gluon.cli import run_safely
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.images.align import TEMPLATE
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
+from arcface_gluon.data.records.training_set import RECORD_FILES
 from arcface_gluon.errors import UserError
 from arcface_gluon.progress import progress
 from arcface_gluon.runtime import physical_cores
@@ -38,7 +44,8 @@ from arcface_gluon.runtime import physical_cores
 SIZE = 112
 FOLDS = 10
 IMAGES_PER_HELD_OUT = 4  # six genuine pairs
-_TRAINING, _HELD_OUT = 0, 1
+UNSEEN_IDENTITIES, IMAGES_PER_UNSEEN = 1000, 8
+_TRAINING, _HELD_OUT, _UNSEEN = 0, 1, 2
 _VERSION = 1
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
 
@@ -50,6 +57,9 @@ def prepare(
     difficulty: float = 0.5,
     seed: int = 0,
     pairs: int = 6000,
+    size: int = SIZE,
+    unseen: Sequence[float] = (),
+    unseen_identities: int = UNSEEN_IDENTITIES,
     processes: int | None = None,
 ) -> bool:
     """Write the set into `folder`, unless it is there already, whole and with the same arguments.
@@ -60,6 +70,9 @@ def prepare(
         difficulty: 0 to 1.
         seed: not negative.
         pairs: verification pairs, a multiple of 20.
+        size: side of the images, pixels; they are drawn at 112 and made smaller.
+        unseen: difficulties of labelled sets of other identities, in unseen-<difficulty>/.
+        unseen_identities: how many, with 8 images each.
         processes: how many draw at the same time; the number of physical cores by default.
 
     Returns:
@@ -70,23 +83,36 @@ def prepare(
     """
     facts = {"set": "synthetic", "version": _VERSION, "identities": identities, "images": images}
     facts.update(difficulty=difficulty, seed=seed, pairs=pairs)
+    if size != SIZE or unseen:  # so that sets of before these options are still known
+        facts.update(size=size, unseen=list(unseen), unseen_identities=unseen_identities)
     if identities < 1 or images < 1 or not 0 <= difficulty <= 1 or seed < 0 or pairs < 20 or pairs % 20:
         raise UserError(
             f"out of range: one of {identities=}, {images=}, {difficulty=} (0 to 1), {seed=}, {pairs=} (multiple of 20)"
         )
+    if not 16 <= size <= SIZE or unseen_identities < 2 or not all(0 <= value <= 1 for value in unseen):
+        raise UserError(f"out of range: one of {size=} (16 to {SIZE}), {unseen=} (0 to 1), {unseen_identities=} (2 …)")
     folder = Path(folder)
     if is_prepared(folder, facts):
         return False
+    files = [*RECORD_FILES, "synthetic.bin"]
     with _pool(processes or physical_cores()) as run:
-        draw = partial(encoded_images, seed=seed, group=_TRAINING, count=images, difficulty=difficulty)
-        people = progress(run(draw, range(identities)), total=identities, desc="drawing", unit="identity")
-        write_training_set(folder, ((image, label) for label, person in enumerate(people) for image in person))
-        draw = partial(draw, group=_HELD_OUT, count=IMAGES_PER_HELD_OUT)
+        draw = partial(encoded_images, seed=seed, size=size, difficulty=difficulty)
+        _write_records(folder, run, partial(draw, group=_TRAINING, count=images), identities, size)
         chosen, issame = verification_pairs(pairs, seed)
-        held_out = list(run(draw, range(1 + max(person for person, _ in chosen))))
+        people = range(1 + max(person for person, _ in chosen))
+        held_out = list(run(partial(draw, group=_HELD_OUT, count=IMAGES_PER_HELD_OUT), people))
+        for value in unseen:
+            drawn = partial(draw, group=_UNSEEN, count=IMAGES_PER_UNSEEN, difficulty=value)
+            _write_records(folder / f"unseen-{value:g}", run, drawn, unseen_identities, size)
+            files += [f"unseen-{value:g}/{name}" for name in RECORD_FILES]
     write_bin(folder / "synthetic.bin", [held_out[person][image] for person, image in chosen], issame)
-    mark_prepared(folder, ("train.rec", "train.idx", "property", "synthetic.bin"), facts)
+    mark_prepared(folder, files, facts)
     return True
+
+
+def _write_records(folder, run, draw, identities, size):
+    people = progress(run(draw, range(identities)), total=identities, desc=folder.name, unit=" identities")
+    write_training_set(folder, ((im, label) for label, person in enumerate(people) for im in person), (size, size))
 
 
 @contextmanager
@@ -122,12 +148,16 @@ def verification_pairs(pairs: int, seed: int) -> tuple[list[tuple[int, int]], li
     return chosen, issame
 
 
-def encoded_images(identity: int, seed: int, group: int, count: int, difficulty: float) -> list[bytes]:
-    """JPEGs of one identity; they depend on the arguments only."""
+def encoded_images(
+    identity: int, seed: int, group: int, count: int, difficulty: float, size: int = SIZE
+) -> list[bytes]:
+    """JPEGs of one identity, size x size; they depend on the arguments only."""
     rng = np.random.default_rng([seed, group, identity])
     person = draw_person(rng)
     settings = [cv2.IMWRITE_JPEG_QUALITY, 92]
     images = (render(person, rng, difficulty) for _ in range(count))
+    if size != SIZE:
+        images = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images)
     return [cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)[1].tobytes() for image in images]
 
 
@@ -288,6 +318,15 @@ def smooth_field(rng: np.random.Generator, cells: int, deviation: float, mean: f
     return cv2.resize(grid, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
 
+# What the recipe synthetic trains on.
+FOR_RECIPE = {"identities": 300, "images": 40, "size": 56, "difficulty": 0.3, "unseen": (0.3, 0.5)}
+
+
+def difficulties(text: str) -> list[float]:
+    """Numbers separated by commas."""
+    return [float(part) for part in text.split(",")]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="arcface-gluon data synthetic", description=__doc__.splitlines()[0])
     parser.add_argument("--identities", type=int, default=1000)
@@ -297,9 +336,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--difficulty", type=float, default=0.5, help="0 to 1 (0.5)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=6000, help="verification pairs of unseen identities (6000)")
+    parser.add_argument("--size", type=int, default=SIZE, help="side of the images, pixels (112)")
+    parser.add_argument(
+        "--unseen", type=difficulties, default=(), help="difficulties of labelled sets, such as 0.3,0.5"
+    )
+    parser.add_argument(
+        "--unseen-identities", type=int, default=UNSEEN_IDENTITIES, help="in each of these (1000, with 8 images each)"
+    )
     parser.add_argument("--processes", type=int, help="how many draw at the same time (the physical cores)")
+    parser.add_argument("--for-recipe", action="store_true", help="as the recipe synthetic wants it, see docs")
     options = vars(parser.parse_args(arguments))
     folder = options.pop("out")
+    if options.pop("for_recipe"):
+        options.update(FOR_RECIPE)
 
     def work():
         state = "written" if prepare(folder, **options) else "already there"

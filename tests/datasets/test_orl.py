@@ -50,6 +50,13 @@ def test_training_people(folder):
     assert found == [((label + 1, picture), label) for label in range(30) for picture in range(1, 11)]
 
 
+def test_unseen_people_are_those_of_the_pairs(folder):
+    records = FaceRecords(folder / "unseen")
+    assert (len(records), records.num_identities) == (100, 10)
+    found = [(who(image), label) for image, label in map(records.read, range(100))]
+    assert found == [((label + 31, picture), label) for label in range(10) for picture in range(1, 11)]
+
+
 def test_verification_people_folds_and_balance(folder):
     images, issame = read_bin(folder / "orl.bin")
     known = {image: who(image) for image in set(images)}
@@ -67,13 +74,16 @@ def test_verification_people_folds_and_balance(folder):
 
 
 def test_second_time_does_nothing_and_damage_is_repaired(folder, source, monkeypatch):
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    def content():
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before = content()
     monkeypatch.setattr(orl, "encode", None)  # would be called if anything was written
     assert not orl.prepare(folder, source)
     monkeypatch.undo()
     (folder / "orl.bin").write_bytes(before["orl.bin"][:-1])
     assert orl.prepare(folder, source)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert content() == before
 
 
 def test_errors_are_one_line(source, tmp_path, monkeypatch, capsys):

@@ -35,6 +35,23 @@ def test_verification_set(folder):
     assert not training & set(images)
 
 
+def test_unseen_people_are_the_same_at_every_difficulty(tmp_path):
+    small = {"identities": 1, "images": 1, "pairs": 20, "size": 56, "unseen_identities": 2}
+    assert synthetic.prepare(tmp_path, processes=1, unseen=(0.0, 0.3), **small)
+    assert not synthetic.prepare(tmp_path, processes=1, unseen=(0.0, 0.3), **small)
+    easy, hard = (FaceRecords(tmp_path / f"unseen-{value}") for value in ("0", "0.3"))
+    assert len(easy) == len(hard) == 16 and easy.num_identities == 2 and easy.image_size == (56, 56)
+    pixels = [np.float32(decode_image(records.read(8 * person)[0])) for records in (easy, hard) for person in range(2)]
+    assert pixels[0].shape == (56, 56, 3)
+
+    def distance(a, b):
+        return np.abs(pixels[a] - pixels[b]).mean()
+
+    assert distance(0, 2) < distance(0, 1) and distance(1, 3) < distance(0, 1)
+    with pytest.raises(UserError, match="size=8 "):
+        synthetic.prepare(tmp_path, size=8)
+
+
 @pytest.mark.parametrize("pairs", [20, 200, 6000])
 def test_folds_share_no_identity_and_no_pair_occurs_twice(pairs):
     chosen, issame = synthetic.verification_pairs(pairs, seed=4)

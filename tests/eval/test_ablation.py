@@ -9,7 +9,6 @@ import sys
 import pytest
 from helpers import TINY
 
-from arcface_gluon import recipe
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import write_json
 
@@ -28,16 +27,41 @@ def test_by_default_every_row_of_the_paper_and_no_later_loss(ablation):
 
 
 def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tmp_path):
-    place = tmp_path / "seed-0" / "arcface"
-    wanted = recipe.resolve("orl", ["train.lr=0.2"])
-    assert not ablation.finished(place, wanted)
+    def job(rate, data="nowhere"):
+        return ablation.prepare("orl", [f"train.lr={rate}", f"data.path={data}"], tmp_path, 0, "arcface")
+
+    place = job(0.2).place
+    assert place == tmp_path / "seed-0" / "arcface" and not ablation.finished(job(0.2))
     place.mkdir(parents=True)
-    write_json(place / "recipe.json", wanted)
-    assert not ablation.finished(place, wanted)
+    write_json(place / "recipe.json", job(0.2).values)
+    assert not ablation.finished(job(0.2))
     (place / "summary.json").write_text("{}")
-    assert ablation.finished(place, wanted)
+    assert ablation.finished(job(0.2))
     with pytest.raises(UserError, match="was trained with train.lr=0.2, not 0.1"):
-        ablation.finished(place, recipe.resolve("orl", ["train.lr=0.1"]))
+        ablation.finished(job(0.1))
+
+
+def test_a_run_that_was_not_measured_on_all_unseen_people_is_not_done(ablation, tmp_path):
+    data = tmp_path / "data"
+    (data / "unseen-0.3").mkdir(parents=True)
+    for path in (data / "train.rec", data / "unseen-0.3" / "train.rec"):
+        path.touch()
+    job = ablation.prepare("orl", [f"data.path={data}"], tmp_path, 0, "arcface")
+    job.place.mkdir(parents=True)
+    write_json(job.place / "recipe.json", job.values)
+    (job.place / "summary.json").write_text("{}")
+    assert list(ablation.unseen_sets(job)) == ["unseen-0.3"] and not ablation.finished(job)
+    (job.place / "unseen").mkdir()
+    (job.place / "unseen" / "unseen-0.3.json").write_text("{}")
+    assert ablation.finished(job)
+
+
+def test_a_row_with_settings_of_its_own(ablation, tmp_path):
+    chosen = ablation.chosen_losses("arcface,arcface+head.scale=64+train.lr=0.01")
+    plain, own = (ablation.prepare("orl", ["train.lr=0.3"], tmp_path, 1, loss) for loss in chosen)
+    assert (plain.values.head.scale, plain.values.train.lr) == (32, 0.3)
+    assert (own.values.head.scale, own.values.train.lr) == (64, 0.01)
+    assert chosen[plain.loss]["paper"] and not chosen[own.loss]["paper"] and own.place.parent == plain.place.parent
 
 
 @pytest.mark.slow
@@ -51,6 +75,7 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
         done = subprocess.run([*command, losses, *settings], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "arcface, seed 0" not in done.stdout and "triplet, seed 0" in done.stdout
+    assert "[2/2]" in done.stdout
     folder = tmp_path / "runs" / f"ablation-{orl.name}"
     text = (folder / "ablation.md").read_text()
     for loss in ("arcface", "softmax", "triplet"):
@@ -58,6 +83,12 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
         accuracy = f"{100 * summary['verification']['orl']['accuracy']:.2f}"
         line = next(line for line in text.splitlines() if line.startswith(f"| {loss} |"))
         assert line.endswith(f"| {accuracy} | 1 |")
+    assert "## All pairs of unseen" in text and "10 people who were not in training, 100 images, 450 genuine" in text
+    assert (
+        (folder / "ablation-unseen.svg").is_file()
+        and "no centres" in text
+        and "<svg" in (folder / "ablation.html").read_text()
+    )
     assert "Kendall's tau" in text and "recipe orl, s = 32, 300 images of 30 identities, 2 iter" in text
 
 

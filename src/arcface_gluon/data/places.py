@@ -84,3 +84,8 @@ def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, Verifi
         images, issame = read_bin(path)
         sets[set_name(path)] = VerificationSet(path, images, issame)
     return sets
+
+
+def find_unseen(data_folder: Path) -> dict[str, Path]:
+    """{name: folder} of labelled sets of people who are not in the training set: unseen…/train.rec beside it."""
+    return {path.parent.name: path.parent for path in sorted(data_folder.glob("unseen*/train.rec"))}

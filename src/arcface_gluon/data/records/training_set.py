@@ -22,6 +22,7 @@ from .label_survey import Survey, survey
 from .property_file import missing_property, read_property
 from .recordio import EXACT_FLOAT, Header, RecordReader, RecordWriter, pack, unpack
 
+RECORD_FILES = ("train.rec", "train.idx", "property")
 # Images whose size is looked at.
 _SAMPLE = 100
 

@@ -1,0 +1,89 @@
+"""All pairs of labelled images of unseen people: accuracy and TAR at FARs, with intervals over people.
+
+    arcface-gluon eval unseen [RUN …] [--recipe R] [--data FOLDER …] [--no-flip]
+
+RUN is a run's folder or a checkpoint; without it the last run of --recipe. The sets are folders with train.rec, by
+default those named unseen… beside the run's training records (datasets/orl/unseen, datasets/synthetic/unseen-0.3 …).
+Every pair of their images counts: 28,000 genuine and 32 million impostor pairs of 1,000 people with 8 images each.
+Results are kept in RUN/unseen, and `make ablation` compares losses by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
+
+from arcface_gluon import load_model, recipe
+from arcface_gluon.cli.options import Several, add_flip_option
+from arcface_gluon.data.images.sources import RecordImages
+from arcface_gluon.data.places import find_data, find_unseen
+from arcface_gluon.embed import embed_images
+from arcface_gluon.errors import UserError
+from arcface_gluon.protocols.unseen_pairs import count_pairs
+from arcface_gluon.report.tables import markdown_table
+from arcface_gluon.report.unseen import load_unseen, save_unseen
+from arcface_gluon.run_layout import RECIPE, checkpoint_folders
+from arcface_gluon.runtime import contexts
+from arcface_gluon.training.run_folder import run_folder
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+    from arcface_gluon.report.unseen import UnseenResult
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="arcface-gluon eval unseen", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="*", action=Several, type=Path, metavar="RUN", help="folders of runs")
+    parser.add_argument("--recipe", default="orl", help="without RUN: the last run of this recipe (orl)")
+    parser.add_argument("--data", action=Several, type=Path, help="folders with train.rec of unseen people")
+    add_flip_option(parser, True, "the mirror image added")
+    parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
+    args = parser.parse_args(arguments)
+    devices = contexts(args.contexts)
+    rows, heads = [], ["run", "set", "people", "pairs of one", "pairs of two"]
+    for run in args.runs or [_last_run(args.recipe)]:
+        folders = {folder.name: folder for folder in args.data} if args.data else unseen_of(run)
+        for name, folder in folders.items():
+            found = measure(run, name, folder, devices, args.flip)
+            intervals = {measure: found.interval(measure) for measure in found.measures}
+            heads += [measure for measure in intervals if measure not in heads]
+            cells = {m: f"{i.mean:.2f} ({i.low:.2f} to {i.high:.2f})" for m, i in intervals.items()}
+            counts = [f"{n:,}" for n in (found.identities, found.genuine, found.impostors)]
+            rows.append([str(run), name, *counts, *(cells.get(head, "") for head in heads[5:])])
+    print("Per cent, with 95 % intervals over people\n", *markdown_table(heads, rows), sep="\n")
+    return 0
+
+
+def _last_run(name: str) -> Path:
+    values = recipe.resolve(name)
+    return run_folder(Path(values.run.folder), values.run.name, resume=True)
+
+
+def unseen_of(run: Path) -> dict[str, Path]:
+    """{name: folder} of the sets beside a run's training records.
+
+    Raises:
+        UserError: there is none.
+    """
+    data = find_data(recipe.resolve(run / RECIPE).data.path)
+    sets = find_unseen(data)
+    if not sets:
+        raise UserError(f"{data} has no labelled set of unseen people (unseen…/train.rec); name one with --data")
+    return sets
+
+
+def measure(run: Path, name: str, folder: Path, devices: Sequence[mx.Context], flip: bool) -> UnseenResult:
+    """Measure a run's last checkpoint on a set, unless that was done already."""
+    checkpoints = checkpoint_folders(run)
+    if not checkpoints:
+        raise UserError(f"{run} has no checkpoint; name a trained run's folder")
+    images = RecordImages(folder / "train.rec")
+    facts = {"checkpoint": checkpoints[-1].name, "set": images.fingerprint(), "flip": flip}
+    before = load_unseen(run, name)
+    if before is not None and before.facts == facts:
+        return before
+    net = load_model(checkpoints[-1], devices)
+    embeddings = embed_images(net, images, devices, flip=flip, quiet=False, what=name)
+    return save_unseen(run, name, facts, len(images), count_pairs(embeddings, images.labels))
