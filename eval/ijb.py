@@ -76,7 +76,7 @@ def evaluate(args: argparse.Namespace, command: str) -> None:
     for number, (name, read) in enumerate(lists.items()):
         ready = args.features[number] if args.features else None
         results[name] = measure(name, read, source, ready, args)
-    report(results, lists, source, args, command)
+    report(results, source, args, command)
 
 
 def find_benchmarks(data: Path, wanted: Sequence[str] | None = None) -> dict[str, ijb.Layout]:
@@ -172,9 +172,7 @@ def enrolment(
     return listed.templates[there], listed.subjects[there]
 
 
-def report(
-    results: Mapping[str, Measured], lists: Mapping[str, Lists], source: Source, args: argparse.Namespace, command: str
-) -> None:
+def report(results: Mapping[str, Measured], source: Source, args: argparse.Namespace, command: str) -> None:
     """Print and keep everything: tables, JSON, Figure 9, the measurements for Table 7."""
     from arcface_gluon.report.figures.benchmarks import template_curves
     from arcface_gluon.report.figures.run import headed, save_figure

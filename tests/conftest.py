@@ -2,6 +2,7 @@
 
 import hypothesis
 import pytest
+from helpers import tiny_jpeg
 
 import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
 from arcface_gluon.cli import main
@@ -17,6 +18,32 @@ def orl(tmp_path_factory):
     folder = tmp_path_factory.mktemp("orl")
     assert main(["data", "orl", "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """Prefix of an exported network of 16 values, as drawn: for what runs a model, whatever it is worth."""
+    import mxnet as mx
+
+    from arcface_gluon import get_model
+    from arcface_gluon.models.load import export_model
+
+    mx.random.seed(0)
+    net = get_model("r18", 16, width=0.125, units=[1, 1, 1, 1])
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 112, 112)))
+    prefix = tmp_path_factory.mktemp("model") / "model"
+    export_model(net, prefix)
+    return prefix
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """A folder of six pictures."""
+    (tmp_path / "faces").mkdir()
+    for i in range(6):
+        (tmp_path / "faces" / f"{i}.jpg").write_bytes(tiny_jpeg(i, size=(112, 112)))
+    return tmp_path / "faces"
 
 
 class Done:

@@ -7,38 +7,14 @@ import subprocess
 import sys
 import time
 
-import cv2
-import mxnet as mx
 import numpy as np
 import pytest
 
-from arcface_gluon import get_model
 from arcface_gluon.data import read_bin, write_bin
 from arcface_gluon.data.demos import mark_demo
-from arcface_gluon.models.load import export_model
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    mx.random.seed(0)
-    net = get_model("r18", 16, width=0.125, units=[1, 1, 1, 1])
-    net.initialize()
-    net(mx.nd.zeros((1, 3, 112, 112)))
-    prefix = tmp_path_factory.mktemp("model") / "model"
-    export_model(net, prefix)
-    return prefix
-
-
-@pytest.fixture
-def images(tmp_path):
-    for i in range(6):
-        pixels = cv2.resize(np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8), (112, 112))
-        (tmp_path / "faces").mkdir(exist_ok=True)
-        cv2.imwrite(str(tmp_path / "faces" / f"{i}.jpg"), pixels)
-    return tmp_path / "faces"
-
-
-def test_missing_and_damaged_images(command, model, images, tmp_path):
+def test_missing_and_damaged_images(command, model, faces, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"faces/{i}.jpg\n" for i in (0, 1, 9, 2)))
     arguments = ["embed", listed, "--model", model, "--out", "f.npy", "--contexts", "2"]
@@ -47,7 +23,7 @@ def test_missing_and_damaged_images(command, model, images, tmp_path):
         f"arcface-gluon: 1 of 4 images are missing, the first is {tmp_path}/faces/9.jpg; "
         "get them, or leave them out with --skip-missing\n"
     )
-    path = images / "1.jpg"
+    path = faces / "1.jpg"
     path.write_bytes(path.read_bytes()[:200])
     done = command(*arguments, "--skip-missing", "--json", "done.json")
     assert json.loads((tmp_path / "done.json").read_text())["rows"] == 2
@@ -61,15 +37,15 @@ def test_missing_and_damaged_images(command, model, images, tmp_path):
     assert "already there" in command(*arguments, "--skip-missing").stdout
 
 
-def test_bad_options(command, model, images):
-    arguments = ["embed", images, "--model", model, "--out", "f.npy", "--size"]
+def test_bad_options(command, model, faces):
+    arguments = ["embed", faces, "--model", model, "--out", "f.npy", "--size"]
     assert "'1x2x3' is no size" in command(*arguments, "1x2x3", check=2).stderr
-    assert "*.npy" in command("embed", images, "--model", model, "--out", "f.bin", check=2).stderr
+    assert "*.npy" in command("embed", faces, "--model", model, "--out", "f.bin", check=2).stderr
     done = command(*arguments, "96", check=2)
     assert "the network fails on 96 x 96 images" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_interrupted(command, model, images, tmp_path):
+def test_interrupted(command, model, faces, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"faces/{i % 6}.jpg\n" for i in range(3000)))
     arguments = ["embed", str(listed), "--model", str(model), "--out", "f.npy", "--batch-size", "2"]
@@ -90,9 +66,9 @@ def test_interrupted(command, model, images, tmp_path):
 
 
 @pytest.fixture
-def pairs(images, tmp_path):
+def pairs(faces, tmp_path):
     """lfw.bin of twenty pairs, and the same under another name."""
-    encoded = [path.read_bytes() for path in sorted(images.iterdir())]
+    encoded = [path.read_bytes() for path in sorted(faces.iterdir())]
     both = [encoded[i % 6] for k in range(10) for i in (k, k, k, k + 1)]
     for name in ("lfw", "mine"):
         write_bin(tmp_path / f"{name}.bin", both, [True, False] * 10)

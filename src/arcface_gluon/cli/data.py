@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-
-from . import modules
+from .modules import command_of
 
 EXAMPLE = "arcface-gluon data lfw --list pairs.txt --images lfw_aligned --out datasets/casia"
 
-FOLDER = "datasets"
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    modules.add_arguments(parser, FOLDER)
-
-
-def run(args: Namespace) -> int:
-    return modules.run(args, FOLDER)
+add_arguments, run = command_of("datasets")

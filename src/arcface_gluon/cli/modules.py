@@ -12,8 +12,14 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Callable
 
 from ..errors import UserError, did_you_mean
+
+
+def command_of(folder: str) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]:
+    """(add_arguments, run) of the command that runs the modules of a folder."""
+    return lambda parser: add_arguments(parser, folder), lambda args: run(args, folder)
 
 
 def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:

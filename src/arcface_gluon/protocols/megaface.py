@@ -20,7 +20,7 @@ import numpy as np
 from .. import runtime
 from ..errors import UserError
 from ..progress import progress
-from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, UnitBlocks, block_edges, score_blocks, unit
+from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, UnitBlocks, as_unit, block_edges, score_blocks, unit
 from .scores.copies import MateCopies, exact_scores
 from .scores.curves import VerificationCurve
 from .scores.rank_counts import ImpostorScores, RankCounter
@@ -186,7 +186,7 @@ def _with_mates(probes, labels, gallery, names):
         raise UserError("no person has two probe images, so there is nothing to search for")
     order = np.argsort(labels, kind="stable")
     order = order[people[labels[order]] > 1]
-    return unit(probes, names, what="probe")[order], labels[order], people
+    return as_unit(probes, names, what="probe")[order], labels[order], people
 
 
 def mate_scores(probes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

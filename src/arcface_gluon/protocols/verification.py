@@ -49,16 +49,6 @@ class VerificationResult:
         return thin_roc(*roc_curve(self.distances, self.issame))
 
     @property
-    def genuine_angles(self) -> np.ndarray:
-        """Angles of the genuine pairs, in degrees."""
-        return pair_angles(self.distances[self.issame])
-
-    @property
-    def impostor_angles(self) -> np.ndarray:
-        """Angles of the impostor pairs, in degrees."""
-        return pair_angles(self.distances[~self.issame])
-
-    @property
     def threshold_angle(self) -> float:
         """The threshold as an angle, in degrees."""
         return float(pair_angles(self.threshold))
@@ -164,12 +154,6 @@ def pair_angles(distances: np.ndarray | float) -> np.ndarray:
     # arcsin of half the chord keeps small angles exact, where arccos(1 - d/2) loses half of the digits.
     chord = np.sqrt(np.asarray(distances, dtype=np.float64))
     return np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1)))
-
-
-def xnorm(embeddings: np.ndarray) -> float:
-    """Mean length of the embeddings (m, d) before normalisation, as the reference prints it."""
-    embeddings = np.asarray(embeddings)
-    return float(np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings)).mean())
 
 
 def roc_curve(distances: np.ndarray, issame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
