@@ -51,13 +51,22 @@ _RESNET = re.compile(r"[lf]?(?:i?r|ir|resnet|iresnet|irse|arcfacer)(?:es)?(?:net
 
 _LONGEST = 2000  # letters of a message
 
+# Exit status: not finished, through no fault of the input; the same command with --resume goes on (EX_TEMPFAIL of
+# sysexits.h).
+GO_ON = 75
+
 
 class UserError(Exception):
     """Bad input. The message is one line that names the file or option and says what to do about it.
 
-    The command line prints it without a traceback and exits with status 2. Whatever names and values from outside
+    The command line prints it without a traceback and exits with its status. Whatever names and values from outside
     are in the message, it stays one line that any terminal takes, of at most 2,000 letters.
+
+    Attributes:
+        status: the exit status, 2.
     """
+
+    status = 2
 
     def __init__(self, message: str = ""):
         line = "".join(letter if letter.isprintable() else " " for letter in str(message))

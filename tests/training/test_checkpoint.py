@@ -7,9 +7,10 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
+from ranks import in_ranks
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import read_json, write_json
+from arcface_gluon.files import read_json, sha256, write_json
 from arcface_gluon.run_layout import checkpoint_folders
 from arcface_gluon.training import checkpoint
 from arcface_gluon.training.checkpoint import (
@@ -179,3 +180,58 @@ def test_a_kill_between_two_renames_leaves_the_new_or_the_old(tmp_path, monkeypa
     save(tmp_path, 2)
     assert len(seen) >= 3 and not any(seen)
     assert names(tmp_path) == ["00000002"] and os.listdir(tmp_path / "checkpoints") == ["00000002"]
+
+
+def parts(rank):
+    """What one of two ranks writes."""
+    head = {f"head-{rank * 3:08d}.params": {"weight": mx.nd.array(VALUES + rank), "momentum": mx.nd.array(VALUES)}}
+    return {**head, **({"backbone.params": {"w": mx.nd.array(VALUES)}} if rank == 0 else {})}
+
+
+def save_in_ranks(run, iteration, refuse=None):
+    state = {"iteration": iteration, "seconds": 1.5, "num_classes": 6, "devices": 2, "first_loss": None, "head": {}}
+    documents = {"state.json": {**state, "verification": {}, "validated": 0, "best": None}}
+
+    def work(processes):
+        if processes.rank == refuse:
+            return save_checkpoint(run, iteration, {"head-" + "x" * 300: {}}, documents, 9, None, processes)
+        return save_checkpoint(run, iteration, parts(processes.rank), documents, 9, None, processes)
+
+    return in_ranks(2, work)
+
+
+def test_each_process_verifies_its_part_and_all_hear_of_damage(tmp_path, monkeypatch):
+    first, second = (save_in_ranks(tmp_path, iteration)[0] for iteration in (2, 4))
+    read = []
+    monkeypatch.setattr(checkpoint, "sha256", lambda path: read.append(path.name) or sha256(path))
+    loaded = in_ranks(2, lambda processes: load_checkpoint(second, processes))
+    assert sorted(read) == ["backbone.params", "head-00000000.params", "head-00000003.params"]  # each file once
+    for arrays, state in loaded:
+        assert state["iteration"] == 4 and (arrays["head-00000003.params"]["weight"] == VALUES + 1).all()
+        rows = arrays["head-00000003.params"]["weight"]
+        assert not rows.flags.writeable and not rows.flags.owndata  # they lie in the file
+    with open(second / "head-00000003.params", "r+b") as file:
+        file.seek(100)
+        file.write(b"x")
+    found = in_ranks(2, lambda processes: load_last(tmp_path, processes))
+    assert [result[0] for result in found] == [first, first]
+    assert all("head-00000003.params is damaged" in result[3][0] for result in found)
+
+
+def test_a_process_that_cannot_write_is_named_by_all_and_nothing_half_is_left(tmp_path):
+    save_in_ranks(tmp_path, 2)
+    found = save_in_ranks(tmp_path, 4, refuse=1)
+    assert all("process 1 on host1: cannot write" in str(error) for error in found), found
+    assert os.listdir(tmp_path / "checkpoints") == ["00000002"]
+
+
+def test_copies_that_differ_are_refused(tmp_path):
+    folder = save_in_ranks(tmp_path / "shared", 2)[0]
+    shutil.copytree(tmp_path / "shared", tmp_path / "copy")
+    state = read_json(tmp_path / "copy" / "checkpoints" / folder.name / "state.json")
+    write_json(tmp_path / "copy" / "checkpoints" / folder.name / "state.json", {**state, "seconds": 2.5}, sealed=True)
+    found = in_ranks(2, lambda processes: load_last(tmp_path / ("shared", "copy")[processes.rank], processes))
+    assert all("process 1 on host1 has another content" in str(error) for error in found), found
+    save_in_ranks(tmp_path / "shared", 4)
+    found = in_ranks(2, lambda processes: load_last(tmp_path / ("shared", "copy")[processes.rank], processes))
+    assert all("another list of checkpoints" in str(error) for error in found), found

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from ranks import in_ranks
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json, write_json
@@ -124,20 +125,33 @@ def test_of_many_that_resume_at_once_one_gets_the_folder(tmp_path):
         assert sorted(results.get() for _ in racers) == ["in", "refused", "refused", "refused"]
 
 
-class RankOne(Processes):
-    """The second of two processes, to which the first says what it found."""
-
-    rank, size = 1, 2
-
-    def __init__(self, number):
-        self._number = number
-
-    def any(self, flag):
-        return self._number
-
-
 def test_other_processes_take_what_the_first_one_found_and_lock_nothing(tmp_path):
-    with owned_run(tmp_path, "a", False, RankOne(3)) as folder:
-        assert folder == tmp_path / "a-3" and not folder.exists()
-    with pytest.raises(UserError, match="process 0"):
-        owned_run(tmp_path, "a", False, RankOne(0)).__enter__()
+    (tmp_path / "a").mkdir()
+
+    def work(processes):
+        with owned_run(tmp_path, "a", False, processes) as folder:
+            assert (folder / LOCK).is_file()
+            processes.barrier()
+            return folder
+
+    assert in_ranks(3, work) == [tmp_path / "a-2"] * 3
+
+
+def test_all_processes_say_why_the_first_one_has_no_folder(tmp_path):
+    found = in_ranks(2, lambda processes: owned_run(tmp_path, "a", True, processes).__enter__())
+    assert [str(error) for error in found] == [str(found[0])] * 2
+    assert "process 0 on host0: no run" in str(found[0])
+
+
+def test_a_folder_that_a_host_has_for_itself_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_NEWS", 0.1)
+
+    def work(processes):
+        root = tmp_path / ("own" if processes.rank == 1 else "shared")
+        (root / "a").mkdir(parents=True, exist_ok=True)  # a copy made earlier
+        with owned_run(root, "a", True, processes):
+            raise AssertionError("it went on")
+
+    found = in_ranks(3, work)
+    assert all("process 1 on host1 cannot see in" in str(error) for error in found), found
+    assert "file system that all hosts share" in str(found[0]) and not (tmp_path / "shared" / "a" / LOCK).exists()

@@ -12,6 +12,7 @@ from small_trainer import Stream, metrics, saved, trainer
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 from arcface_gluon.training.interrupt import Interrupted
+from arcface_gluon.training.trainer import Trainer
 
 
 def test_multipliers_of_the_head_reach_its_centres(tmp_path):
@@ -65,6 +66,44 @@ def test_a_loss_that_will_not_come_back_stops_the_run(tmp_path, monkeypatch, los
     else:
         run.train()
         assert run.iteration == len(losses)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_signal_between_two_parts_of_a_batch_leaves_the_iteration_out(tmp_path, monkeypatch, part):
+    """Before the head has seen the batch (parts 0, 1 forward) or after (parts 0, 1 again): nothing has happened."""
+    options = ["train.iterations=4", "train.accumulate=2"]
+    whole = trainer(tmp_path / "whole", *options)
+    whole.train()
+    run, embed, calls = trainer(tmp_path / "cut", *options), Trainer._embed, []
+
+    def interrupted(self, images, number=0, first=None):
+        calls.append(self.iteration)
+        if calls.count(2) == part + 1 and self.iteration == 2:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return embed(self, images, number, first)
+
+    monkeypatch.setattr(Trainer, "_embed", interrupted)
+    within = "after iteration 3" if part == 3 else "within iteration 3, which is done again"
+    with pytest.raises(
+        Interrupted, match=f"SIGUSR1: stopped {within}; resume from .*0000000{3 if part == 3 else 2}"
+    ) as stop:
+        run.train()
+    assert stop.value.status == 75  # the scheduler's time is up: go on later
+    monkeypatch.undo()
+    again = trainer(tmp_path / "cut", *options)
+    again.resume()
+    again.train()
+    folders = [run / "checkpoints" / "00000004" for run in (tmp_path / "whole", tmp_path / "cut")]
+    for name in ("backbone.params", "devices-00.params", "head-00000000.params", "momentum.params"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+def test_a_signal_in_the_first_iteration_has_nothing_to_save(tmp_path, monkeypatch):
+    run = trainer(tmp_path, "train.accumulate=2")
+    monkeypatch.setattr(run.head, "forward_backward", lambda *_: os.kill(os.getpid(), signal.SIGINT) or (0.0, []))
+    with pytest.raises(Interrupted, match="stopped within iteration 1, .*; nothing was done before it"):
+        run.train()
+    assert saved(tmp_path) == []
 
 
 def test_a_checkpoint_comes_before_each_validation_and_its_result_after(tmp_path):

@@ -40,7 +40,10 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit status: 0, 2 for bad input (one line on stderr), 130 or 143 when interrupted."""
+    """Run one command; gives the exit status.
+
+    0; 2 for bad input (one line on stderr); 130 or 143 when interrupted; 75 when a training is to be gone on with.
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = build_parser(argv[:1])
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
@@ -82,7 +85,7 @@ def run_safely(work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except UserError as error:
-        return _fail(error, 2)
+        return _fail(error, error.status)
     except Interrupted as stop:
         return _fail(stop, stop.status)
     except KeyboardInterrupt:

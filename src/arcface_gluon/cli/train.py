@@ -42,8 +42,9 @@ def run(args: Namespace) -> None:
     values = recipe.resolve(args.recipe, overrides(args))
     root, name, before = Path(values.run.folder), values.run.name, None
     if args.resume:
-        before, values = own_recipe(run_folder(root, name, True), values.run, overrides(args))
-    data_folder = find_data(values.data.path)
+        run_folder(root, name, True)  # there must be one, which is told before MXNet is loaded
+    else:
+        find_data(values.data.path)
     import_mxnet()
     from ..parallel.processes import join
 
@@ -53,7 +54,9 @@ def run(args: Namespace) -> None:
     for package in ("arcface-gluon", "mxnet", "numpy"):
         processes.must_agree(found[package], f"version of {package}")
     with owned_run(root, name, args.resume, processes) as folder:
-        _train(args, values, before, data_folder, folder, processes)
+        if args.resume:
+            before, values = own_recipe(folder, values.run, overrides(args))
+        _train(args, values, before, find_data(values.data.path), folder, processes)
 
 
 def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
@@ -108,8 +111,9 @@ def _train(args, values, before, data_folder, folder, processes):
     began, start = time.perf_counter(), trainer.iteration
     with advice:
         trainer.train()
+        skipped = int(processes.total(trainer.batches.skipped))
     if processes.rank == 0:
-        summary = summarise(values, data_folder, trainer)
+        summary = summarise(values, data_folder, trainer, skipped)
         write_json(folder / SUMMARY, summary, sealed=True)
         if args.json:
             write_json(args.json, summary, sealed=True)
@@ -123,8 +127,8 @@ def _train(args, values, before, data_folder, folder, processes):
         say(f"report: {report}")
 
 
-def summarise(values: EasyDict, data_folder: str | os.PathLike[str], trainer: Trainer) -> dict:
-    """summary.json of a run that has ended."""
+def summarise(values: EasyDict, data_folder: str | os.PathLike[str], trainer: Trainer, skipped: int) -> dict:
+    """summary.json of a run that has ended; `skipped` records are those of all its processes."""
     records = trainer.batches.records
     return {
         "recipe": values.run.name,
@@ -133,7 +137,7 @@ def summarise(values: EasyDict, data_folder: str | os.PathLike[str], trainer: Tr
         "images_per_second": round(trainer.iteration * values.train.batch_size / max(trainer.seconds, 1e-9), 3),
         "seconds": round(trainer.seconds, 1),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "skipped_records": trainer.batches.skipped,
+        "skipped_records": skipped,
         "verification": trainer.verification,
         "best": trainer.best,
         "data": {"path": str(data_folder), "images": len(records), "identities": records.num_identities},

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Initial centres are drawn in blocks of this many classes, so that they do not depend on the sharding.
 INITIAL_BLOCK = 256
 INITIAL_SIGMA = 0.01
+# Rows copied to a device at a time: those of a checkpoint stay in its file till then.
+LOADED_BLOCK = 65_536
 # What random numbers are for.
 INITIAL, SAMPLING = 0, 1
 
@@ -88,8 +90,8 @@ class CentreStore:
             for shard in self._shards:
                 begin, end = shard.start * self.rows_per_class, shard.stop * self.rows_per_class
                 first, last = max(start, begin), min(stop, end)
-                if first < last:
-                    shard.load(name, first - begin, rows[first - start : last - start])
+                for at in range(first, last, LOADED_BLOCK):
+                    shard.load(name, at - begin, rows[at - start : min(at + LOADED_BLOCK, last) - start])
 
     def _width(self, name):
         """Columns of a checkpoint's array."""

@@ -22,6 +22,7 @@ _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8", 7: "?"}
 _FLAGS = {np.dtype(name): flag for flag, name in _TYPES.items()}
 _MAX_DIMENSIONS = 32
+_BLOCK = 64 << 20  # bytes copied from a device at a time
 
 
 class _Damaged(Exception):
@@ -29,8 +30,8 @@ class _Damaged(Exception):
 
 
 def write_params(path: str | os.PathLike[str], arrays: dict) -> None:
-    """Write a dict of arrays (NumPy, or MXNet's, one of which is copied at a time) so that `mx.nd.load(path)` gives it
-    back. Atomic. MXNet's own writer says nothing where the disk is full as it closes the file.
+    """Write a dict of arrays (NumPy, or MXNet's, some rows of which are copied at a time) so that `mx.nd.load(path)`
+    gives it back. Atomic. MXNet's own writer says nothing where the disk is full as it closes the file.
 
     Raises:
         UserError: the file cannot be written whole.
@@ -38,26 +39,41 @@ def write_params(path: str | os.PathLike[str], arrays: dict) -> None:
     with atomic_write(path) as file:
         file.write(struct.pack("<QQQ", _FILE_MAGIC, 0, len(arrays)))
         for value in arrays.values():
-            value = value.asnumpy() if hasattr(value, "asnumpy") else value
-            value = np.atleast_1d(value)  # MXNet has no arrays without dimensions
-            file.write(struct.pack("<IiI", _V2, 0, value.ndim))
-            file.write(struct.pack(f"<{value.ndim}q", *value.shape))
-            file.write(struct.pack("<iii", 1, 0, _FLAGS[value.dtype]))  # on cpu(0)
-            file.write(np.ascontiguousarray(value).data)
+            shape = value.shape or (1,)  # MXNet has no arrays without dimensions
+            file.write(struct.pack("<IiI", _V2, 0, len(shape)))
+            file.write(struct.pack(f"<{len(shape)}q", *shape))
+            file.write(struct.pack("<iii", 1, 0, _FLAGS[np.dtype(value.dtype)]))  # on cpu(0)
+            for rows in _row_blocks(value, shape):
+                file.write(np.ascontiguousarray(rows.asnumpy() if hasattr(rows, "asnumpy") else rows).data)
         file.write(struct.pack("<Q", len(arrays)))
         for name in arrays:
             encoded = name.encode()
             file.write(struct.pack("<Q", len(encoded)) + encoded)
 
 
-def read_params(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def _row_blocks(value, shape):
+    """The array in parts of `_BLOCK` bytes or one row, the last one shorter."""
+    rows = max(1, _BLOCK * shape[0] // max(1, math.prod(shape) * np.dtype(value.dtype).itemsize))
+    if rows >= shape[0]:
+        yield value
+        return
+    for first in range(0, shape[0], rows):
+        yield value[first : first + rows]
+
+
+def read_params(path: str | os.PathLike[str], mapped: bool = False) -> dict[str, np.ndarray]:
     """Read a .params file as a dict of NumPy arrays, names as they stand in the file (with `arg:` or `aux:`).
+
+    Args:
+        mapped: arrays stay in the file, of which only what is looked at is read into memory; they cannot be written to.
 
     Raises:
         UserError: missing, unreadable, cut short, not a .params file, or of a kind networks do not use.
     """
     try:
-        data = np.fromfile(path, dtype=np.uint8).data
+        # An empty file cannot be mapped.
+        mapped = mapped and os.path.getsize(path) > 0
+        data = (np.memmap(path, np.uint8, "r") if mapped else np.fromfile(path, dtype=np.uint8)).data
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     try:

@@ -31,15 +31,15 @@ class ProcessGroup(ContextGroup):
 
     def gather(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         local = np.concatenate([part.asnumpy() for part in parts])
-        features = mx.nd.array(self._processes.allgather(local, "features"), ctx=mx.cpu(), dtype=local.dtype)
+        features = mx.nd.array(self._allgather(local, "features"), ctx=mx.cpu(), dtype=local.dtype)
         return [self._copy(features, context) for context in self.contexts]
 
     def gather_labels(self, parts: list[np.ndarray]) -> np.ndarray:
         local = super().gather_labels(parts)
-        counts = self._processes.allgather(np.array([len(local)], np.float64), "batch").astype(np.int64)
+        counts = self._allgather(np.array([len(local)], np.float64), "batch").astype(np.int64)
         self._start = int(counts[: self._processes.rank].sum())  # of this process's slice in the global batch
         # Horovod has no int64 for MXNet; float64 holds every label exactly.
-        return self._processes.allgather(local.astype(np.float64), "labels")
+        return self._allgather(local.astype(np.float64), "labels")
 
     def log_sum_exp(self, parts: list[np.ndarray]) -> np.ndarray:
         return np.logaddexp.reduce(self._rows(super().log_sum_exp(parts), "log_sum_exp"), axis=0)
@@ -53,7 +53,7 @@ class ProcessGroup(ContextGroup):
 
     def reduce_scatter(self, parts: Sequence[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
         local = super().reduce_scatter(parts, [parts[0].shape[0]])[0].as_in_context(mx.cpu())
-        self._processes.allreduce([local], "pulls")
+        self._allreduce(local, "pulls")
         stops = self._start + np.cumsum(sizes)
         return [
             self._copy(local[stop - size : stop], context) for context, stop, size in zip(self.contexts, stops, sizes)
@@ -64,9 +64,22 @@ class ProcessGroup(ContextGroup):
 
     def all_reduce(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         total = super().all_reduce(parts)[0].as_in_context(mx.cpu())
-        self._processes.allreduce([total], "centres")
+        self._allreduce(total, "centres")
         return [self._copy(total, context) for context in self.contexts]
 
     def _rows(self, values, name):
         """One (B,) array a process, stacked in the order of the ranks."""
-        return self._processes.allgather(np.asarray(values, np.float64)[None], name)
+        return self._allgather(np.asarray(values, np.float64)[None], name)
+
+    # What the head sends to other processes counts with what it copies between the devices of this one.
+
+    def _allgather(self, array, name):
+        before = self._processes.bytes_sent
+        gathered = self._processes.allgather(array, name)
+        self.bytes_sent += self._processes.bytes_sent - before
+        return gathered
+
+    def _allreduce(self, array, name):
+        before = self._processes.bytes_sent
+        self._processes.allreduce([array], name)
+        self.bytes_sent += self._processes.bytes_sent - before

@@ -6,11 +6,26 @@ Every process calls the same methods in the same order. All arrays are on the ho
 from __future__ import annotations
 
 import os
+import socket
+import time
+from contextlib import suppress
 
 import mxnet as mx
 import numpy as np
 
-from ..errors import UserError
+from ..errors import GO_ON, UserError
+from .interface import use_own_interface
+from .rollcall import missing
+
+
+class LostProcess(UserError):
+    """Another process of the run has ended, or no longer answers.
+
+    Attributes:
+        status: the exit status `GO_ON`.
+    """
+
+    status = GO_ON
 
 
 class Processes:
@@ -18,11 +33,15 @@ class Processes:
 
     Attributes:
         rank, size: this process's number, from 0, and how many there are.
-        bytes_sent: bytes that this process sent to others.
+        hosts: name of each process's machine, by rank.
+        bytes_sent: bytes that this process sent to others, by the algorithms' counts (all are rings).
     """
 
     rank, size = 0, 1
     bytes_sent = 0
+
+    def __init__(self):
+        self.hosts = [socket.gethostname()]
 
     def allgather(self, array: np.ndarray, name: str) -> np.ndarray:
         """Concatenate one (n_r, …) NumPy array a process along axis 0, in the order of the ranks."""
@@ -31,6 +50,13 @@ class Processes:
     def allreduce(self, arrays: list[mx.nd.NDArray], name: str) -> None:
         """Sum NDArrays over the processes, in place."""
 
+    def broadcast(self, arrays: dict[str, mx.nd.NDArray]) -> None:
+        """Give NDArrays the values that process 0 has, in place; keys are names that all have."""
+
+    def lost(self) -> str | None:
+        """After a transfer failed: which processes no longer answer, on which hosts; None where there are no others."""
+        return None
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         self.allgather(np.zeros(1, np.float32), "barrier")
@@ -38,6 +64,19 @@ class Processes:
     def any(self, flag: int) -> int:
         """The largest of one small whole number a process."""
         return int(self.allgather(np.array([flag], np.float32), "any").max())
+
+    def total(self, number: float) -> float:
+        """The sum of one number a process."""
+        return float(self.allgather(np.array([number], np.float64), "total").sum())
+
+    def texts(self, text: str, what: str) -> list[str]:
+        """One text a process, in the order of the ranks; `what` names the exchange."""
+        letters = np.frombuffer(text.encode(), np.uint8).astype(np.float32)
+        lengths = self.allgather(np.array([len(letters)], np.float32), f"{what}.length").astype(int)
+        # A process may have nothing to say, but Horovod gathers nothing of no length.
+        gathered = self.allgather(np.append(letters, np.float32(0)), f"{what}.text")
+        parts = np.split(gathered, np.cumsum(lengths + 1)[:-1])
+        return [part[:-1].astype(np.uint8).tobytes().decode() for part in parts]
 
     def must_agree(self, text: str, what: str) -> None:
         """Refuse to go on where the processes differ.
@@ -49,15 +88,36 @@ class Processes:
         Raises:
             UserError: on every process, naming those that differ from rank 0.
         """
-        digest = np.frombuffer(text.encode().ljust(1, b"\0"), np.uint8).astype(np.float32)
-        lengths = self.allgather(np.array([len(digest)], np.float32), f"{what}.length").astype(int)
-        texts = np.split(self.allgather(digest, f"{what}.text"), np.cumsum(lengths)[:-1])
-        different = [rank for rank, other in enumerate(texts) if not np.array_equal(other, texts[0])]
+        texts = self.texts(text, what)
+        different = [rank for rank, other in enumerate(texts) if other != texts[0]]
         if different:
             raise UserError(
-                f"processes {', '.join(map(str, different))} have another {what} than process 0; "
+                f"{self.named(different)} {'has' if len(different) == 1 else 'have'} another {what} than process 0; "
                 "start them all with the same command on the same files"
             )
+
+    def must_succeed(self, failure: BaseException | None, what: str) -> None:
+        """Go on only where no process has failed in what each did by itself.
+
+        Args:
+            failure: of this process, or None.
+            what: names the exchange.
+
+        Raises:
+            UserError: on every process, with the failure of the first that has one; what is no UserError is raised as
+                it is, where it happened.
+        """
+        texts = self.texts("" if failure is None else str(failure) or type(failure).__name__, f"{what}.failure")
+        if failure is not None and (self.size == 1 or not isinstance(failure, UserError)):
+            raise failure
+        failed = [rank for rank, text in enumerate(texts) if text]
+        if failed:
+            raise UserError(f"{self.named(failed[:1])}: {texts[failed[0]]}") from failure
+
+    def named(self, ranks: list[int]) -> str:
+        """ "processes 1 and 2 (host-b)", as messages say it."""
+        hosts = sorted({self.hosts[rank] for rank in ranks})
+        return f"process{'es' if len(ranks) > 1 else ''} {' and '.join(map(str, ranks))} on {', '.join(hosts)}"
 
 
 class HorovodProcesses(Processes):
@@ -70,26 +130,52 @@ class HorovodProcesses(Processes):
             raise UserError(
                 f"this was started by horovodrun, but Horovod for MXNet is missing ({error}); make setup HOROVOD=1"
             ) from error
+        use_own_interface()
         hvd.init()
+        super().__init__()
         self._hvd = hvd
         self._on_the_way = {}  # name → arrays of the last sum under it
+        self._since = time.monotonic()  # when this process began to wait for the others
         self.rank, self.size = hvd.rank(), hvd.size()
+        self.hosts = self.hosts * self.size  # until they have told
+        self.hosts = self.texts(socket.gethostname(), "host")
+        self.bytes_sent = 0
 
     def allgather(self, array: np.ndarray, name: str) -> np.ndarray:
         # Horovod for MXNet knows these types; what is gathered are features, and small numbers exact in float64.
         array = np.ascontiguousarray(array)
         tensor = mx.nd.array(array, ctx=mx.cpu(), dtype=array.dtype)
         self.bytes_sent += array.nbytes * (self.size - 1)
+        self._since = time.monotonic()
         return self._hvd.allgather(tensor, name=name).asnumpy()
 
     def allreduce(self, arrays: list[mx.nd.NDArray], name: str) -> None:
-        # A ring sends every element about twice.
-        self.bytes_sent += sum(2 * array.size * np.dtype(array.dtype).itemsize for array in arrays)
+        # A ring sends every element once to be summed and once as the sum, but for each process's own part.
+        elements = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays)
+        self.bytes_sent += round(2 * (self.size - 1) / self.size * elements)
         # Horovod refuses a name that is on the way still, and reuses what it negotiated under one that has arrived.
         for array in self._on_the_way.get(name, ()):
             array.wait_to_read()
+        self._since = time.monotonic()
         self._hvd.grouped_allreduce_(arrays, average=False, name=name)
         self._on_the_way[name] = arrays
+
+    def broadcast(self, arrays: dict[str, mx.nd.NDArray]) -> None:
+        self._since = time.monotonic()
+        for name, array in arrays.items():
+            self._hvd.broadcast_(array, root_rank=0, name=f"broadcast.{name}")
+            array.wait_to_read()
+
+    def lost(self) -> str | None:
+        waited = time.monotonic() - self._since
+        with suppress(mx.MXNetError):
+            mx.nd.waitall()  # what else failed for this reason would be raised at exit, as a traceback
+        gone = missing(self.rank, self.size)
+        if gone is None:
+            return f"another process of this run has ended, or did not answer for {waited:.0f} s"
+        if not gone:
+            return f"the connection between the processes broke for {waited:.0f} s, though all of them run"
+        return f"{self.named(gone)} ended, or did not answer for {waited:.0f} s"
 
 
 def join() -> Processes:

@@ -7,7 +7,9 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Callable, Iterator
+
+from ..errors import GO_ON
 
 # Seconds that a second signal leaves Python to end the usual way; an operator of MXNet may take minutes.
 _GRACE = 1.0
@@ -15,28 +17,36 @@ _GRACE = 1.0
 _ONE = 0.5
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
 class Interrupted(Exception):
-    """SIGINT or SIGTERM was obeyed.
+    """SIGINT, SIGTERM or SIGUSR1 was obeyed.
 
     Attributes:
-        number: of the signal. status: the exit status (130 or 143).
+        number: of the signal. status: the exit status (130, 143; of SIGUSR1, by which job schedulers announce the end
+            of a time limit, 75: not finished, start it again).
     """
 
     def __init__(self, number: int, message: str):
         super().__init__(message)
-        self.number, self.status = number, 128 + number
+        self.number, self.status = number, _status(number)
+
+
+def _status(number):
+    return GO_ON if number == signal.SIGUSR1 else 128 + number
 
 
 class Interrupts:
-    """Within `with Interrupts(words) as interrupts`, the first SIGINT or SIGTERM only sets `interrupts.received`.
+    """Within `with Interrupts(words) as interrupts`, the first of `SIGNALS` only sets `interrupts.received`.
 
     It is acknowledged at once on stderr, while Python waits for MXNet too. A second one stops the process.
 
     Args:
-        words: the acknowledgement, which says what is finished first; None: say nothing.
+        words: the acknowledgement, which says what is finished first, or what gives it then; None: say nothing.
     """
 
-    def __init__(self, words: str | None):
+    def __init__(self, words: str | Callable[[], str] | None):
         self._words = words
         self.received: int | None = None
         self._since = 0.0
@@ -47,7 +57,7 @@ class Interrupts:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._previous_write = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
         self._thread = threading.Thread(target=self._acknowledge, daemon=True)
         self._thread.start()
         return self
@@ -68,11 +78,11 @@ class Interrupts:
             numbers = [number for number in data if number in self._previous]
             if not first and numbers:
                 first, since = numbers[0], time.monotonic()
-                if self._words:
-                    os.write(2, f"{signal.Signals(first).name}: {self._words}; again to stop at once\n".encode())
+                if words := self._words() if callable(self._words) else self._words:
+                    os.write(2, f"{signal.Signals(first).name}: {words}; again to stop at once\n".encode())
             elif numbers and time.monotonic() - since >= _ONE:
                 time.sleep(_GRACE)
-                os._exit(128 + first)
+                os._exit(_status(first))
         os.close(self._read)
 
     @contextmanager

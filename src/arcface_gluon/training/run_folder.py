@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import socket
 import time
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # it needs MXNet, which whoever looks for a folder may not ha
     from ..parallel.processes import Processes
 
 LOCK = "training.lock"
+_NEWS = 15.0  # seconds that a network file system may take to show what another host has written
 
 
 def run_folder(root: Path, name: str, resume: bool) -> Path:
@@ -41,19 +43,20 @@ def owned_run(root: Path, name: str, resume: bool, processes: Processes) -> Iter
     What killed writers left there is removed. A new folder in which nothing was written is removed in the end.
 
     Raises:
-        UserError: there is no run to resume, or another training is writing to it (named).
+        UserError: there is no run to resume, another training is writing to it (named), or it is not on a file system
+            that all processes share.
     """
-    number, failure = 0, None
+    number, failure, token = 0, None, ""
     if processes.rank == 0:
         try:
-            number = _take(root, name, resume)
+            number, token = _take(root, name, resume)
         except UserError as error:
             failure = error
+    processes.must_succeed(failure, "run folder")
     number = processes.any(number)
-    if not number:
-        raise failure or UserError("process 0 cannot use the run's folder; its own message says why")
     folder = _numbered(root, name, number)
     try:
+        _must_be_shared(folder, token, processes)
         yield folder
     finally:
         if processes.rank == 0:
@@ -62,18 +65,42 @@ def owned_run(root: Path, name: str, resume: bool, processes: Processes) -> Iter
                 folder.rmdir()  # which fails unless it is empty
 
 
+def _must_be_shared(folder, token, processes):
+    """Every process must read in the folder what process 0 has written there just now."""
+    if processes.size == 1:
+        return
+    token = processes.texts(token, "token")[0]
+    until = time.monotonic() + _NEWS
+    while not (seen := _token(folder) == token) and time.monotonic() < until:
+        time.sleep(0.1)
+        with suppress(OSError):
+            os.listdir(folder.parent)  # network file systems look again, then
+    blind = [rank for rank, one in enumerate(processes.texts(str(seen), "shared")) if one != "True"]
+    if blind:
+        raise UserError(
+            f"{processes.named(blind)} cannot see in {folder.resolve()} what process 0 on {processes.hosts[0]} writes "
+            "there; put run.folder on a file system that all hosts share, under the same path on each"
+        )
+
+
+def _token(folder):
+    with suppress(UserError, TypeError, AttributeError):
+        return read_json(folder / LOCK).get("token")
+    return None
+
+
 def _take(root, name, resume):
-    """Number of the run whose folder is now ours."""
+    """(number, token) of the run whose folder is now ours."""
     number = _last(root, name)
     if resume:
         folder = run_folder(root, name, True)
     else:
         folder, number = _make_next(root, name, number + 1)
-    _lock(folder)
+    token = _lock(folder)
     remove_leftovers(folder)
     for path in partial_folders(folder):
         shutil.rmtree(path, ignore_errors=True)
-    return number
+    return number, token
 
 
 def _make_next(root, name, number):
@@ -100,7 +127,7 @@ def _numbered(root, name, number):
 
 
 def _lock(folder):
-    """Write the lock of this process, or refuse where another holds it."""
+    """Write the lock of this process, or refuse where another holds it; gives what is in this lock alone."""
     path = folder / LOCK
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -112,7 +139,9 @@ def _lock(folder):
         if path.exists():
             _refuse_live(path)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        write_json(path, {"host": socket.gethostname(), "boot": _boot(), **_process(os.getpid()), "since": since})
+        owner = {"host": socket.gethostname(), "boot": _boot(), **_process(os.getpid()), "since": since}
+        write_json(path, {**owner, "token": (token := secrets.token_hex(8))})
+        return token
     finally:
         os.close(descriptor)
 

@@ -41,6 +41,12 @@ class RunningStatistics:
             means = {name: total / self._processes.size for name, total in means.items()}
         return means
 
+    def put_back(self, values: Mapping[str, list[mx.nd.NDArray]]) -> None:
+        """Give each device the statistics that `by_device` gave earlier, copied."""
+        mx.nd.waitall()
+        for name, arrays in values.items():
+            _write(self._parameters[name], arrays)
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Within it, every device has the averages: the model that is saved."""

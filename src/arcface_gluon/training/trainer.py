@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import time
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
 import mxnet as mx
+import numpy as np
 from easydict import EasyDict
 from mxnet import autograd
 
@@ -19,17 +20,19 @@ from .. import run_layout
 from ..data import Batches
 from ..errors import UserError
 from ..losses.interfaces import Head
-from ..parallel.processes import Processes
+from ..parallel.processes import LostProcess, Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
+from .agreement import share_weights
 from .angles import AngleHistograms
 from .average import WeightAverage
-from .checkpoint import load_last, record_validation, refuse_other_loss, save_checkpoint
+from .checkpoint import record_validation
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
 from .loggers import Logger
 from .meter import Meter
-from .optimizer import ReplicaSGD, all_finite
+from .optimizer import ReplicaSGD
+from .saved_state import last_good, resume_trainer, save_trainer, validation_of
 from .schedule import Schedule
 from .statistics import RunningStatistics
 from .update import Update
@@ -37,6 +40,14 @@ from .update import Update
 # A loss whose running mean is this many times that of the first iterations will not come back.
 _DIVERGED = 2.0
 _FIRST = 20
+
+
+class _LeftOut(Exception):
+    """A signal came within an iteration, which was left out; its number."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 class Trainer:
@@ -111,13 +122,16 @@ class Trainer:
         self.best: dict[str, Any] | None = None  # {"iteration": …, "accuracy": …} of the best validation
         self.without_gain = 0  # validations since the best
         self.first_loss: float | None = None  # mean loss of the first iterations
+        self.saving: float | None = None  # seconds that the last checkpoint took
+        self._interrupts: Interrupts | None = None  # while it trains
 
     def train(self) -> None:
         """Run until `settings.iterations` are done.
 
         Raises:
             UserError: the loss is not finite or diverged; checkpoints made before are kept.
-            Interrupted: after SIGINT or SIGTERM, with a checkpoint written.
+            LostProcess: another process has ended, or no longer answers.
+            Interrupted: after SIGINT, SIGTERM or SIGUSR1, with a checkpoint written.
         """
         settings = self.settings
         log = TrainingLog(
@@ -131,10 +145,18 @@ class Trainer:
             self.validated,
             self.values,
         )
-        words = "stopping after this iteration" if self.processes.rank == 0 else None
+        words = self._stopping_words if self.processes.rank == 0 else None
         try:
-            with Interrupts(words) as interrupts, closing(self.batches.iterate(self.iteration)) as stream:
-                self._loop(stream, interrupts, log)
+            with Interrupts(words) as self._interrupts, closing(self.batches.iterate(self.iteration)) as stream:
+                share_weights(self.net._collect_params_with_prefix(), self.contexts[0], self.processes)
+                self._loop(stream, self._interrupts, log)
+        except mx.MXNetError as error:
+            lost = self.processes.lost() if re.search("Horovod|[Gg]loo|NCCL", str(error)) else None
+            if lost is None:
+                raise
+            raise LostProcess(
+                f"{lost}, in iteration {self.iteration + 1}; {last_good(self.run_folder)}, go on with --resume"
+            ) from error
         finally:
             log.close()
 
@@ -148,10 +170,17 @@ class Trainer:
                 break
             began = time.perf_counter()
             lr = self.schedule(self.iteration)
-            loss, accuracy = self._step(batch, lr)
+            try:
+                loss, accuracy = self._step(batch, lr)
+            except _LeftOut as left:
+                self._stop(left.number, f"within iteration {self.iteration + 1}, which is done again")
             self.iteration += 1
             self._check(loss, meter)
-            meter.add(loss, accuracy, len(batch.labels), time.perf_counter() - began)
+            # Every process's, in one exchange.
+            told = np.array([[interrupts.received or 0, len(batch.labels)]], np.float64)
+            told = self.processes.allgather(told, "iteration")
+            stopping, images = int(told[:, 0].max()), int(told[:, 1].sum())
+            meter.add(loss, accuracy, images, time.perf_counter() - began)
             self.seconds += time.perf_counter() - began
             log.progress(meter.images_per_second, meter.loss, meter.accuracy, lr)
             for record in self.angles.add(self.iteration, self.head.target_angles):
@@ -159,21 +188,33 @@ class Trainer:
             last = self.iteration == settings.iterations
             if last or self.iteration % settings.log_every == 0:
                 log.write({"iteration": self.iteration, "epoch": round(batch.epoch, 4), **meter.line(), "lr": lr})
-            stopping = self.processes.any(interrupts.received or 0)
             validating = self.validate and self._due(settings.validate_every)
             if stopping or validating or self._due(settings.checkpoint_every):
                 folder = self.save()
             if stopping and not (last and not validating):
-                name = signal.Signals(stopping).name
-                raise Interrupted(stopping, f"{name}: stopped after iteration {self.iteration}; resume from {folder}")
+                self._stop(stopping, f"after iteration {self.iteration}", folder)
             if validating:
                 self._validate(folder, interrupts, log)
+
+    def _stop(self, number, where, folder=None):
+        """End by a signal, with a checkpoint of the iterations done; `folder` is that, where it is written."""
+        if folder is None and self.iteration:
+            folder = run_layout.checkpoint_folder(self.run_folder, self.iteration)
+            if not self.processes.any(folder.is_dir()):
+                folder = self.save()
+        goes_on = f"resume from {folder}" if folder else "nothing was done before it"
+        raise Interrupted(number, f"{signal.Signals(number).name}: stopped {where}; {goes_on}")
+
+    def _stopping_words(self):
+        """What a signal is answered with."""
+        what = "the part of the batch in hand" if self.settings.accumulate > 1 else "this iteration"
+        takes = "" if self.saving is None else f" and a checkpoint of about {self.saving:.1f} s"
+        return f"stopping after {what}{takes}"
 
     def _step(self, batch, lr):
         """One iteration; gives (mean loss, accuracy) of the global batch."""
         images, labels = batch.split(self.contexts)
-        backward = self._whole if self.settings.accumulate == 1 else self._in_parts
-        loss = backward(images, labels)
+        loss = (self._whole if self.settings.accumulate == 1 else self._in_parts)(images, labels)
         self.optimizer.reduce()
         if not self.half or self.optimizer.finite():  # float16 overflowed: leave this step out
             self.update(self.iteration, lr)
@@ -192,22 +233,35 @@ class Trainer:
         """The same for a device's images in several parts, with the activations of one part in memory at a time.
 
         All embeddings are computed first and the head sees the whole batch, so its loss and gradients are those of the
-        undivided batch, whatever the loss. Then each part goes forward again, with the same dropout, and back.
+        undivided batch, whatever the loss. Then each part goes forward again, with the same dropout, and back. A signal
+        ends it between two parts, with everything as it was before.
         """
+        before = {name: [a.copy() for a in arrays] for name, arrays in self.statistics.by_device().items()}
+        state = self.head.state()
+
+        def go_on():
+            if self._interrupts and (number := self.processes.any(self._interrupts.received or 0)):
+                self.statistics.put_back(before)
+                self.head.load_state(state)
+                raise _LeftOut(number)
+
         ranges = [shard_ranges(len(x), min(self.settings.accumulate, len(x))) for x in images]
         parts = [[x[a:b] for (a, b), x in zip(part, images)] for part in zip(*ranges)]
         with autograd.train_mode():
-            embeddings = [self._embed(part, k) for k, part in enumerate(parts)]
+            embeddings = [self._embed(part, k, go_on) for k, part in enumerate(parts)]
         whole = [mx.nd.concat(*of_device, dim=0) for of_device in zip(*embeddings)]
         loss, gradients = self.head.forward_backward(whole, labels)
         self.optimizer.zero_gradients()
         for k, part in enumerate(parts):
+            go_on()
             with autograd.record():
                 again = self._embed(part, k)
             self._backward(again, [g[a:b] for g, (a, b) in zip(gradients, [r[k] for r in ranges])])
         return loss
 
-    def _embed(self, images, part=0):
+    def _embed(self, images, part=0, first=None):
+        if first:
+            first()
         embeddings = []
         numbered = enumerate(zip(self.contexts, images), self.first_device)
         for i, (context, x) in in_turn(numbered, self.contexts):
@@ -232,13 +286,9 @@ class Trainer:
             return
         what = f"diverged to {meter.loss:.4g} (it began at {self.first_loss:.4g})" if diverged else f"is {loss}"
         raise UserError(
-            f"the loss {what} at iteration {self.iteration}; {self._last_good()}; "
+            f"the loss {what} at iteration {self.iteration}; {last_good(self.run_folder)}; "
             f"try a smaller train.lr (now {self.settings.lr:g}) or a smaller head.scale or head.margin"
         )
-
-    def _last_good(self):
-        saved = run_layout.checkpoint_folders(self.run_folder)
-        return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
 
     def _due(self, every):
         return self.iteration > 0 and (self.iteration == self.settings.iterations or self.iteration % every == 0)
@@ -287,50 +337,16 @@ class Trainer:
         # The checkpoint last: until it says so, a validation counts as not done, and its line is written anew.
         log.write({"iteration": self.iteration, "verification": self.verification})
         if self.processes.rank == 0:
-            record_validation(folder, self._validation())
+            record_validation(folder, validation_of(self))
         for name, result in self.verification.items():
             log.say(f"iteration {self.iteration}: {name} {result['accuracy']:.2%} ± {result['std']:.2%}")
 
-    def _validation(self):
-        """What a checkpoint says of validations."""
-        done = {"verification": self.verification, "validated": self.validated, "best": self.best}
-        return {**done, "without_gain": self.without_gain}
-
     def save(self) -> Path:
-        """Write a checkpoint; refused where a parameter is not finite."""
-        parameters = self.net._collect_params_with_prefix()
-        first = {name: p.data(self.contexts[0]) for name, p in parameters.items()}
-        if not all_finite(list(first.values())):
-            raise UserError(f"a parameter is no longer finite at iteration {self.iteration}; {self._last_good()}")
-        averages = self.statistics.averages()
-        arrays = {
-            run_layout.devices_file(self.processes.rank): {
-                f"{i}:{name}": array
-                for name, values in self.statistics.by_device().items()
-                for i, array in enumerate(values, self.first_device)
-            }
-        }
-        if self.processes.rank == 0:
-            weights = {name: averages.get(name, a).astype("float32", copy=False) for name, a in first.items()}
-            arrays[run_layout.PARAMETERS] = self.average.values if self.average else weights
-            if self.average:
-                arrays[run_layout.TRAINED] = weights
-            arrays[run_layout.MOMENTUM] = self.optimizer.state()
-        for start, _, values in self.head.shards():
-            arrays[run_layout.head_file(start)] = values
-        state = {
-            "iteration": self.iteration,
-            "seconds": round(self.seconds, 3),
-            "num_classes": self.head.num_classes,
-            "head": self.head.state(),
-            "devices": self.processes.size * len(self.contexts),
-            "first_loss": self.first_loss,
-            **self._validation(),
-        }
-        best = self.best["iteration"] if self.best else None
-        documents = {run_layout.NETWORK: self.net.spec, run_layout.STATE: state}
-        keep = self.settings.keep
-        return save_checkpoint(self.run_folder, self.iteration, arrays, documents, keep, best, self.processes)
+        """Write a checkpoint; refused where a parameter is not finite, or not the same on all processes."""
+        began = time.perf_counter()
+        folder = save_trainer(self)
+        self.saving = time.perf_counter() - began
+        return folder
 
     def resume(self) -> list[str]:
         """Go on from the run's last whole checkpoint, made with any number of devices.
@@ -344,33 +360,4 @@ class Trainer:
         Raises:
             UserError: there is none, or it was made for another network, kind of loss or number of identities.
         """
-        self.checkpoint, arrays, state, damaged = load_last(self.run_folder, self.processes)
-        folder = self.checkpoint
-        refuse_other_loss(folder, arrays, state, self.head)
-        parameters = self.net._collect_params_with_prefix()
-        saved = arrays.get(run_layout.TRAINED, arrays[run_layout.PARAMETERS])
-        for name, parameter in parameters.items():
-            if name not in saved or saved[name].shape != parameter.shape:
-                found = f"has shape {saved[name].shape}, not {parameter.shape}" if name in saved else "is missing"
-                raise UserError(
-                    f"{folder} is of another network: {name} {found}; resume with the recipe it was made with"
-                )
-            parameter.set_data(saved[name].astype(parameter.dtype))
-        if state["devices"] == self.processes.size * len(self.contexts):
-            statistics = (values for name, values in arrays.items() if run_layout.is_devices_file(name))
-            for key, value in chain.from_iterable(values.items() for values in statistics):
-                index, name = key.split(":", 1)
-                if 0 <= int(index) - self.first_device < len(self.contexts):
-                    value.copyto(parameters[name].data(self.contexts[int(index) - self.first_device]))
-        self.optimizer.load_state(arrays[run_layout.MOMENTUM])
-        for name, values in arrays.items():
-            if run_layout.is_head_file(name):
-                self.head.load_rows(run_layout.first_identity(name), values)
-        self.head.load_state(state.get("head", {}))
-        self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.verification, self.best, self.first_loss = state["verification"], state["best"], state["first_loss"]
-        self.validated = state.get("validated", self.iteration)
-        self.without_gain = state.get("without_gain", 0)
-        if self.average and run_layout.TRAINED in arrays:
-            self.average.values = arrays[run_layout.PARAMETERS]
-        return damaged
+        return resume_trainer(self)

@@ -1,0 +1,73 @@
+"""What processes tell each other, with threads in their places; and who answers when a transfer has failed."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+from ranks import in_ranks
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.parallel.processes import Processes
+from arcface_gluon.parallel.rollcall import missing
+
+
+def test_texts_of_any_length_come_in_the_order_of_the_ranks():
+    given = ["", "naïve → text", "x" * 3000]
+    assert in_ranks(3, lambda p: p.texts(given[p.rank], "words")) == [given] * 3
+    assert Processes().texts("alone", "words") == ["alone"]
+
+
+def test_largest_sum_and_agreement():
+    assert in_ranks(2, lambda p: (p.any(p.rank), p.total(p.rank + 0.5))) == [(1, 2.0)] * 2
+    assert in_ranks(2, lambda p: p.must_agree("a", "recipe")) == [None, None]
+    found = in_ranks(3, lambda p: p.must_agree("ab"[p.rank == 2], "recipe"))
+    assert all("process 2 on host2 has another recipe than process 0" in str(error) for error in found)
+
+
+def test_a_failure_of_one_is_raised_on_all_and_a_fault_where_it_happened():
+    found = in_ranks(2, lambda p: p.must_succeed(UserError("no space") if p.rank else None, "save"))
+    assert [str(error) for error in found] == ["process 1 on host1: no space"] * 2
+    found = in_ranks(2, lambda p: p.must_succeed(KeyError("bug") if p.rank else None, "save"))
+    assert isinstance(found[0], UserError) and isinstance(found[1], KeyError)
+    with pytest.raises(UserError, match="^alone$"):
+        Processes().must_succeed(UserError("alone"), "save")
+
+
+class Store(BaseHTTPRequestHandler):
+    """The launcher's store: what horovodrun serves."""
+
+    kept: dict = {}
+
+    def do_PUT(self):
+        self.kept[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self):
+        value = self.kept.get(self.path)
+        self.send_response(404 if value is None else 200)
+        self.end_headers()
+        self.wfile.write(value or b"")
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_those_that_do_not_answer_the_roll_call(monkeypatch):
+    assert missing(0, 2) is None  # no launcher
+    server = HTTPServer(("127.0.0.1", 0), Store)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
+    monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", str(server.server_port))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # it is not asked
+    assert missing(0, 3, patience=0.3) == [1, 2]
+    assert missing(1, 3, patience=0.3) == [2]
+    assert missing(2, 3, patience=5) == []
+    server.shutdown()
+    server.server_close()
+    assert missing(0, 3, patience=0.3) is None
+
+
+def test_a_process_alone_has_lost_nobody():
+    assert Processes().lost() is None and np.array_equal(Processes().allgather(np.ones(2), "x"), np.ones(2))
