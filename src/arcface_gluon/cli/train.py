@@ -16,6 +16,7 @@ from ..data.places import find_data, open_validation
 from ..files import write_json
 from ..progress import write_line
 from ..run_layout import RECIPE, SUMMARY
+from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet, processor
 from ..training.run_folder import owned_run, run_folder
 from .memory import MemoryAdvice
@@ -46,8 +47,13 @@ def run(args: Namespace) -> None:
     else:
         find_data(values.data.path)
     import_mxnet()
+    from ..models.registry import model_class
+    from ..models.training_network import training_precision
     from ..parallel.processes import join
 
+    # What "auto" comes to is noted with the run, which goes on in it.
+    network, devices = model_class(values.network.name), devices_of(values.train.contexts)
+    values.train.dtype = training_precision(values.train.dtype, devices, network)
     processes = join()
     processes.must_agree(json.dumps(values), "recipe")
     found = environment([])
@@ -134,6 +140,7 @@ def summarise(values: EasyDict, data_folder: str | os.PathLike[str], trainer: Tr
         "recipe": values.run.name,
         "seed": values.seed,
         "iterations": trainer.iteration,
+        "dtype": values.train.dtype,
         "images_per_second": round(trainer.iteration * values.train.batch_size / max(trainer.seconds, 1e-9), 3),
         "seconds": round(trainer.seconds, 1),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

@@ -21,7 +21,7 @@ PRECISIONS = ("float32", "bfloat16")
 LEAST_COSINE = {"float32": 0.999999, "bfloat16": 0.999}
 # How far a BatchNorm may shift, in deviations of what it normalises, before rounding takes too many digits.
 _LIMIT = {"float32": 256.0, "bfloat16": 8.0}
-_TYPES = {"float32": np.dtype("float32"), "bfloat16": np.dtype([("bfloat16", np.uint16)])}  # as MXNet names them
+TYPES = {"float32": np.dtype("float32"), "bfloat16": np.dtype([("bfloat16", np.uint16)])}  # as MXNet names them
 # What oneDNN computes in bfloat16 and in its own layout; the rest is computed in float32.
 _LOW = ("Convolution", "FullyConnected", "Activation", "BatchNorm", *SUMS)
 
@@ -137,7 +137,7 @@ def _symbol(operators, precision):
     def value(name, dtype):
         known = casts[name]
         if dtype not in known:
-            known[dtype] = mx.sym.amp_cast(next(iter(known.values())), dtype=_TYPES[dtype])
+            known[dtype] = mx.sym.amp_cast(next(iter(known.values())), dtype=TYPES[dtype])
         return known[dtype]
 
     for operator in operators:
@@ -147,7 +147,7 @@ def _symbol(operators, precision):
         for key, array in operator.arrays.items():
             name = f"{operator.name}_{key}"
             kept = mx.nd.array(array, mx.cpu(0))
-            values[name] = kept if operator.kind == "BatchNorm" else mx.nd.amp_cast(kept, dtype=_TYPES[dtype])
+            values[name] = kept if operator.kind == "BatchNorm" else mx.nd.amp_cast(kept, dtype=TYPES[dtype])
             arrays[key] = mx.sym.var(name)
         inputs = [value(name, dtype) for name in operator.inputs]
         casts[operator.name] = {dtype: _node(operator, inputs, arrays)}

@@ -91,6 +91,10 @@ class MobileFaceNet(Backbone):
         pixels: input_scale, input_mean and bgr of `Backbone`.
     """
 
+    # oneDNN has depthwise convolutions of bfloat16 in another layout than the others. A BatchNorm between the two, whose
+    # values come in one and whose gradients in the other, falls to its reference code: 20 times float32's step.
+    suits_bfloat16 = False
+
     OPTIONS = {
         "blocks": Option((1, 4, 6, 2), "units at 56, 28, 14 and 7 pixels", FOUR_COUNTS),
         "input_size": INPUT_SIZE,

@@ -37,6 +37,15 @@ def model_options(name: str) -> dict[str, Any]:
     return {**{key: option.default for key, option in network.OPTIONS.items()}, **values}
 
 
+def model_class(name: str) -> Any:
+    """The class of a network, of which `get_model` makes one.
+
+    Raises:
+        UserError: unknown name; the nearest known one is named.
+    """
+    return _find(NETWORKS.get(name, {}).get("name", name))[0]
+
+
 def _find(name) -> tuple[Any, dict]:
     if is_named(name):
         network = load_named("network.name", name)

@@ -16,6 +16,8 @@ from ..errors import UserError
 from ..losses import build_head
 from ..models import get_model, model_options
 from ..models.backbone import input_size
+from ..models.registry import model_class
+from ..models.training_network import training_precision
 from ..parallel.process_group import ProcessGroup
 from ..parallel.processes import Processes
 from ..progress import write_line
@@ -106,11 +108,9 @@ def build_network(values: EasyDict, devices: list) -> HybridBlock:
     """The recipe's network, initialised on the devices.
 
     Raises:
-        UserError: an option that it does not have, or half precision on CPUs.
+        UserError: an option that it does not have, or a precision that the devices do not train in.
     """
-    half = values.train.dtype == "float16"
-    if half and any(device.device_type == "cpu" for device in devices):
-        raise UserError("train.dtype=float16 needs GPUs: MXNet has no half-precision products on CPUs; use float32")
+    half = training_precision(values.train.dtype, devices, model_class(values.network.name)) == "float16"
     options = dict(values.network.options)
     if "dropout" in model_options(values.network.name):
         options.setdefault("dropout", values.network.dropout)

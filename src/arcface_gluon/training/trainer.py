@@ -20,6 +20,7 @@ from .. import run_layout
 from ..data import Batches
 from ..errors import UserError
 from ..losses.interfaces import Head
+from ..models.training_network import training_network
 from ..parallel.processes import LostProcess, Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
@@ -94,6 +95,7 @@ class Trainer:
         self.contexts, self.settings, self.seed = list(contexts), settings, seed
         self.run_folder, self.validate, self.quiet = Path(run_folder), validate, quiet
         self.schedule = Schedule.of(settings)
+        self._network = training_network(net, settings.dtype, self.contexts)
         self.half = settings.dtype == "float16"
         self.loss_scale = settings.loss_scale if self.half else 1.0
         self.optimizer = ReplicaSGD(
@@ -269,7 +271,7 @@ class Trainer:
             # contexts share one state, so each device is seeded right before its own forward pass.
             number = self.seed * 1_000_003 + self.iteration * 1_009 + part * 10_007 + i
             mx.random.seed(number & 0x7FFFFFFF, ctx=context)
-            embeddings.append(self.net(x))
+            embeddings.append(self._network(x))
         return embeddings
 
     def _backward(self, embeddings, gradients):
