@@ -171,7 +171,7 @@ class _Graph:
         relu = operator == "Activation" and attributes["act_type"] == "relu"
         low = operator == "Convolution" or relu or operator in SUMS
         dtype = self._low if low else "float32"
-        inputs = [self._value(source, dtype) for source in sources]
+        inputs = [self._value(source, dtype, output) for source, output, *_ in node["inputs"]]
         if operator == "Convolution" and sources[0] in self._negated:
             inputs[1] = self._cast(-self._value(sources[1], "float32"), dtype)
         make = getattr(mx.sym, operator, None) or getattr(mx.sym._internal, operator)
@@ -211,8 +211,11 @@ class _Graph:
     def _variable(self, name):
         return self._variables.setdefault(name, mx.sym.var(name))
 
-    def _value(self, i, dtype):
+    def _value(self, i, dtype, output=0):
         known = self._made[i]
+        several = known.get("float32")
+        if several is not None and len(several) > 1:
+            return self._cast(several[output], dtype)
         if dtype not in known:
             known[dtype] = self._cast(next(iter(known.values())), dtype)
         return known[dtype]
