@@ -5,7 +5,9 @@
 RUN is a run's folder or a checkpoint; without it the last run of --recipe. The sets are folders with train.rec, by
 default those named unseen… beside the run's training records (datasets/orl/unseen, datasets/synthetic/unseen-0.3 …).
 Every pair of their images counts: 28,000 genuine and 32 million impostor pairs of 1,000 people with 8 images each.
-Results are kept in RUN/unseen, and `make ablation` compares losses by them.
+Results are kept in RUN/unseen; the run's report shows them with the DET curve, the errors of each identity and by the
+embeddings' length, and what the thresholds of its verification sets promise and keep on these people. `make ablation`
+compares losses by them.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
 from arcface_gluon.embed import embed_images
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols.unseen_pairs import count_pairs
+from arcface_gluon.report.run_report import write_report
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.report.unseen import load_unseen, save_unseen
+from arcface_gluon.report.verification_store import load_verification
 from arcface_gluon.run_layout import RECIPE, checkpoint_folders
 from arcface_gluon.runtime import contexts
 from arcface_gluon.training.run_folder import run_folder
@@ -52,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             cells = {m: f"{i.mean:.2f} ({i.low:.2f} to {i.high:.2f})" for m, i in intervals.items()}
             counts = [f"{n:,}" for n in (found.identities, found.genuine, found.impostors)]
             rows.append([str(run), name, *counts, *(cells.get(head, "") for head in heads[5:])])
+        print(f"report: {write_report(run)}")
     print("Per cent, with 95 % intervals over people\n", *markdown_table(heads, rows), sep="\n")
     return 0
 
@@ -86,4 +90,5 @@ def measure(run: Path, name: str, folder: Path, devices: Sequence[mx.Context], f
         return before
     net = load_model(checkpoints[-1], devices)
     embeddings = embed_images(net, images, devices, flip=flip, quiet=False, what=name)
-    return save_unseen(run, name, facts, len(images), count_pairs(embeddings, images.labels))
+    known = [load_verification(path) for path in sorted((run / "verification").glob("*.npz"))]
+    return save_unseen(run, name, facts, embeddings, images.labels, known)

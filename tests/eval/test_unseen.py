@@ -9,22 +9,24 @@ import pytest
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols.unseen_pairs import count_pairs, pair_measures
+from arcface_gluon.report.run_report import write_report
 from arcface_gluon.report.unseen import load_unseen, save_unseen, training_accuracy
+from arcface_gluon.report.verification_store import StoredVerification
 
 
 @pytest.fixture(scope="module")
-def counts():
+def people():
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(40, 1, 8)) + 0.5 * rng.normal(size=(40, 4, 8))
-    return count_pairs(embeddings.reshape(-1, 8), np.repeat(np.arange(40), 4))
+    return embeddings.reshape(-1, 8), np.repeat(np.arange(40), 4)
 
 
-def test_a_result_is_kept_whole_and_a_changed_one_is_named(counts, tmp_path):
-    kept = save_unseen(tmp_path, "unseen-0.3", {"checkpoint": "00000009"}, 160, counts)
+def test_a_result_is_kept_whole_and_a_changed_one_is_named(people, tmp_path):
+    kept = save_unseen(tmp_path, "unseen-0.3", {"checkpoint": "00000009"}, *people)
     found = load_unseen(tmp_path, "unseen-0.3")
     assert (found.images, found.identities, found.genuine, found.impostors) == (160, 40, 240, 12480)
     assert found.facts == {"checkpoint": "00000009"} and found.measures == kept.measures
-    assert found.measures["accuracy"] == pytest.approx(100 * pair_measures(counts)["accuracy"][0])
+    assert found.measures["accuracy"] == pytest.approx(100 * pair_measures(count_pairs(*people))["accuracy"][0])
     low, mean, high = (getattr(found.interval("accuracy"), name) for name in ("low", "mean", "high"))
     assert low < mean < high < low + 5
     path = tmp_path / "unseen" / "unseen-0.3.json"
@@ -32,6 +34,19 @@ def test_a_result_is_kept_whole_and_a_changed_one_is_named(counts, tmp_path):
     with pytest.raises(UserError, match="was changed since it was written"):
         load_unseen(tmp_path, "unseen-0.3")
     assert load_unseen(tmp_path, "another") is None
+
+
+def test_the_report_shows_what_one_rate_hides(people, tmp_path):
+    distances, issame = np.linspace(0, 4, 400), np.arange(400) % 2 == 0
+    known = StoredVerification("lfw", {}, distances, issame, {})
+    save_unseen(tmp_path, "unseen-$x", {}, *people, [known])
+    (tmp_path / "recipe.json").write_text("{}")
+    text = write_report(tmp_path).read_text()
+    for words in ("All pairs of unseen people", "unseen-$x", "lfw", "The people whose genuine pairs are refused most"):
+        assert words in text
+    assert text.count("<svg") == 1
+    (tmp_path / "unseen" / "unseen-$x.json").write_text("[]")
+    assert "unseen-$x.json" in write_report(tmp_path).read_text()
 
 
 def test_training_accuracy_is_that_of_the_last_tenth_and_not_of_triplets(tmp_path):

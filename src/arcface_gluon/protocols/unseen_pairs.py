@@ -113,8 +113,7 @@ def pair_measures(counts: PairCounts, weights: np.ndarray | None = None) -> dict
     Returns:
         {measure: (R,) in 0 to 1}, of `counts.measures`.
     """
-    weights = np.ones((1, len(counts.genuine))) if weights is None else weights
-    true, false = (_accepted(weights, counts.genuine), _accepted(2 * weights - 1, counts.impostor))
+    true, false = accepted_shares(counts, weights)
     measured = {ACCURACY: 0.5 + np.max(true - false, axis=1) / 2}
     for far in FARS:
         if tar_name(far) in counts.measures:
@@ -122,8 +121,13 @@ def pair_measures(counts: PairCounts, weights: np.ndarray | None = None) -> dict
     return measured
 
 
+def accepted_shares(counts: PairCounts, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of genuine and of impostor pairs at or above cosine 1 - b/2048: (R, BINS + 1) each, from 0 to 1."""
+    weights = np.ones((1, len(counts.genuine))) if weights is None else weights
+    return _accepted(weights, counts.genuine), _accepted(2 * weights - 1, counts.impostor)
+
+
 def _accepted(weights, counts):
-    """Share of pairs at or above each bin's lower border, from none to all: (R, BINS + 1), never falling."""
     accepted = np.zeros((len(weights), BINS + 1))
     np.cumsum((weights @ counts)[:, ::-1], axis=1, out=accepted[:, 1:])
     accepted /= accepted[:, -1:]

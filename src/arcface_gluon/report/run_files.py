@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..files import read_json
 from ..run_layout import METRICS, RECIPE, SUMMARY
 from ..training.log import read_metrics
 from .figures.angles import PHASE_STYLES
+from .unseen import UnseenResult, load_unseen, unseen_names
 from .verification_store import StoredVerification, checked_measures, load_verification
 
 _LARGEST = 1e15  # a number in metrics.jsonl that can be drawn
@@ -30,6 +32,7 @@ class RunFiles:
     verifications: list[StoredVerification]
     written: str
     notes: list[str]
+    unseen: list[UnseenResult]
 
     @property
     def name(self) -> str:
@@ -75,6 +78,9 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunFiles:
         verifications=verifications,
         written=written.strftime("%Y-%m-%d %H:%M UTC"),
         notes=notes,
+        unseen=[
+            found for name in unseen_names(folder) if (found := _attempt(partial(load_unseen, folder), name, notes))
+        ],
     )
 
 

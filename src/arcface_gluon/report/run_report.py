@@ -20,6 +20,7 @@ from .html import Markup, element, fold, join, page, picture, section, table
 from .mode import papers_mode_of_set
 from .paper import is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_files import read_run
+from .unseen_section import unseen_sections
 
 
 def write_report(run_dir: str | os.PathLike[str]) -> Path:
@@ -29,7 +30,7 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
         UserError: the folder is not a run's, or cannot be written to.
     """
     run = read_run(run_dir)
-    parts = (_header, _verification, _curves, _pair_figures, _hardest, _settings, _notes)
+    parts = (_header, _verification, _curves, _pair_figures, unseen_sections, _hardest, _settings, _notes)
     footer = element("footer", f"arcface-gluon {__version__}. Run of {run.written}.")
     path = run.folder / "report.html"
     with atomic_write(path, "w") as file:

@@ -12,11 +12,30 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import read_json, unseal, write_json
-from ..protocols.unseen_pairs import Interval, PairCounts, draw_identities, pair_measures, paired_interval
+from ..protocols.unseen_pairs import (
+    FARS,
+    Interval,
+    count_pairs,
+    draw_identities,
+    pair_measures,
+    paired_interval,
+    tar_name,
+)
+from ..protocols.unseen_quality import (
+    cosine_at,
+    det_curve,
+    false_accept_rate,
+    identity_errors,
+    promised_cosines,
+    rates_by_norm,
+)
 from ..run_layout import METRICS, RECIPE
 from ..training.log import read_metrics
+from .verification_store import StoredVerification
 
 UNSEEN = "unseen"
+_WORST = 10  # identities that are named
+_QUANTILES = (0.5, 0.9, 1.0)  # of the identities' shares of refused genuine pairs
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,7 @@ class UnseenResult:
         images, identities, genuine, impostors: counts.
         measures: {measure: value}, per cent.
         draws: {measure: (R,)}, per cent: the same for drawn identities.
+        quality: what one rate hides, see `_quality`; shares, not per cent.
     """
 
     name: str
@@ -39,36 +59,79 @@ class UnseenResult:
     impostors: int
     measures: dict[str, float]
     draws: dict[str, np.ndarray]
+    quality: dict
 
     def interval(self, measure: str) -> Interval:
         """Of this model, over people."""
         return paired_interval(np.array([self.measures[measure]]), self.draws[measure][None])
 
 
-def save_unseen(run: str | os.PathLike[str], name: str, facts: dict, images: int, counts: PairCounts) -> UnseenResult:
-    """Measure the pairs, keep the result in the run's folder, and give it.
+def save_unseen(
+    run: str | os.PathLike[str],
+    name: str,
+    facts: dict,
+    embeddings: np.ndarray,
+    labels: np.ndarray | Sequence[int],
+    verifications: Sequence[StoredVerification] = (),
+) -> UnseenResult:
+    """Measure all pairs, keep the result in the run's folder, and give it.
 
     Args:
         name: of the set.
         facts: how it was measured (checkpoint, mode, digest of the set).
-        images: how many.
+        embeddings: (n, d), before normalisation. labels: (n,).
+        verifications: of the same model, whose thresholds are tried on these people.
+
+    Raises:
+        UserError: an embedding is zero or not finite, or there are no genuine or impostor pairs.
     """
+    labels = np.asarray(labels)
+    counts = count_pairs(embeddings, labels)
     identities = len(counts.genuine)
-    drawn = pair_measures(counts, draw_identities(identities))
+    weights = draw_identities(identities)
+    drawn = pair_measures(counts, weights)
     value = {
         "set": name,
         "facts": facts,
-        "images": images,
+        "images": len(labels),
         "identities": identities,
         "genuine": int(counts.genuine.sum()),
         "impostors": int(counts.impostor.sum()),
         "measures": {measure: 100 * float(found[0]) for measure, found in pair_measures(counts).items()},
         "draws": {measure: np.round(100 * found, 5).tolist() for measure, found in drawn.items()},
+        "quality": _quality(counts, weights, embeddings, labels, verifications),
     }
     folder = Path(run) / UNSEEN
     folder.mkdir(exist_ok=True)
     write_json(folder / f"{name}.json", value, sealed=True)
     return _result(value)
+
+
+def _quality(counts, weights, embeddings, labels, verifications):
+    """Shares: the DET curve; errors by identity and by norm at a stated FAR; thresholds of verification sets tried."""
+    det = det_curve(counts, weights)
+    far = max((far for far in FARS if far <= 1e-3 and tar_name(far) in counts.measures), default=FARS[0])
+    cosine = cosine_at(counts, far)
+    refused, accepted = identity_errors(counts, cosine)
+    known = np.flatnonzero(~np.isnan(refused))
+    worst = known[np.argsort(-refused[known], kind="stable")][:_WORST]
+    names = np.unique(labels)
+    promises = [
+        [one.name, promised, *false_accept_rate(counts, threshold, weights)]
+        for one in verifications
+        for promised, threshold in promised_cosines(one.distances, one.issame).items()
+    ]
+    return {
+        "det": {part: np.round(getattr(det, part), 8).tolist() for part in ("far", "fnmr", "low", "high")},
+        "far": far,
+        "cosine": cosine,
+        "refused": np.round(np.quantile(refused[known], _QUANTILES), 5).tolist(),
+        "worst": [[str(names[i]), float(refused[i]), float(accepted[i])] for i in worst],
+        "norms": [
+            [band.low, band.high, band.pairs, band.accepted] for band in rates_by_norm(embeddings, labels, cosine)
+        ],
+        "promises": promises,
+    }
 
 
 def load_unseen(run: str | os.PathLike[str], name: str) -> UnseenResult | None:
@@ -96,6 +159,7 @@ def _result(value: dict[str, Any]) -> UnseenResult:
         *(value["set"], value["facts"], value["images"], value["identities"], value["genuine"], value["impostors"]),
         {str(measure): float(found) for measure, found in value["measures"].items()},
         {str(measure): np.asarray(found, np.float64) for measure, found in value["draws"].items()},
+        dict(value["quality"]),
     )
 
 
