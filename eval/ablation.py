@@ -17,16 +17,15 @@ stand in the paper's order, and a figure.
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import shlex
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
+
+from arcface_gluon.eval import runs
 
 from arcface_gluon import recipe
 from arcface_gluon.cli.options import add_overrides, overrides
@@ -36,7 +35,7 @@ from arcface_gluon.files import read_json
 from arcface_gluon.losses import build_head
 from arcface_gluon.report.ablation import run_place, write_ablation
 from arcface_gluon.report.unseen import unseen_names
-from arcface_gluon.run_layout import RECIPE, SUMMARY, checkpoint_folders
+from arcface_gluon.run_layout import SUMMARY
 from arcface_gluon.runtime import import_mxnet, physical_cores
 
 if TYPE_CHECKING:
@@ -143,17 +142,8 @@ def prepare(base: str, settings: list[str], folder: Path, seed: int, loss: str) 
 
 
 def finished(job: Job) -> bool:
-    """Whether a run is done. One with other settings is refused, so that a table never mixes two."""
-    place = job.place
-    if (place / RECIPE).is_file():
-        found = recipe.flatten(recipe.resolve(place / RECIPE))
-        for key, value in recipe.flatten(job.values).items():
-            if found[key] != value:
-                raise UserError(
-                    f"{place} was trained with {key}={found[key]!r}, not {value!r}; move {place.parents[1]} away, "
-                    "or choose another folder with --out"
-                )
-    return (place / SUMMARY).is_file() and set(unseen_names(place)) >= set(unseen_sets(job))
+    """Whether a run is trained and measured; see `runs.finished`."""
+    return runs.finished(job.place, job.values) and set(unseen_names(job.place)) >= set(unseen_sets(job))
 
 
 def unseen_sets(job: Job) -> Mapping[str, Path]:
@@ -165,38 +155,16 @@ def unseen_sets(job: Job) -> Mapping[str, Path]:
 
 
 def train(base: str, job: Job, jobs: int) -> int:
-    """One run and its measurements, in processes of their own, which give their memory back; the exit status."""
-    place = job.place
-    commands = [] if (place / SUMMARY).is_file() else [["train", base, *job.wanted]]
-    if commands and checkpoint_folders(place):
-        commands[0].append("--resume")
-    elif commands and place.exists():
-        place.rename(place.with_name(f".{place.name}-{time.time_ns()}"))  # stopped before its first checkpoint
-    commands += [["eval", "unseen", str(place)]] if unseen_sets(job) else []
-    place.parent.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ)
-    if jobs > 1:
-        environment["OMP_NUM_THREADS"] = str(max(1, physical_cores() // jobs))
-    with open(log_of(place), "ab") as log:
-        for command in commands:
-            command = [sys.executable, "-m", "arcface_gluon", *command]
-            status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
-            if status in (130, 143, -2, -15):
-                raise KeyboardInterrupt
-            if status != 0:
-                return status
-    return 0
+    """One run and its measurements; the exit status."""
+    measure = [["eval", "unseen", str(job.place)]] if unseen_sets(job) else []
+    threads = {"OMP_NUM_THREADS": str(max(1, physical_cores() // jobs))} if jobs > 1 else {}
+    return runs.train(base, job.wanted, job.place, measure, threads)
 
 
 def reason_of(job: Job) -> str:
     """Why a run failed, as its log says in the end."""
-    *_, reason = log_of(job.place).read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
+    *_, reason = runs.log_of(job.place).read_text(encoding="utf-8", errors="replace").rstrip().split("\n")
     return reason.partition("arcface-gluon: ")[2] or reason
-
-
-def log_of(place: Path) -> Path:
-    """What a run printed."""
-    return place.parent / f"{place.name}.log"
 
 
 def facts(folder: Path, base: str, scale: str, seeds: int, failures: Sequence[str], command: str) -> list[str]:

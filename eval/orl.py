@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from arcface_gluon.datasets.orl import verification_pairs
-from arcface_gluon.eval.ablation import finished, train
+from arcface_gluon.eval.runs import finished, train
 
 from arcface_gluon import recipe
 from arcface_gluon.cli.options import add_flip_option, add_overrides, overrides
@@ -39,6 +39,9 @@ from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.ablation import run_place
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.run_layout import SUMMARY
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 FOLDS = 3  # of the training people
 COMPONENTS = (10, 20, 30, 50, 80, 120, 160, 199)
@@ -175,20 +178,17 @@ def faces(images: Iterable[bytes], flip: bool = True) -> np.ndarray:
     return (grey + grey[:, :, ::-1])[:, :, : grey.shape[2] // 2].reshape(len(grey), -1)
 
 
-def pca(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Principal components of (n, p) rows: mean (p,), axes (n - 1, p), standard deviation along each (n - 1,)."""
-    centre = rows.mean(axis=0)
-    _, lengths, axes = np.linalg.svd(rows - centre, full_matrices=False)
-    return centre, axes[: len(rows) - 1], lengths[: len(rows) - 1] / np.sqrt(len(rows))
+def pca(rows: np.ndarray) -> PCA:
+    """Principal components of (n, p) rows, by an exact singular value decomposition."""
+    from sklearn.decomposition import PCA
+
+    return PCA(svd_solver="full").fit(rows)
 
 
-def project(
-    model: tuple[np.ndarray, np.ndarray, np.ndarray], rows: np.ndarray, components: int, whitened: bool
-) -> np.ndarray:
+def project(model: PCA, rows: np.ndarray, components: int, whitened: bool) -> np.ndarray:
     """(n, components) coordinates of rows along the first axes; whitened: in units of the standard deviations."""
-    centre, axes, deviations = model
-    coordinates = (rows - centre) @ axes[:components].T
-    return coordinates / deviations[:components] if whitened else coordinates
+    coordinates = model.transform(rows)[:, :components]
+    return coordinates / np.sqrt(model.explained_variance_[:components]) if whitened else coordinates
 
 
 def choose_components(labels: np.ndarray, training: np.ndarray) -> tuple[int, bool]:

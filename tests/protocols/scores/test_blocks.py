@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols.scores.blocks import UnitBlocks, block_edges, score_blocks, unit
+from arcface_gluon.protocols.scores.blocks import UnitBlocks, as_unit, block_edges, score_blocks, unit
 from arcface_gluon.runtime import contexts
 
 
@@ -50,6 +50,14 @@ def test_unit_rows_also_of_extreme_sizes():
     np.testing.assert_allclose(np.abs(unit(features)), [[0.6, 0.8]] * 5, rtol=1e-6)
     memory = np.zeros((9, 2), np.float32)
     assert np.shares_memory(unit(features, out=memory), memory) and memory[5:].sum() == 0
+
+
+def test_what_is_unit_is_not_scaled_again():
+    features = np.random.default_rng(3).normal(size=(20, 64))
+    ready = as_unit(features)
+    assert np.array_equal(ready, unit(features)) and as_unit(ready) is ready
+    with pytest.raises(UserError, match="probe 1 is a zero vector"):
+        as_unit(np.diag([1.0, 0, 1]), range(3), "probe")
 
 
 def test_unit_blocks_hand_on_what_is_unit():
