@@ -82,6 +82,7 @@ def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
 
 
 def _train(args, values, before, data_folder, folder, processes):
+    from ..protocols.verification import accuracy_text
     from ..report.run_report import write_report
     from ..training.build import build_trainer
     from ..training.initial import begin
@@ -125,7 +126,7 @@ def _train(args, values, before, data_folder, folder, processes):
             write_json(args.json, summary, sealed=True)
         report = write_report(folder)
         for name, result in trainer.verification.items():
-            say(f"{name}: {result['accuracy']:.2%} ± {result['std']:.2%}")
+            say(f"{name}: {accuracy_text(result)}")
         say(
             f"{trainer.iteration - start} iterations in {time.perf_counter() - began:.0f} s, "
             f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB"

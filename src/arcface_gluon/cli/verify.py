@@ -9,11 +9,11 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from .. import recipe
-from ..data.demos import is_demo_name, set_name
+from ..data.demos import is_demo_name
 from ..data.embeddings.by_name import find_features
 from ..data.verification.pair_lists import FOLDS
 from ..data.verification.sets import SETS
@@ -85,11 +85,12 @@ def run(args: Namespace) -> None:
             f"--features must be one .npy for each of {', '.join(sets)}, in this order, not {len(args.features)}; "
             "choose the sets with --bin"
         )
-    for number, (name, (images, issame)) in enumerate(sets.items()):
-        given, remarks = ["--model", str(subject.path), *normalised], []
+    for number, (name, one) in enumerate(sets.items()):
+        images, issame = one
+        given, remarks = ["--model", str(subject.path), *normalised], one.remarks()
         if args.features:
             given = ["--features", str(args.features[number])]
-            remarks = source.note(args.features[number])
+            remarks += source.note(args.features[number])
             result = evaluate_pairs(_ready(args.features[number], len(images)), issame, args.folds)
         else:
             note = EncodedImages(name, images).size_note(input_size(source.net))
@@ -104,9 +105,8 @@ def run(args: Namespace) -> None:
             print(*(f"{' ' * len(name)}  {line}" for line in (*remarks, f"{args.folds} folds: not kept")), sep="\n")
             continue
         place = subject.on_demo() if is_demo_name(name) else subject
-        # Of a set that is said to be LFW, the number of pairs must agree, not their order.
-        whole = len(issame) == SETS[name].pairs if name in args.set else None
-        command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, name, source)])
+        whole = True if name in args.set else None
+        command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, one, source)])
         kept = keep_verification(place, name, result, images, args.row, command, source.flip, whole, source.precision)
         for line in (*remarks, *kept):
             print(f"{' ' * len(name)}  {line}")
@@ -163,46 +163,24 @@ def describe(name: str, result: dict, flip: bool = True) -> str:
     return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}, {mode}; {tar}"
 
 
-def _for_this_set(args, name, source):
+def _for_this_set(args, one, source):
     """The options for this set alone."""
-    file = _names(args).get(name)
     return [
-        *([f"--bin={file}"] if file else []),
-        *([f"--set={name}"] if name in args.set else []),
+        *([f"--bin={one.path}"] if args.bin else []),
+        *([f"--set={one.name}"] if one.name in args.set else []),
         *([] if source.flip else ["--no-flip"]),
         *([] if source.net is None or source.precision == "float32" else [f"--dtype={source.precision}"]),
     ]
 
 
-def _names(args):
-    """{name: file} of --bin, called by --set where that is given."""
-    names = [set_name(file) for file in args.bin]
-    if args.set:
-        if len(args.set) != len(args.bin):
-            raise UserError(f"{len(args.set)} --set for {len(args.bin)} --bin; give one for each, in their order")
-        for name, given, file in zip(names, args.set, args.bin):
-            if given not in SETS:
-                raise UserError(f"--set {given!r} is no set of the paper{did_you_mean(given, SETS)}")
-            if is_demo_name(name):
-                raise UserError(f"{file} is a demo set, and not {given}; leave out --set")
-        names = args.set
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"two verification sets are named {twice[0]}; verify one after the other, or rename one")
-    return dict(zip(names, args.bin))
-
-
 def _sets(args, subject):
-    """{name: (images, issame)} to verify on."""
+    """{name: VerificationSet} to verify on."""
     from ..data.places import find_data, open_validation
 
-    if args.bin:
-        opened = {}
-        for name, file in _names(args).items():
-            (opened[name],) = open_validation([file], Path()).values()
-        return opened
     if args.set:
-        raise UserError(f"--set {args.set[0]} says what a --bin is; name the file too, with --bin")
+        return _said_to_be(args)
+    if args.bin:
+        return open_validation(args.bin, Path())
     if args.data and not args.recipe:
         folder = Path(args.data)
         known = [name for name in SETS if (folder / f"{name}.bin").is_file()]
@@ -213,3 +191,29 @@ def _sets(args, subject):
     if not values:
         raise UserError(f"{subject.path} is no run of a recipe; name at least one set: --bin lfw.bin (make … BIN=…)")
     return open_validation(values["data"]["validation"], find_data(args.data or values["data"]["path"]))
+
+
+def _said_to_be(args):
+    """The sets of --bin, called by --set. Their numbers of pairs must agree, their order need not."""
+    from ..data.places import open_validation
+
+    if not args.bin:
+        raise UserError(f"--set {args.set[0]} says what a --bin is; name the file too, with --bin")
+    if len(args.set) != len(args.bin):
+        raise UserError(f"{len(args.set)} --set for {len(args.bin)} --bin; give one for each, in their order")
+    sets = {}
+    for name, file in zip(args.set, args.bin):
+        if name not in SETS:
+            raise UserError(f"--set {name!r} is no set of the paper{did_you_mean(name, SETS)}")
+        (one,) = open_validation([file], Path()).values()
+        if is_demo_name(one.name):
+            raise UserError(f"{file} is a demo set, and not {name}; leave out --set")
+        if name in sets:
+            raise UserError(f"two sets are said to be {name}; verify one after the other")
+        counts = (("pairs", len(one.issame), SETS[name].pairs), ("genuine", sum(one.issame), SETS[name].genuine))
+        for what, have, wanted in counts:
+            if have != wanted:
+                raise UserError(f"{file} is not {name}, which has {wanted:,} {what}, not {have:,}; leave out --set, "
+                                "and it keeps a name of its own")  # fmt: skip
+        sets[name] = replace(one, name=name)
+    return sets

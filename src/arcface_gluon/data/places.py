@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from ..errors import UserError, did_you_mean
 from .demos import set_name
 from .verification.bin_file import read_bin
 from .verification.check import check_pairs
+from .verification.pair_lists import is_whole_set
+from .verification.sets import SETS as TEST_SETS
+from .verification.sets import other_name
 
 # Training sets that datasets/README.md has a section on, as the recipes call their folders.
 SETS = ("orl", "synthetic", "casia", "vgg2", "ms1mv2", "deepglint", "ms1mv2_asian")
@@ -24,18 +28,31 @@ class VerificationSet:
         path: the file.
         images: 2n encoded images; pair i is 2i and 2i + 1.
         issame: n truth values; True: of one person.
+        name: what it is called; see `name_of`.
     """
 
     path: Path
     images: list[bytes]
     issame: list[bool]
+    name: str
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.images, self.issame))
 
     def check(self, size: tuple[int, int]) -> list[str]:
         """Warnings about it, for a network that takes (height, width); see `check_pairs`."""
-        return check_pairs(self.path, self.images, self.issame, size)
+        return [*self.remarks(), *check_pairs(self.path, self.images, self.issame, size)]
+
+    def remarks(self) -> list[str]:
+        """A line where the file has the name of one of the paper's sets, and other pairs."""
+        given = set_name(self.path)
+        if self.name == given or given not in TEST_SETS:
+            return []
+        title, wanted, pairs = TEST_SETS[given].title, TEST_SETS[given].pairs, len(self.issame)
+        what = f"{pairs:,} pairs, not {wanted:,}" if pairs != wanted else "its pairs are in another order"
+        told = "" if pairs != wanted else f"; where it is {title}, verify it with --set {given}"
+        return [f"{self.path} is not {title} as it is known: {what}. It is called {self.name}, so that its results and "
+                f"those of {title} stay apart{told}"]  # fmt: skip
 
 
 def find_data(path: str | None) -> Path:
@@ -71,7 +88,7 @@ def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, Verifi
     Raises:
         UserError: a file is missing or not a verification set.
     """
-    sets = {}
+    sets: dict[str, VerificationSet] = {}
     for name in names:
         path = find_set(name, data_folder)
         if not path.is_file():
@@ -82,10 +99,28 @@ def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, Verifi
             )
             raise UserError(f"no verification set {path}; {cure}")
         images, issame = read_bin(path)
-        sets[set_name(path)] = VerificationSet(path, images, issame)
+        one = VerificationSet(path, images, issame, name_of(path, images, issame))
+        if one.name in sets:
+            raise UserError(f"{sets[one.name].path} and {path} are both named {one.name}; leave one out, or rename it")
+        sets[one.name] = one
     return sets
 
 
 def find_unseen(data_folder: Path) -> dict[str, Path]:
     """{name: folder} of labelled sets of people who are not in the training set: unseen…/train.rec beside it."""
     return {path.parent.name: path.parent for path in sorted(data_folder.glob("unseen*/train.rec"))}
+
+
+def name_of(path: str | os.PathLike[str], images: Sequence[bytes], issame: Sequence[bool]) -> str:
+    """What a verification set is called: as its file; where one of the paper's sets has that name, but other pairs,
+    with a digest of its images and truth values, so that its results stay apart from those of the paper's set.
+    """
+    name = set_name(path)
+    if name not in TEST_SETS or is_whole_set(name, issame):
+        return name
+    digest, numbers = hashlib.sha256(bytes(issame)), {}
+    for image in images:
+        if image not in numbers:
+            digest.update(image)
+        digest.update(b"%d;" % numbers.setdefault(image, len(numbers)))
+    return other_name(name, digest.hexdigest())

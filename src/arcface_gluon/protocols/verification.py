@@ -78,6 +78,22 @@ def one_kind(measures: dict) -> str | None:
     return "genuine" if genuine else "impostor"
 
 
+def accuracy_text(measures: dict) -> str:
+    """ "99.53% ± 0.21%" of `VerificationResult.to_json`, or why there is none."""
+    kind = one_kind(measures)
+    if kind:
+        return f"all pairs are {kind}, so that no accuracy is defined"
+    return f"{measures['accuracy']:.2%} ± {measures['std']:.2%}"
+
+
+def mean_accuracy(results: dict[str, dict]) -> float | None:
+    """Mean accuracy over sets (name → `VerificationResult.to_json`); those of one kind of pair, which have none, are
+    left out. None where no set has one.
+    """
+    accuracies = [measures["accuracy"] for measures in results.values() if not one_kind(measures)]
+    return sum(accuracies) / len(accuracies) if accuracies else None
+
+
 def evaluate_pairs(embeddings: np.ndarray, issame: np.ndarray | Sequence[bool], folds: int = 10) -> VerificationResult:
     """Run the 10-fold verification protocol.
 

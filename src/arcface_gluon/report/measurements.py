@@ -28,7 +28,7 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..data.verification.sets import SET_COLUMNS, SETS
+from ..data.verification.sets import SET_COLUMNS, SETS, known_set
 from ..errors import UserError
 from ..files import read_json, unseal
 from ..protocols.verification import one_kind
@@ -105,8 +105,8 @@ def _from_summary(path):
                 mode=papers_mode_of_set(name),
             )
             for key, row in paper_rows(recipe)
-            for name, column in SET_COLUMNS.items()
-            if name in verification and column in paper_tables()[key]["columns"]
+            for name in verification
+            if (column := SET_COLUMNS.get(known_set(name) or "")) in paper_tables()[key]["columns"]
         ]
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} or the recipe beside it is not a run's ({type(error).__name__}: {error})") from error
@@ -124,7 +124,8 @@ def tested_on(trained_on: str, set_name: str, measures: dict) -> str:
     """The data that a verification is of: those trained on, and what its set is where it is not the whole one."""
     if measures["whole_set"]:
         return trained_on
-    pairs, wanted = measures.get("pairs"), SETS[set_name].pairs if set_name in SETS else None
+    known = known_set(set_name)
+    pairs, wanted = measures.get("pairs"), SETS[known].pairs if known else None
     what = "not its list of pairs" if pairs in (None, wanted) else f"{pairs:,} pairs only"
     return f"{trained_on}; {what}"
 

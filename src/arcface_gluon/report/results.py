@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
-from ..data.verification.sets import SET_COLUMNS, SETS
+from ..data.verification.sets import SET_COLUMNS, SETS, known_set
 from ..files import read_json, seal, write_json
 from ..models.load import OTHER_FORMATS, checkpoint_of
 from ..protocols.verification import one_kind
@@ -209,14 +209,15 @@ def keep_benchmark(
 
 
 def _measurements(subject, set_name, measures, mode, row, command):
-    column = SET_COLUMNS.get(set_name)
-    if column is None or one_kind(measures):
+    known = known_set(set_name)
+    if known not in SET_COLUMNS or one_kind(measures):
         return []
+    column = SET_COLUMNS[known]
     tables = paper_tables()
     if row is not None:
         rows = [(key, row) for key, table in tables.items() if row in table["rows"]]
     else:
-        rows = paper_rows(subject.recipe) or [(key, subject.name) for key in SETS[set_name].tables]
+        rows = paper_rows(subject.recipe) or [(key, subject.name) for key in SETS[known].tables]
     alike = measures["whole_set"] and mode == papers_mode_of_set(set_name)
     data = subject.recipe.get("data", {}).get("path") or "not trained here"
     return [

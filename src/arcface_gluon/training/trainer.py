@@ -25,6 +25,7 @@ from ..parallel.processes import LostProcess, Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from .agreement import share_weights
+from ..protocols.verification import accuracy_text, mean_accuracy
 from .angles import AngleHistograms
 from .average import WeightAverage
 from .checkpoint import record_validation
@@ -330,8 +331,8 @@ class Trainer:
         if number:
             raise stopped or Interrupted(number, "process 0 stopped in the validation")
         self.validated = self.iteration
-        if self.verification:
-            accuracy = sum(result["accuracy"] for result in self.verification.values()) / len(self.verification)
+        accuracy = mean_accuracy(self.verification)
+        if accuracy is not None:
             if self.best is None or accuracy > self.best["accuracy"]:
                 self.best, self.without_gain = {"iteration": self.iteration, "accuracy": accuracy}, 0
             else:
@@ -341,7 +342,7 @@ class Trainer:
         if self.processes.rank == 0:
             record_validation(folder, validation_of(self))
         for name, result in self.verification.items():
-            log.say(f"iteration {self.iteration}: {name} {result['accuracy']:.2%} ± {result['std']:.2%}")
+            log.say(f"iteration {self.iteration}: {name} {accuracy_text(result)}")
 
     def save(self) -> Path:
         """Write a checkpoint; refused where a parameter is not finite, or not the same on all processes."""

@@ -41,6 +41,21 @@ SETS = {
 SET_COLUMNS = {name: one.title for name, one in SETS.items() if one.tables}
 
 
+_OTHER = "-other-"
+
+
+def other_name(name: str, digest: str) -> str:
+    """What a set is called whose file has the name of one of the paper's sets, but which has other pairs."""
+    return f"{name}{_OTHER}{digest[:8]}"
+
+
+def known_set(name: str) -> str | None:
+    """The set of the paper whose name a verification set has, also where it has other pairs; None where it has none."""
+    name = name.partition(_OTHER)[0]
+    return name if name in SETS else None
+
+
 def is_of_videos(name: str) -> bool:
     """Whether a verification set, or its demo, is of videos."""
+    name = known_set(name) or name
     return any(name in (known, demo_name(known)) for known, one in SETS.items() if one.videos)
