@@ -65,6 +65,9 @@ def test_interrupted(command, model, faces, tmp_path):
     assert "begun with other images" in command(*arguments, check=2).stderr
 
 
+LFW = "lfw-other-5b9e419c"  # how the lfw.bin of `pairs`, which is not LFW, is called
+
+
 @pytest.fixture
 def pairs(faces, tmp_path):
     """lfw.bin of twenty pairs, and the same under another name."""
@@ -78,13 +81,14 @@ def pairs(faces, tmp_path):
 def test_verify_keeps_what_it_finds(command, model, pairs, tmp_path):
     done = command("verify", "--model", model, "--bin", pairs, "--bin", "mine.bin", "--json", "out.json")
     name = model.parent.name
-    assert "lfw: accuracy 100.00% ± 0.00%" in done.stdout and f"report: runs/{name}/report.html" in done.stdout
+    assert f"{LFW}: accuracy 100.00% ± 0.00%" in done.stdout and f"report: runs/{name}/report.html" in done.stdout
     written = json.loads((tmp_path / "out.json").read_text())["verification"]
     run = tmp_path / "runs" / name
-    assert json.loads((run / "verification" / "lfw.json").read_text())["accuracy"] == written["lfw"]["accuracy"] == 1
-    # Only a set of the paper has a place in its tables.
-    assert [path.name for path in (run / "results").iterdir()] == ["verification-lfw.json"]
-    rows = json.loads((run / "results" / "verification-lfw.json").read_text())
+    assert json.loads((run / "verification" / f"{LFW}.json").read_text())["accuracy"] == written[LFW]["accuracy"] == 1
+    assert f"lfw.bin is not LFW as it is known: 20 pairs, not 6,000. It is called {LFW}" in done.stdout
+    # Only a set with a name of the paper has a place in its tables.
+    assert [path.name for path in (run / "results").iterdir()] == [f"verification-{LFW}.json"]
+    rows = json.loads((run / "results" / f"verification-{LFW}.json").read_text())
     assert {(row["table"], row["row"]) for row in rows} == {("table4_lfw_ytf", name), ("table5_calfw_cplfw", name)}
     assert all(row["value"] == 100 and not row["paper_data"] and "20 pairs only" in row["data"] for row in rows)
     # --data takes what it knows of a folder; --row puts it beside a row of the paper; prefix,epoch is a model too.
@@ -96,14 +100,15 @@ def test_verify_keeps_what_it_finds(command, model, pairs, tmp_path):
 @pytest.mark.parametrize("same, kind, other", [(True, "genuine", "impostor"), (False, "impostor", "genuine")])
 def test_pairs_of_one_kind(command, model, pairs, tmp_path, same, kind, other):
     """insightface's small_lfw.bin has genuine pairs alone."""
-    write_bin(tmp_path / "lfw.bin", read_bin(pairs)[0], [same] * 20)
+    write_bin(tmp_path / "one.bin", read_bin(pairs)[0], [same] * 20)
+    pairs = tmp_path / "one.bin"
     done = command("verify", "--model", model, "--bin", pairs, "--json", "out.json", "--row", "MS1MV2, R100, ArcFace")
     assert f"20 pairs, all {kind}: AUC, EER and TAR are not defined without {other} pairs" in done.stdout
     assert "paper 9" not in done.stdout, "nothing to compare"
     kept = tmp_path / "runs" / model.parent.name
-    written = json.loads((tmp_path / "out.json").read_text())["verification"]["lfw"]
+    written = json.loads((tmp_path / "out.json").read_text())["verification"]["one"]
     assert written["pairs"] == 20 and written["auc"] is written["eer"] is written["val"] is None
-    assert json.loads((kept / "verification" / "lfw.json").read_text())["genuine"] == 20 * same
+    assert json.loads((kept / "verification" / "one.json").read_text())["genuine"] == 20 * same
     assert not (kept / "results").exists(), "no accuracy enters the tables"
     report = (kept / "report.html").read_text()
     assert f"20, all {kind}" in report and "not defined" in report and "Not yet verified" in report
@@ -127,12 +132,12 @@ def test_ready_features_give_the_same(command, model, pairs, tmp_path):
         done = command(*arguments, *(["--name", "other"] if name == "other" else []))
         assert json.loads((tmp_path / "found.json").read_text())["verification"] == want
         assert f"report: runs/{name}/report.html" in done.stdout
-    kept = json.loads((tmp_path / "runs" / "other" / "verification" / "lfw.json").read_text())
+    kept = json.loads((tmp_path / "runs" / "other" / "verification" / f"{LFW}.json").read_text())
     assert kept["command"] == f"arcface-gluon verify --features other.npy --bin={pairs}"
-    assert command("eval", "verification", "--features", "plain.npy", "--bin", pairs).stdout.startswith("lfw: accuracy")
+    assert command("eval", "verification", "--features", "plain.npy", "--bin", pairs).stdout.startswith(f"{LFW}: accuracy")
     np.save(tmp_path / "short.npy", rows[:-1])
     for features, words in [
-        (["plain.npy", "plain.npy"], "one .npy for each of lfw, in this order, not 2"),
+        (["plain.npy", "plain.npy"], f"one .npy for each of {LFW}, in this order, not 2"),
         (["short.npy"], "short.npy has 39 rows, but the list names 40 images"),
         (["faces"], "faces is no .npy"),
         (["none.npy"], "none.npy is not there"),
@@ -150,7 +155,7 @@ def test_verify_refuses(command, model, pairs, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "lfw.bin").write_bytes(pairs.read_bytes())
     error = command(*arguments, "--bin", pairs, "--bin", "other/lfw.bin", check=2).stderr
-    assert "two verification sets are named lfw" in error
+    assert f"lfw.bin and other/lfw.bin are both named {LFW}; leave one out" in error
     assert "none of lfw, cfp_ff" in command(*arguments, "--data", "faces", check=2).stderr
     for epoch, missing in (("7", "model-0007.params"), ("²", "model,²-0000.params")):
         error = command("verify", "--model", f"{model},{epoch}", "--bin", pairs, check=2).stderr
@@ -190,17 +195,40 @@ def test_a_demo_and_another_mode_leave_a_runs_results_alone(command, model, pair
     assert "is a demo set" in command(*demo, "--set", "lfw", check=2).stderr
     done = command("verify", "--model", model, "--bin", pairs, "--no-flip")
     assert "20 pairs, single crop" in done.stdout
-    assert json.loads((run / "verification" / "lfw-single.json").read_text())["mode"]["flip"] is False
+    assert json.loads((run / "verification" / f"{LFW}-single.json").read_text())["mode"]["flip"] is False
     assert {path: path.read_bytes() for path in before} == before
     command("tables")
     assert "demo" not in (tmp_path / "runs" / "tables.md").read_text()
 
 
-def test_verify_takes_the_users_word_for_a_set(command, model, pairs, tmp_path):
+def test_a_set_that_is_not_the_papers_leaves_the_papers_result_alone(command, model, pairs, tmp_path):
+    """LFW's order is 300 genuine pairs and 300 others, ten times; another order is taken where the user says so."""
+    encoded = read_bin(pairs)[0]
+    whole = [side for k in range(6000) for side in (encoded[k % 6], encoded[(k // 7) % 6])]
+    marks = ([True] * 300 + [False] * 300) * 10
+    run = tmp_path / "runs" / model.parent.name / "verification"
+    write_bin(pairs, whole, marks)
+    assert command("verify", "--model", model, "--bin", pairs).stdout.startswith("lfw: accuracy")
+    before = (run / "lfw.json").read_bytes(), (run / "lfw.npz").read_bytes()
+    assert json.loads(before[0])["whole_set"] is True
+    for images, truth, words in [
+        (whole[:80], marks[:20] + marks[-20:], "40 pairs, not 6,000"),
+        (whole[:80], marks[-20:] + marks[:20], "40 pairs, not 6,000"),
+        (whole, marks[::-1], "its pairs are in another order"),
+    ]:
+        write_bin(pairs, images, truth)
+        done = command("verify", "--model", model, "--bin", pairs).stdout
+        assert done.startswith("lfw-other-") and words in done
+    assert len(list(run.glob("lfw-other-*.json"))) == 3
+    assert before == ((run / "lfw.json").read_bytes(), (run / "lfw.npz").read_bytes())
+    assert "verify it with --set lfw" in done
+    assert command("verify", "--model", model, "--bin", pairs, "--set", "lfw").stdout.startswith("lfw: accuracy")
+
+
+def test_verify_checks_what_the_user_says_of_a_set(command, model, pairs, tmp_path):
     arguments = ["verify", "--model", model, "--bin", "mine.bin"]
-    assert "lfw: accuracy" in command(*arguments, "--set", "lfw").stdout
-    stored = json.loads((tmp_path / "runs" / model.parent.name / "verification" / "lfw.json").read_text())
-    assert stored["whole_set"] is False, "twenty pairs are not LFW, whatever is said"
+    error = command(*arguments, "--set", "lfw", check=2).stderr
+    assert "mine.bin is not lfw, which has 6,000 pairs, not 20; leave out --set" in error
     assert "did you mean 'lfw'" in command(*arguments, "--set", "lwf", check=2).stderr
     assert "1 --set for 2 --bin" in command(*arguments, "--bin", pairs, "--set", "lfw", check=2).stderr
     error = command("verify", "--model", model, "--data", tmp_path, "--set", "lfw", check=2).stderr

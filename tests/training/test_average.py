@@ -78,6 +78,23 @@ def test_training_ends_when_as_many_validations_as_patience_says_brought_nothing
     assert patient.iteration == 7
 
 
+def test_sets_of_one_kind_of_pair_are_kept_out_of_the_best(tmp_path, capfd):
+    """Of genuine pairs alone, the best threshold accepts all: 100 % whatever the network."""
+    given = iter([0.7, 0.8, 0.6])
+    genuine = {"accuracy": 1.0, "std": 0.0, "pairs": 10, "genuine": 10}
+
+    def validate():
+        return {"genuine": genuine, "both": {"accuracy": next(given), "std": 0.0, "pairs": 10, "genuine": 5}}
+
+    run = trainer(tmp_path / "a", "train.validate_every=1", "train.iterations=3", validate=validate)
+    run.train()
+    assert run.best == {"iteration": 2, "accuracy": 0.8} and run.without_gain == 1
+    assert "genuine all pairs are genuine, so that no accuracy is defined" in "".join(capfd.readouterr())
+    alone = trainer(tmp_path / "b", "train.validate_every=1", "train.iterations=3", validate=lambda: {"set": genuine})
+    alone.train()
+    assert alone.best is None and alone.without_gain == 0
+
+
 def test_patience_without_validation_is_refused(tmp_path):
     with pytest.raises(UserError, match="train.patience=2 needs validations"):
         trainer(tmp_path, "train.patience=2")

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...files import atomic_write
+from ...protocols.verification import one_kind
 from ..outside_text import figure_label
 
 if TYPE_CHECKING:
@@ -223,10 +224,12 @@ def _panels(heights):
 
 
 def _series(rows, key, name=None):
-    # (iterations, values) of the rows that have a finite value; with a name, of that set's verification accuracy.
+    # (iterations, values) of the rows that have a finite value; with a name, of that set's verification accuracy, where
+    # its pairs are of both kinds.
     points = []
     for row in rows:
-        value = row.get(key) if name is None else row.get(key, {}).get(name, {}).get("accuracy")
+        measures = {} if name is None else row.get(key, {}).get(name, {})
+        value = row.get(key) if name is None else None if one_kind(measures) else measures.get("accuracy")
         if isinstance(value, (int, float)) and np.isfinite(value):
             points.append((row["iteration"], value))
     x, y = np.array(points, dtype=np.float64).reshape(-1, 2).T
