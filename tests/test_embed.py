@@ -210,14 +210,36 @@ def test_images_left_out(net, encoded, reference, tmp_path):
         embed_to_file(net, Counted(encoded[:2], {0: damaged, 1: damaged}), tmp_path / "g.npy", skip_missing=True)
 
 
-def test_a_part_of_something_else_is_kept(net, encoded, tmp_path):
+def test_a_part_of_something_else_is_left_in_a_line(net, encoded, reference, tmp_path, capfd):
+    path = tmp_path / "f.npy"
+    with pytest.raises(Interrupted):
+        embed_to_file(net, Counted(encoded, {1: stop}), path, batch_size=4)
+    embed_to_file(net, Counted(encoded[:9]), path)
+    told = "f.npy.part was begun with other images, another model or other settings: the 4 images done for those are left"
+    assert told in capfd.readouterr().err
+    np.testing.assert_allclose(read_embeddings(path).vectors, reference[1][:9], rtol=1e-4, atol=1e-3)
+    # Killed as it began anew: nothing of the old description is left, so those settings work too.
+    with pytest.raises(Interrupted):
+        embed_to_file(net, Counted(encoded, {1: stop}), tmp_path / "g.npy", batch_size=4)
+    EmbeddingWriter(tmp_path / "g.npy", "other").__enter__()
+    assert not (tmp_path / "g.npy.part.json").exists()
+
+
+def test_what_is_refused_leaves_no_part(net, encoded, reference, tmp_path):
+    """A call that comes to nothing stands in no other's way."""
+    path = tmp_path / "f.npy"
+    with pytest.raises(UserError, match="leave it out with --skip-missing"):
+        embed_to_file(net, Counted(encoded, {1: damaged}), path, batch_size=4)
+    assert not list(tmp_path.iterdir())
+    embed_to_file(net, Counted(encoded[:9]), path)
+    np.testing.assert_allclose(read_embeddings(path).vectors, reference[1][:9], rtol=1e-4, atol=1e-3)
+
+
+def test_a_damaged_part_is_refused(net, encoded, tmp_path):
     path = tmp_path / "f.npy"
     with pytest.raises(Interrupted):
         embed_to_file(net, Counted(encoded, {1: stop}), path, batch_size=4)
     before = (tmp_path / "f.npy.part").read_bytes()
-    with pytest.raises(UserError, match=r"f\.npy\.part was begun with other images, another model"):
-        embed_to_file(net, Counted(encoded[:9]), path)
-    assert (tmp_path / "f.npy.part").read_bytes() == before
     (tmp_path / "f.npy.part").write_bytes(before[:-1])
     with pytest.raises(UserError, match=r"f\.npy\.part is shorter than f\.npy\.part\.json says; delete both"):
         embed_to_file(net, Counted(encoded), path)

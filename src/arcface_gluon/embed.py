@@ -170,7 +170,7 @@ def verify_set(
             first.append(position)
     distinct = EncodedImages(what, list(index), [f"{i % 2 + 1} of pair {i // 2}" for i in first])
     embeddings = embed_images(net, distinct, contexts, batch_size, flip, quiet, what)
-    return evaluate_pairs(embeddings[[index[image] for image in images]], issame, folds)
+    return evaluate_pairs(embeddings, issame, folds, [index[image] for image in images])
 
 
 def fingerprint(net: mx.gluon.Block, images: Images, flip: bool, size: tuple[int, int]) -> str:

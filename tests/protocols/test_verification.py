@@ -212,3 +212,14 @@ def test_the_embeddings_are_left_as_they_were():
     before = embeddings.copy()
     evaluate_pairs(embeddings, issame)
     np.testing.assert_array_equal(embeddings, before)
+
+
+def test_pairs_that_repeat_images_are_those_of_the_copied_rows():
+    rng = np.random.default_rng(3)
+    embeddings, rows = rng.standard_normal((7, 5)).astype(np.float32), rng.integers(0, 7, 400)
+    issame = rng.integers(0, 2, 200).astype(bool)
+    found, wanted = evaluate_pairs(embeddings, issame, rows=rows), evaluate_pairs(embeddings[rows], issame)
+    np.testing.assert_array_equal(found.distances, wanted.distances)
+    assert found.to_json() == wanted.to_json()
+    with pytest.raises(UserError, match=r"embeddings of shape \(399, 5\) do not fit 200 pairs"):
+        evaluate_pairs(embeddings, issame, rows=rows[1:])

@@ -94,13 +94,19 @@ def mean_accuracy(results: dict[str, dict]) -> float | None:
     return sum(accuracies) / len(accuracies) if accuracies else None
 
 
-def evaluate_pairs(embeddings: np.ndarray, issame: np.ndarray | Sequence[bool], folds: int = 10) -> VerificationResult:
+def evaluate_pairs(
+    embeddings: np.ndarray,
+    issame: np.ndarray | Sequence[bool],
+    folds: int = 10,
+    rows: np.ndarray | Sequence[int] | None = None,
+) -> VerificationResult:
     """Run the 10-fold verification protocol.
 
     Args:
         embeddings: (2n, d), rows 2i and 2i+1 a pair, of any length; image and mirror already summed.
         issame: n truth values; true where the pair is of one person (genuine).
         folds: number of contiguous folds.
+        rows: where pairs repeat images, the row of `embeddings` (m, d) of each of the 2n; None: 0 to 2n - 1.
 
     Raises:
         UserError: lengths that do not agree, fewer pairs than folds, or an embedding that has no direction (all zeros,
@@ -111,15 +117,16 @@ def evaluate_pairs(embeddings: np.ndarray, issame: np.ndarray | Sequence[bool], 
     steps of 0.001) where the other folds' false accept rate is 1e-3, or at 0 where it never gets there.
     """
     embeddings, issame = np.asarray(embeddings), np.asarray(issame, dtype=bool)
-    if embeddings.ndim != 2 or len(embeddings) != 2 * len(issame):
+    rows = np.arange(len(embeddings)) if rows is None else np.asarray(rows)
+    if embeddings.ndim != 2 or len(rows) != 2 * len(issame):
         raise UserError(
-            f"embeddings of shape {embeddings.shape} do not fit {len(issame)} pairs: (2n, d) is needed, two rows a pair"
+            f"embeddings of shape {(len(rows), *embeddings.shape[1:])} do not fit {len(issame)} pairs: (2n, d) is needed, two rows a pair"
         )
     if folds < 2:
         raise ValueError(f"folds={folds}: at least two are needed")
     if len(issame) < folds:
         raise UserError(f"{len(issame)} pairs are too few for {folds}-fold verification: give at least {folds}")
-    distances = pair_distances(embeddings)
+    distances = pair_distances(embeddings, rows)
     fold_of_pair = np.repeat(np.arange(folds), _fold_sizes(len(issame), folds))
     accuracy, best = _accuracies(distances, issame, fold_of_pair, folds)
     val, far = _validation_rates(distances, issame, fold_of_pair, folds)
@@ -142,24 +149,26 @@ def evaluate_pairs(embeddings: np.ndarray, issame: np.ndarray | Sequence[bool], 
     )
 
 
-def pair_distances(embeddings: np.ndarray) -> np.ndarray:
+def pair_distances(embeddings: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Squared L2 distances (n,) of the L2-normalised rows 2i and 2i+1, in the embeddings' own precision.
 
-    Computed in the reference's order of operations, so that a distance on a threshold falls on the same side of it.
+    With `rows` (2n,), those are of embeddings[rows], which is never made as a whole: a set of some MB can name one
+    image millions of times. Computed in the reference's order of operations, so that a distance on a threshold falls on the same side of it.
 
     Raises:
         UserError: a row is all zeros, or has a NaN or infinite value.
     """
     if embeddings.dtype not in (np.float32, np.float64):
         embeddings = embeddings.astype(np.float32 if embeddings.dtype == np.float16 else np.float64)
-    distances = np.empty(len(embeddings) // 2, embeddings.dtype)
+    distances = np.empty(len(embeddings if rows is None else rows) // 2, embeddings.dtype)
     for start in range(0, len(distances), _BLOCK):
-        rows = embeddings[2 * start : 2 * (start + _BLOCK)]
+        of_block = slice(2 * start, 2 * (start + _BLOCK))
+        block = embeddings[of_block if rows is None else rows[of_block]]
         with np.errstate(over="ignore", invalid="ignore"):
-            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+            norms = np.sqrt(np.einsum("ij,ij->i", block, block))
         if not (np.isfinite(norms) & (norms > 0)).all():
             _refuse(2 * start, norms)
-        unit = rows / norms[:, None]
+        unit = block / norms[:, None]
         difference = unit[0::2] - unit[1::2]
         distances[start : start + _BLOCK] = np.sum(np.square(difference, out=difference), axis=1)
     return distances

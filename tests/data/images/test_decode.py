@@ -204,3 +204,24 @@ def test_a_jpeg_2000_is_as_opencv_reads_it_and_a_damaged_one_is_told():
     for damaged in (data[:at] + b"\0\0" + data[at + 2 :], data[:200]):
         with pytest.raises(ValueError):
             decode_image(damaged)
+
+
+@pytest.mark.parametrize("marker", [0xDB, 0xC0, 0xC4, 0xDA])
+@pytest.mark.parametrize("stray", [b"\x00", b"\x00\xff\x00stray", b"12345678" * 20])
+def test_stray_bytes_between_the_segments_of_a_jpeg_are_skipped(marker, stray):
+    """OpenCV and MXNet warn of them, and decode the image."""
+    smooth = cv2.resize(np.random.default_rng(1).integers(0, 256, (9, 9, 3), np.uint8), (40, 24))
+    whole = encode(smooth)
+    place = whole.index(bytes([0xFF, marker]))
+    data = whole[:place] + stray + whole[place:]
+    assert image_size(data) == (24, 40)
+    np.testing.assert_array_equal(decode_image(data), decode_image(whole))
+    np.testing.assert_array_equal(decode_image(data, (24, 40), np.empty((24, 40, 3), np.uint8)), decode_image(whole))
+    opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(decode_image(data), opencv[..., ::-1])
+
+
+def test_bytes_among_the_pixels_of_a_jpeg_are_told():
+    whole = encode(picture())
+    with pytest.raises(ValueError, match="extraneous bytes before marker 0xd9"):
+        decode_image(whole[:900] + bytes(3) + whole[900:])

@@ -1,8 +1,8 @@
 """Embeddings on disk: features.npy and, beside it, features.txt that says which image each row is.
 
 While an extraction is under way, features.npy.part holds the rows so far and features.npy.part.json how far it got;
-whatever stops it, the next one with the same images and model goes on from there. Rows are written, not mapped: a full
-disk is then an error to report, not a crash.
+whatever stops it, the next one with the same images and model goes on from there; one with others begins anew, and says
+what it leaves. Rows are written, not mapped: a full disk is then an error to report, not a crash.
 
 features.npy          (n, d) float32
 features.txt          n lines: name of the image, and its label after a tab where it has one
@@ -52,8 +52,8 @@ class EmbeddingWriter:
         skipped: indices of those that were left out.
 
     Raises:
-        UserError: the path does not end in .npy, cannot be written to, is in use by another process, or has a part of
-            something else.
+        UserError: the path does not end in .npy, cannot be written to, is in use by another process, or its part is
+            damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str):
@@ -90,12 +90,13 @@ class EmbeddingWriter:
 
     def _recall(self):
         state = self._state() if os.path.getsize(self.part) else None  # else what is left of one that was finished
+        if state is not None and state["fingerprint"] != self.fingerprint:
+            if state["done"]:
+                write_line(f"{self.part} was begun with other images, another model or other settings: the "
+                           f"{state['done']:,} images done for those are left, and this begins anew")  # fmt: skip
+            state = None
+            self.state.unlink()  # before the rows: it would tell of rows that are not there
         if state is not None:
-            if state.get("fingerprint") != self.fingerprint:
-                raise UserError(
-                    f"{self.part} was begun with other images, another model or other settings; "
-                    "finish it with those, delete it, or choose another name"
-                )
             self.done, self.size, self.skipped = state["done"], state["size"], state["skipped"]
         rows = self.done - len(self.skipped)
         wanted = _HEADER_BYTES + 4 * rows * (self.size or 0)
@@ -128,8 +129,12 @@ class EmbeddingWriter:
 
     def __exit__(self, *exception: object) -> None:
         if not self._file.closed:
-            with suppress(UserError):
-                self.save()
+            if self.done > len(self.skipped):
+                with suppress(UserError):
+                    self.save()
+            else:  # nothing to go on with
+                self.part.unlink(missing_ok=True)
+                self.state.unlink(missing_ok=True)
             self._file.close()
 
     def append(self, rows: np.ndarray, skipped: list[int], count: int) -> None:

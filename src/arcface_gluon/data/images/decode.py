@@ -79,7 +79,7 @@ def image_size(data: bytes) -> tuple:
     if not is_image(start):
         raise ValueError("not an image of a known format")
     if start.startswith(_JPEG):
-        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        height, width = _lenient(simplejpeg.decode_jpeg_header, data)[:2]
     else:
         read = next(read for magic, read in _HEADERS.items() if start.startswith(magic))
         try:
@@ -135,7 +135,7 @@ def _decode_into(data, out):
 def _decode(data):
     if data[:2] == _JPEG:
         _check_scans(data)
-        return simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False)
+        return _lenient(simplejpeg.decode_jpeg, data, fastdct=False, fastupsample=False)
     if bytes(data[:12]).startswith(_JPEG2000):
         return _decode_jpeg2000(data)
     if data[:4] == b"\x89PNG":
@@ -148,6 +148,35 @@ def _decode(data):
     if image is None:
         raise ValueError("damaged, or of a kind that OpenCV does not know")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _lenient(read, data, **options):
+    """What `read` makes of a JPEG, also of one with stray bytes between the segments of its header.
+
+    OpenCV and MXNet skip those with a warning, which is an error to `read`. One about the pixels' own data stays an
+    error: there it tells of damaged pixels.
+    """
+    try:
+        return read(data, **options)
+    except ValueError as error:
+        if "extraneous bytes" not in str(error) or (clean := _without_strays(bytes(data))) == data:
+            raise
+    return read(clean, **options)
+
+
+def _without_strays(data):
+    """A JPEG whose segments, up to the pixels, follow each other without a byte between them."""
+    parts, place = [data[:2]], 2
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        kind, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if kind == 0xDA:  # the pixels begin
+            return b"".join([*parts, data[place:]])
+        if kind in (0x00, 0xFF):  # no marker, or one that is filled up
+            place += 1
+            continue
+        parts.append(data[place : place + 2 + length])
+        place += 2 + length
+    return data
 
 
 def _decode_jpeg2000(data):
