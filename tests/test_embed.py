@@ -215,7 +215,9 @@ def test_a_part_of_something_else_is_left_in_a_line(net, encoded, reference, tmp
     with pytest.raises(Interrupted):
         embed_to_file(net, Counted(encoded, {1: stop}), path, batch_size=4)
     embed_to_file(net, Counted(encoded[:9]), path)
-    told = "f.npy.part was begun with other images, another model or other settings: the 4 images done for those are left"
+    told = (
+        "f.npy.part was begun with other images, another model or other settings: the 4 images done for those are left"
+    )
     assert told in capfd.readouterr().err
     np.testing.assert_allclose(read_embeddings(path).vectors, reference[1][:9], rtol=1e-4, atol=1e-3)
     # Killed as it began anew: nothing of the old description is left, so those settings work too.

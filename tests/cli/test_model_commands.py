@@ -134,7 +134,9 @@ def test_ready_features_give_the_same(command, model, pairs, tmp_path):
         assert f"report: runs/{name}/report.html" in done.stdout
     kept = json.loads((tmp_path / "runs" / "other" / "verification" / f"{LFW}.json").read_text())
     assert kept["command"] == f"arcface-gluon verify --features other.npy --bin={pairs}"
-    assert command("eval", "verification", "--features", "plain.npy", "--bin", pairs).stdout.startswith(f"{LFW}: accuracy")
+    assert command("eval", "verification", "--features", "plain.npy", "--bin", pairs).stdout.startswith(
+        f"{LFW}: accuracy"
+    )
     np.save(tmp_path / "short.npy", rows[:-1])
     for features, words in [
         (["plain.npy", "plain.npy"], f"one .npy for each of {LFW}, in this order, not 2"),

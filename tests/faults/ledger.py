@@ -33,7 +33,12 @@ class Ledger:
         if self.flips:
             kinds = ("detected", "harmless", "value-only")
             rows = [
-                [name, str(changes), *(str(counts[kind]) for kind in kinds), "yes" if covered else "no"]
+                [
+                    name,
+                    str(changes),
+                    *(str(counts[kind]) for kind in kinds),
+                    covered if isinstance(covered, str) else "yes" if covered else "no",
+                ]
                 for name, (changes, counts, covered) in self.flips.items()
             ]
             sums = (sum(counts[kind] for _, counts, _ in self.flips.values()) for kind in kinds)

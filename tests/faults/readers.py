@@ -19,13 +19,13 @@ class Kind:
         name: for the table.
         file: pattern below the folder of `make_files` that finds one.
         read: function of (that folder, the file) to what is read, JSON-able; raises UserError for what it refuses.
-        protected: a checksum covers it, so that no other value may be read.
+        protected: a checksum covers it, so that no other value may be read; "of each line": whole lines may be missing.
     """
 
     name: str
     file: str
     read: Callable
-    protected: bool = False
+    protected: bool | str = False
 
 
 def make_files(folder, data, model):
@@ -225,7 +225,7 @@ KINDS = [
     *(Kind(name, f"{_LAST}/{name}", _checkpoint, True) for name in ("network.json", "state.json")),
     Kind("recipe.json", "runs/t/recipe.json", _recipe, True),
     Kind("summary.json", "runs/t/summary.json", _json, True),
-    Kind("metrics.jsonl", "runs/t/metrics.jsonl", _metrics),
+    Kind("metrics.jsonl", "runs/t/metrics.jsonl", _metrics, "of each line"),
     Kind("results/*.json", "runs/t/results/x.json", _results, True),
     Kind("verification/*.npz", "runs/t/verification/*.npz", _verification),
     Kind("embeddings .npy", "f.npy", _embeddings, True),

@@ -39,7 +39,7 @@ def test_flips_and_cuts(kind, files, tmp_path, ledger):
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     counts = {what: sum(line[1] == what for line in lines) for what in ("detected", "harmless", "value-only")}
     ledger.flips[kind.name] = len(lines), counts, kind.protected
-    wrong = [line for line in lines if line[1] == "wrong" or kind.protected and line[1] == "value-only"]
+    wrong = [line for line in lines if line[1] == "wrong" or kind.protected is True and line[1] == "value-only"]
     assert not wrong, "\n".join(": ".join(line) for line in wrong)
     assert process.exitcode == 0 and len(lines) == FLIPS + CUTS, f"the reader died of {lines[-1:]}, or the one after"
 

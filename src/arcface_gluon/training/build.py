@@ -54,7 +54,11 @@ def build_trainer(
         UserError: settings, data and network do not go together.
     """
     processes = processes or Processes()
-    if values.train.patience and validation and not any(0 < sum(one.issame) < len(one.issame) for one in validation.values()):
+    if (
+        values.train.patience
+        and validation
+        and not any(0 < sum(one.issame) < len(one.issame) for one in validation.values())
+    ):
         raise UserError(f"train.patience={values.train.patience} needs validations with an accuracy; name a set in "
                         "data.validation that has pairs of one person and of two")  # fmt: skip
     loggers = make_loggers(values.train.loggers)

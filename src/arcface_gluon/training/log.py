@@ -12,7 +12,8 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from ..files import atomic_write, cannot_write
+from ..errors import UserError
+from ..files import atomic_write, cannot_write, seal, unseal
 from ..progress import write_line
 from ..run_layout import METRICS
 from .loggers import Logger
@@ -21,24 +22,34 @@ _log = logging.getLogger(__name__)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict]:
-    """Records of a metrics.jsonl: {"iteration": …, …}.
+    """Records of a metrics.jsonl: {"iteration": …, …}, without the checksums of their lines.
 
-    A last line cut off by a kill is left out; so is a damaged one, with a warning that names it.
+    A damaged line, also a last one that a kill cut off, is left out with a warning that names it. Lines without a
+    checksum, as earlier versions wrote them, are taken as they are.
     """
     records = []
     if not Path(path).exists():
         return records
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                record = None
-            if isinstance(record, dict) and type(record.get("iteration")) is int:
+            record = _record(line, path)
+            if record is not None:
                 records.append(record)
-            elif line.endswith(b"\n"):
-                _log.warning("%s, line %d is damaged; it is left out", path, number)
+            else:
+                what = "is damaged" if line.endswith(b"\n") else "is cut off"
+                _log.warning("%s, line %d %s; it is left out", path, number, what)
     return records
+
+
+def _record(line, path):
+    """The record in a line; None where it is damaged."""
+    try:
+        record = unseal(json.loads(line), path)
+    except (ValueError, RecursionError, AttributeError, UserError):  # AttributeError: no dictionary
+        return None
+    # All values are numbers and dictionaries of them: a text is a checksum whose own name was damaged.
+    whole = type(record.get("iteration")) is int and not any(isinstance(value, str) for value in record.values())
+    return record if whole else None
 
 
 class TrainingLog:
@@ -84,7 +95,7 @@ class TrainingLog:
             if record["iteration"] <= (validated if "verification" in record else start)
         ]
         with atomic_write(self._path, "w") as file:
-            file.writelines(json.dumps(record) + "\n" for record in kept)
+            file.writelines(map(_line, kept))
         self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
         self._loggers: list[Logger] = []
         for logger in loggers:
@@ -122,7 +133,7 @@ class TrainingLog:
         """
         if self._silent:
             return
-        line = (json.dumps(record) + "\n").encode()
+        line = _line(record).encode()
         try:
             while line:  # what is not buffered may be written in part
                 line = line[self._file.write(line) :]
@@ -145,6 +156,10 @@ class TrainingLog:
         self._file.close()
         for logger in self._loggers:
             logger.close()
+
+
+def _line(record):
+    return json.dumps(seal(record)) + "\n"
 
 
 def _numbers(record: Mapping, prefix: str = "") -> Iterator[tuple[str, float]]:
