@@ -120,7 +120,8 @@ def evaluate_pairs(
     rows = np.arange(len(embeddings)) if rows is None else np.asarray(rows)
     if embeddings.ndim != 2 or len(rows) != 2 * len(issame):
         raise UserError(
-            f"embeddings of shape {(len(rows), *embeddings.shape[1:])} do not fit {len(issame)} pairs: (2n, d) is needed, two rows a pair"
+            f"embeddings of shape {(len(rows), *embeddings.shape[1:])} do not fit {len(issame)} pairs: "
+            "(2n, d) is needed, two rows a pair"
         )
     if folds < 2:
         raise ValueError(f"folds={folds}: at least two are needed")
@@ -152,8 +153,9 @@ def evaluate_pairs(
 def pair_distances(embeddings: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Squared L2 distances (n,) of the L2-normalised rows 2i and 2i+1, in the embeddings' own precision.
 
-    With `rows` (2n,), those are of embeddings[rows], which is never made as a whole: a set of some MB can name one
-    image millions of times. Computed in the reference's order of operations, so that a distance on a threshold falls on the same side of it.
+    With `rows` (2n,), they are those of embeddings[rows], which is never made as a whole: a set of some MB can name one
+    image millions of times. Computed in the reference's order of operations, so that a distance on a threshold falls on
+    the same side of it.
 
     Raises:
         UserError: a row is all zeros, or has a NaN or infinite value.
