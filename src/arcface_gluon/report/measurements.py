@@ -106,7 +106,7 @@ def _from_summary(path):
             )
             for key, row in paper_rows(recipe)
             for name in verification
-            if (column := SET_COLUMNS.get(known_set(name) or "")) in paper_tables()[key]["columns"]
+            if (column := SET_COLUMNS.get(known_set(name) or "", "")) in paper_tables()[key]["columns"]
         ]
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} or the recipe beside it is not a run's ({type(error).__name__}: {error})") from error

@@ -238,7 +238,7 @@ def refuse_other_loss(folder: Path, arrays: dict, state: dict, head: Head) -> No
     Raises:
         UserError: of other identities, or of another kind of loss.
     """
-    cure = f"start a new run from its backbone with run.name= and train.init={folder}"
+    cure = f"start a new run from its backbone: train.init={folder}, without --resume (RESUME)"
     if state["num_classes"] != head.num_classes:
         raise UserError(
             f"{folder} was trained on {state['num_classes']} identities, this data has {head.num_classes}; "

@@ -156,10 +156,10 @@ def _refuse_live(path):
         raise UserError(f"{path} cannot be read; delete it if no training runs in {path.parent}") from error
     if stale:
         return
-    cure = "" if here else f"; if it has ended without a word (a machine that failed), delete {path}"
+    cure = "" if here else f" If that machine has failed, delete {path}."
     raise UserError(
-        f"another training is writing to {path.parent}: {where}; wait for it or stop it, or start a new run with "
-        f"run.name={cure}"
+        f"another training is writing to {path.parent}: {where}. Wait for it or stop it, or start a new run: leave out "
+        f"--resume (RESUME).{cure}"
     )
 
 
