@@ -67,7 +67,7 @@ setup(
         "peers": ["torch", "faiss-cpu", "pytorch-metric-learning"],
         "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", 'mypy; python_version >= "3.10"'],
     },
-    entry_points={"console_scripts": ["arcface-gluon=arcface_gluon.cli:main"]},
+    entry_points={"console_scripts": ["arcface-gluon=arcface_gluon.cli:entry"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",

@@ -207,6 +207,8 @@ def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):
     batch_size = -(-batch_size // len(contexts)) * len(contexts)
     pool = ThreadPoolExecutor(physical_cores(), thread_name_prefix="decode")
     ahead = (_decode(pool, images, start, batch_size, size, skip) for start in range(first, len(images), batch_size))
+    # A signal is seen while Python waits for a thread, and not while it waits for MXNet.
+    waiting = ThreadPoolExecutor(1, thread_name_prefix="wait")
     decoding, computing = deque(islice(ahead, _DECODING)), deque()
     try:
         while decoding or computing:
@@ -218,13 +220,14 @@ def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):
                 computing.append((batch, _launch(net, planes, contexts, flip)))
             if len(computing) == _COMPUTING or not decoding:
                 batch, outputs = computing.popleft()
-                batch.rows = _finished(batch, outputs, images)
+                batch.rows = waiting.submit(_finished, batch, outputs, images).result()
                 yield batch
     finally:
         for _, _, parts in decoding:
             for part in parts:
                 part.cancel()
         pool.shutdown()
+        waiting.shutdown(wait=False)
 
 
 def _decode(pool, images, start, batch_size, size, skip):

@@ -6,8 +6,9 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
-from typing import Callable, Iterable, Sequence
+from typing import Callable, Iterable, NoReturn, Sequence
 
 from .. import __version__
 from ..errors import UserError, did_you_mean
@@ -15,7 +16,7 @@ from ..runtime import out_of_memory
 from ..training.interrupt import Interrupted
 
 # command → one line; each is a module of this package with add_arguments(parser) and run(args).
-__all__ = ["COMMANDS", "main", "run_safely"]
+__all__ = ["COMMANDS", "entry", "main", "run_safely"]
 
 COMMANDS = {
     "train": "train a recipe, evaluate it and write its report",
@@ -60,6 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest:  # argparse takes overrides before the options only
         args.overrides = [*args.overrides, *rest]
     return run_safely(lambda: args.work(args))
+
+
+def entry() -> NoReturn:
+    """The program: `main`, and the end of the process.
+
+    After an interrupt, what MXNet has queued is not waited for: all that is to be kept is on disk by then, and a batch
+    of a large network takes seconds. Several processes end the usual way, which tells the others.
+    """
+    status = main()
+    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM) and "horovod" not in sys.modules:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
