@@ -142,7 +142,7 @@ def test_a_benchmark_is_compared_where_data_and_protocol_are_the_papers(run):
 
     def keep(subject, whole, **options):
         lines = keep_benchmark(subject, "megaface", "table6_megaface", cells, "MegaFace", whole, **options)
-        written = json.loads((run / "results" / "megaface.json").read_text())
+        written = json.loads((run / "results" / f"megaface{'' if whole else '-part'}.json").read_text())
         assert [one["value"] for one in written] == [81.0, 97.0]
         return lines, {(one["row"], one["paper_data"]) for one in written}
 

@@ -183,7 +183,8 @@ def keep_benchmark(
 
     Args:
         table: key of the table. cells: {column: value in the table's unit}.
-        data: what it was measured on. whole: whether that is the paper's whole test set, in the paper's protocol.
+        data: what it was measured on. whole: whether that is the paper's whole test set, in the paper's protocol; what
+            is not has a name of its own (-part), so that it never replaces the whole set's.
         row: the row of the table that the model reproduces; by default the one that its recipe names, or else one of
             its own.
         command: what was run.
@@ -204,7 +205,8 @@ def keep_benchmark(
         )
         for column, value in cells.items()
     ]
-    save_results(subject.folder, name + mode.suffix(usual), measurements)
+    part = "" if whole or subject.demo else "-part"
+    save_results(subject.folder, name + mode.suffix(usual) + part, measurements)
     return [f"{one.column}: {line}" for one, line in zip(measurements, map(_beside_the_paper, measurements)) if line]
 
 
