@@ -24,8 +24,8 @@ from ..models.training_network import training_network
 from ..parallel.processes import LostProcess, Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
-from .agreement import share_weights
 from ..protocols.verification import accuracy_text, mean_accuracy
+from .agreement import share_weights
 from .angles import AngleHistograms
 from .average import WeightAverage
 from .checkpoint import record_validation
