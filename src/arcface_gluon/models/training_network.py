@@ -196,7 +196,7 @@ class _Graph:
         return {self._low: self._scale(value, alpha, channels) + self._scale(positive, 1 - alpha, channels)}
 
     def _scale(self, value, factor, channels):
-        """Channels times numbers (C,), which get their gradient, in oneDNN's layout: a BatchNorm that normalises not."""
+        """Channels times numbers (C,), which get their gradient, in oneDNN's layout: a BatchNorm as a scale."""
         zero, mean, var = (
             self._constant(f"{what}_{channels}", channels, number)
             for what, number in (("constant_zero", 0.0), ("constant_mean", 0.0), ("constant_var", 1 - _EPSILON))
