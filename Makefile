@@ -107,6 +107,9 @@ export: $(READY) $(TRAINED) ## a model for other tools: RECIPE's last run, or MO
 align: $(READY) ## faces of the photographs in IN=folder or list, turned and cropped into OUT=folder (needs make setup DETECT=1)
 	@$(SPLIT) $(RUN) align "$$IN" "$$OUT" $$ARGS
 
+pack: $(READY) ## aligned images of IN=folder of folders or list as records in OUT=folder (ARGS='--size 112 …')
+	@$(SPLIT) $(RUN) pack "$$IN" "$$OUT" $$ARGS
+
 interop: $(READY) data ## a mobile app's network, fetched by npm, on ORL's unseen people (needs make setup INTEROP=1)
 	@$(SPLIT) $(RUN) eval interop $$ARGS
 

@@ -220,11 +220,13 @@ def test_the_command_tells_bad_input_in_one_line(tmp_path, command):
     for words, told in [
         (["in", "in/out"], "lies in"),
         (["in", "out", "--size", "100"], "--size"),
-        (["in", "out", "--processes", "0"], "--processes"),
         (["gone", "out"], "gone"),
     ]:
         done = command("align", *words, check=2)
         assert told in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert (
+        "--processes: '0' is not a number above 0" in command("align", "in", "out", "--processes", "0", check=2).stderr
+    )
 
 
 def test_the_command_over_two_processes(tmp_path, command):

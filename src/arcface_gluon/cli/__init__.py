@@ -27,7 +27,14 @@ COMMANDS = {
     "overlap": "training identities that are in a test set too, and the training set without them",
     "eval": "the evaluations of the paper's tables: verification, megaface, ijb, ytf …",
     "data": "prepare data sets: orl, synthetic, and the .bin of lfw, cfp, agedb, calfw, cplfw",
+    "pack": "a training set (train.rec) of a folder or a list of aligned images",
+    "pack-pairs": "a verification set (.bin) of own pairs, or of pairs drawn from a folder or a train.rec",
     "unpack": "images of a .bin set pair by pair, or of a train.rec by identity, to look at",
+    "inspect": "what a training or verification set holds, what is wrong with it, and a sheet of its pictures",
+    "merge": "several training sets as one",
+    "split": "a training set without some of its people, and those for verification",
+    "shuffle": "a training set in random order",
+    "clean": "mislabelled and duplicate images of a training set, and the set without them",
     "plan": "memory, traffic and time of a training step on machines that are not at hand",
     "report": "write a run's report.html again",
     "figures": "draw the paper's figures",
@@ -87,7 +94,7 @@ def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
         layout = argparse.RawDescriptionHelpFormatter
         command = commands.add_parser(name, help=line, description=line, formatter_class=layout)
         if name in names:
-            module = importlib.import_module(f".{name}", __name__)
+            module = importlib.import_module(f".{name.replace('-', '_')}", __name__)
             module.add_arguments(command)
             command.epilog = f"{command.epilog or ''}\n\nexample:\n  {module.EXAMPLE}".lstrip()
             command.set_defaults(work=module.run, parser=command)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import UserError
-from .options import image_size
+from .options import add_processes_option, image_size
 
 EXAMPLE = "arcface-gluon align /data/photographs /data/aligned"
 
@@ -37,9 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--png", action="store_true", help="write PNG, which loses nothing, instead of JPEG")
     parser.add_argument("--draw", metavar="FOLDER", help="write the photographs with boxes and points there")
-    parser.add_argument(
-        "--processes", type=int, default=len(os.sched_getaffinity(0)), metavar="N", help="side by side (one a core)"
-    )
+    add_processes_option(parser)
     parser.add_argument("--context", default="cpu(0)", help="the device of the networks (cpu(0))")
     parser.add_argument("--force", action="store_true", help="replace crops that were made with other settings")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -55,8 +52,6 @@ def run(args: Namespace) -> None:
         template(args.size)
     except ValueError as error:
         raise UserError(f"--size: {error}") from None
-    if args.processes < 1:
-        raise UserError(f"--processes {args.processes}: at least one is needed")
     _check_apart(args)
     photographs, notes = open_photographs(args.photographs, args.root)
     settings = Settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, _MutuallyExclusiveGroup
 from pathlib import Path
@@ -116,6 +117,34 @@ def add_first_label_option(parser: ArgumentParser) -> None:
         metavar="N",
         help="label of the first identity of a train.rec, as the recipe's data.first_label (default 0)",
     )
+
+
+def add_processes_option(parser: ArgumentParser) -> None:
+    """--processes, one a core by default."""
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--processes", type=_count, default=cores, metavar="N", help="side by side (one a core)")
+
+
+def add_seed_option(parser: ArgumentParser) -> None:
+    """--seed, 0 by default."""
+    parser.add_argument(
+        "--seed", type=_number, default=0, metavar="N", help="of the choice; the same, the same files (0)"
+    )
+
+
+def add_pair_options(parser: ArgumentParser) -> None:
+    """--genuine, --impostor, --folds and --seed, of pairs that are drawn."""
+    usual = "a multiple of the folds (default: as many as of the other kind, up to 3000)"
+    parser.add_argument("--genuine", type=_count, metavar="N", help=f"pairs of one person, {usual}")
+    parser.add_argument("--impostor", type=_count, metavar="N", help=f"pairs of two people, {usual}")
+    parser.add_argument("--folds", type=_count, default=10, metavar="N", help="that share nobody (10, as is usual)")
+    add_seed_option(parser)
+
+
+def add_rewriting_options(parser: ArgumentParser, skip_help: str) -> None:
+    """--skip-missing and --force, of commands that write a training set."""
+    parser.add_argument("--skip-missing", action="store_true", help=skip_help)
+    parser.add_argument("--force", action="store_true", help="replace a set that is there")
 
 
 def model_path(args: Namespace) -> Path:

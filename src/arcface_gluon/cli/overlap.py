@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from ..errors import UserError
 from ..files import atomic_write
 from .options import add_first_label_option
+from .stopping import unless_stopped
 
 if TYPE_CHECKING:
     from ..data import FaceRecords
@@ -113,17 +113,10 @@ def by_similarity(args: Namespace, identities: int) -> list[tuple]:
 
 def _write(records, args, dropped):
     from ..data.records.identity_names import write_without
-    from ..training.interrupt import Interrupted, Interrupts
 
-    with Interrupts("stopping; nothing is written") as interrupts:
-
-        def stop():
-            if interrupts.received:
-                name = signal.Signals(interrupts.received).name
-                raise Interrupted(interrupts.received, f"{name}: nothing was written to {args.out}")
-
+    with unless_stopped(args.out) as stop:
         written = write_without(records, args.out, dropped, args.skip_missing, stop)
-    line = f"{args.out}: {written['images']:,} images of {written['identities']:,} identities; labels.tsv: new and old"
-    if written["skipped"]:
-        line += f"\n{written['skipped']:,} damaged records were left out: {args.out / 'skipped.txt'}"
+    line = f"{args.out}: {written.images:,} images of {written.identities:,} identities; labels.tsv: new and old"
+    if written.skipped:
+        line += f"\n{written.skipped:,} damaged records were left out: {args.out / 'skipped.txt'}"
     return line

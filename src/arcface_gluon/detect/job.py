@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-from collections import Counter, deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Generator
 
-import cv2
-
 from ..errors import UserError
 from ..files import atomic_write, cannot_write, parse_json
+from ..parallel.workers import ordered_map
 from ..progress import progress
 from ..training.interrupt import Interrupted, Interrupts
 from .crops import Cropper, Settings
@@ -91,44 +85,12 @@ def align_photographs(
 
 def _run(tasks, settings, processes) -> Generator[tuple, None, None]:
     """(photograph, result) of each task."""
-    if processes == 1:
-        cropper = Cropper(settings)
-        for photograph, digest in tasks:
-            yield photograph, cropper(photograph, digest)
-        return
-    # New interpreters, since a forked MXNet hangs; each with one thread, as there are as many as cores.
-    threads, os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS"), "1"
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _open, (settings,))
-    waiting = deque()
-    try:
-        for photograph, digest in tasks:
-            waiting.append((photograph, pool.submit(_work, photograph, digest)))
-            if len(waiting) >= 8 * processes:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "a process that aligns was killed, perhaps for want of memory; give fewer --processes and run it again, "
-            "what was done is kept"
-        ) from None
-    finally:
-        for _, future in waiting:
-            future.cancel()
-        pool.shutdown()
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = threads
+    with closing(ordered_map(_work, tasks, processes, _open, (settings,))) as results:
+        yield from zip((photograph for photograph, _ in tasks), results)
 
 
 def _open(settings):
     global _cropper
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the first process tells when to stop
-
-    cv2.setNumThreads(1)
     _cropper = Cropper(settings)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ..data.images.folder import find_image, find_images, left_out_line
+from ..data.images.folder import find_image, find_images, left_out_line, path_below
 from ..errors import UserError
 from ..files import read_lines
 
@@ -55,7 +54,7 @@ def open_photographs(source: str | Path, root: str | Path | None = None) -> tupl
         entries, base, notes = _read_list(source), Path(root or source.parent), []
     if not entries:
         raise UserError(f"{source}: there are no photographs; {_HINT}")
-    crops = _crop_names([_below(name, base, source) for name, _ in entries])
+    crops = _crop_names([path_below(name, base, source) for name, _ in entries])
     photographs = [
         Photograph(name, str(base / name), crop, landmarks) for (name, landmarks), crop in zip(entries, crops)
     ]
@@ -66,17 +65,6 @@ def existing(photograph: Photograph) -> str | None:
     """The file that is meant, also with another case of its ending, or None."""
     found = find_image(photograph.path)
     return None if found is None else str(found)
-
-
-def _below(name, base, source):
-    """A path below the folder of results for a path of a list."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute():
-        with_base = os.path.relpath(path, os.path.abspath(base))
-        path = PurePosixPath(with_base) if not with_base.startswith("..") else path.relative_to("/")
-    if ".." in path.parts or not path.parts:
-        raise UserError(f"{source}: the path {name!r} leads out of its folder; give paths below --root")
-    return path
 
 
 def _crop_names(paths):

@@ -116,11 +116,18 @@ def decode_image(data: bytes, size: tuple[int, int] | None = None, out: np.ndarr
         height, width = image_size(data)
         with _one_large if height * width > _LARGE else nullcontext():
             image = _decode(data)
-            if size is not None and image.shape[:2] != tuple(size):
-                shrinks = image.shape[0] > size[0] and image.shape[1] > size[1]
-                way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-                image = cv2.resize(image, (size[1], size[0]), interpolation=way)
+            if size is not None:
+                image = scaled(image, size)
     return image
+
+
+def scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image (height, width, channels) scaled to `size` (height, width); itself where it has that size."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = image.shape[0] > size[0] and image.shape[1] > size[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (size[1], size[0]), interpolation=way)
 
 
 def _decode_into(data, out):

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...errors import UserError
 from .decode import is_image
@@ -17,7 +17,7 @@ ENDINGS = (
     *(".webp", ".jp2"),
 )
 # Left by macOS, Windows, Synology's and QNAP's storage, and Jupyter: copies, thumbnails and notes, never the images.
-_JUNK_FOLDERS = {"__MACOSX", "@eaDir", ".@__thumb", ".ipynb_checkpoints", ".AppleDouble", "#recycle", "@Recycle"}
+JUNK_FOLDERS = {"__MACOSX", "@eaDir", ".@__thumb", ".ipynb_checkpoints", ".AppleDouble", "#recycle", "@Recycle"}
 _JUNK_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"}
 _JUNK = "of operating systems"
 _LINKED_AGAIN = 16  # times that links may lead to one folder: links to links could multiply without end
@@ -54,7 +54,7 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], Counter]:
         for entry in entries:
             name = os.path.join(below, entry.name)
             if entry.is_dir():
-                if entry.name in _JUNK_FOLDERS:
+                if entry.name in JUNK_FOLDERS:
                     left_out[_JUNK] += 1
                 else:
                     waiting.append((name, (*above, here)))
@@ -100,6 +100,21 @@ def left_out_line(folder: str | os.PathLike[str], count: int, left_out: Counter)
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in left_out.most_common(8))
     more = f" and {len(left_out) - 8} other kinds" if len(left_out) > 8 else ""
     return f"{folder}: {count:,} images; left out: {kinds}{more}"
+
+
+def path_below(name: str, base: str | os.PathLike[str], source: str | os.PathLike[str]) -> PurePosixPath:
+    """A list's path as one below the folder `base` that it starts from.
+
+    Raises:
+        UserError: it leads out of it; `source` names the list.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute():
+        with_base = os.path.relpath(path, os.path.abspath(base))
+        path = PurePosixPath(with_base) if not with_base.startswith("..") else path.relative_to("/")
+    if ".." in path.parts or not path.parts:
+        raise UserError(f"{source}: the path {name!r} leads out of its folder; give paths below --root")
+    return path
 
 
 def find_image(path: str | os.PathLike[str]) -> Path | None:

@@ -273,7 +273,7 @@ def _of_list(path, root):
     names, labels, points, numbers = [], [], [], []
     rows = [(number, line.split("\t")) for number, line in read_lines(path, "name a .rec, .bin or list")]
     if rows and all(map(_is_im2rec, (fields for _, fields in rows))):
-        return ImageFiles(path, root, [row[-1] for _, row in rows], [f"{float(row[1]):g}" for _, row in rows])
+        return ImageFiles(path, root, [row[-1] for _, row in rows], [f"{float(row[1]):.17g}" for _, row in rows])
     for number, fields in rows:
         if len(fields) > 2 and fields[0] in ("0", "1"):  # train.lst
             points.append(None if fields[0] == "1" else _points(fields[7:], f"{path} line {number}"))

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Callable, Iterable
 import numpy as np
 
 from ...errors import UserError
-from ...files import atomic_write, read_lines
-from ...progress import progress
-from ..images.encoded import encoded_bytes
-from .training_set import write_training_set
+from ...files import read_lines
+from .rewriting import usable, write_identities
 
 if TYPE_CHECKING:
+    from .rewriting import Written
     from .training_set import FaceRecords
 
 
@@ -94,7 +93,7 @@ def write_without(
     dropped: Iterable[int],
     skip_missing: bool = False,
     stop: Callable[[], object] = lambda: None,
-) -> dict:
+) -> Written:
     """Write a training set without some identities; the others are numbered anew, without gaps, in their order.
 
     Besides train.rec, train.idx and property there is labels.tsv, `new label <tab> old label`. Images are copied as
@@ -107,42 +106,10 @@ def write_without(
         skip_missing: leave damaged records out (their keys go into skipped.txt) instead of stopping.
         stop: called for every image; raises to stop. Nothing is left behind then.
 
-    Returns:
-        {"images", "identities", "skipped"}: what was written, and records left out as damaged.
-
     Raises:
         UserError: a record is damaged, nobody is left, the folder is taken or cannot be written.
     """
-    folder = Path(folder)
-    if (folder / "train.rec").exists() and (folder / "property").exists():  # without it, what a kill left
-        raise UserError(f"{folder / 'train.rec'} is there already; name another folder, or delete it")
-    labels, skipped = records.labels(), []
-    kept = np.setdiff1d(labels[labels >= 0], np.asarray(list(dropped), labels.dtype))
-    if not len(kept):
-        raise UserError(f"nobody of {records.path} is left; nothing was written")
-    new = np.full(records.num_identities, -1, np.int64)
-    new[kept] = np.arange(len(kept))
-    order = np.argsort(labels, kind="stable")
-    order = order[(labels[order] < 0) | (new[labels[order]] >= 0)]
-
-    def images():
-        for index in progress(order, desc=f"writing {folder.name}", unit=" images", delay=1):
-            stop()
-            try:
-                image, label = records.read(int(index))
-                image = encoded_bytes(image, f"{records.path}: record {records.keys[index]}")
-            except (UserError, ValueError) as error:
-                if not skip_missing:
-                    raise UserError(f"{error}; fetch the set again, or leave it out with --skip-missing") from error
-                skipped.append(int(records.keys[index]))
-                continue
-            yield image, int(new[label])
-        # Before the set gets its names: once it is there, nothing is missing, whenever this is killed.
-        with atomic_write(folder / "labels.tsv", "w") as file:
-            file.writelines(f"{position}\t{label + records.first_label}\n" for position, label in enumerate(kept))
-        if skipped:
-            with atomic_write(folder / "skipped.txt", "w") as file:
-                file.writelines(f"{key}\n" for key in skipped)
-
-    count, identities = write_training_set(folder, images(), records.image_size)
-    return {"images": count, "identities": identities, "skipped": len(skipped)}
+    found = usable(records, skip_missing)
+    order = np.argsort(found.labels, kind="stable")
+    order = order[~np.isin(found.labels[order], np.asarray(list(dropped), np.int64))]
+    return write_identities(records, folder, found.indices[order], found.left_out, skip_missing=skip_missing, stop=stop)

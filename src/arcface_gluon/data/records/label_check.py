@@ -52,6 +52,15 @@ def check_training_set(records: FaceRecords, on_error: str = "skip_images") -> l
     return [*lines, *_notes(records, labels, bool(faults)), *filter(None, [_sizes_line(records)])]
 
 
+def describe_faults(records: FaceRecords) -> list[str]:
+    """All that `check_training_set` would refuse or tell of a set, one line each, and how to mend it."""
+    labels = Labels.of(records.survey().labels, records.first_label)
+    faults = [*_index_faults(records), *_label_faults(records, labels), *_property_faults(records, labels)]
+    lines = [f"{fault.what}; {fault.mend}" for fault in faults]
+    notes = _notes(records, labels, bool(faults)) if len(labels.counts) else ()
+    return [*lines, *notes, *filter(None, [_sizes_line(records)])]
+
+
 def index_notes(records: FaceRecords) -> list[str]:
     """What the index leaves out, one line each: for those who read the images and not their labels."""
     return [f"{fault.what}; {fault.mend}" for fault in _index_faults(records)]

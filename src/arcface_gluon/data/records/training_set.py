@@ -7,8 +7,9 @@ import operator
 import os
 import warnings
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 import numpy as np
 
@@ -19,10 +20,14 @@ from ..images.encoded import encoded_bytes
 from ..images.sizes import size_line
 from .label_counts import Labels
 from .label_survey import Survey, survey
+from .name_file import NAMES
 from .property_file import missing_property, read_property
 from .recordio import EXACT_FLOAT, Header, RecordReader, RecordWriter, pack, unpack
 
 RECORD_FILES = ("train.rec", "train.idx", "property")
+# Text files that tell of the records beside them: names, labels before and after, and what was left out.
+LABELS, SKIPPED = "labels.tsv", "skipped.txt"
+TEXTS = frozenset((NAMES, LABELS, SKIPPED))
 # Images whose size is looked at.
 _SAMPLE = 100
 
@@ -228,7 +233,12 @@ def _read_index(path):
 
 
 def write_training_set(
-    folder: str | os.PathLike[str], images: Iterable[tuple[Any, int]], size: tuple[int, int] = (112, 112)
+    folder: str | os.PathLike[str],
+    images: Iterable[tuple[Any, int]],
+    size: tuple[int, int] = (112, 112),
+    identities: int | None = None,
+    plain: bool = False,
+    beside: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[int, int]:
     """Write train.rec, train.idx and property: images, then the header record (key 0), then the identities.
 
@@ -238,40 +248,65 @@ def write_training_set(
             takes them. Where those of one label do not stand together, each run of them gets an identity record of its
             own, as face2rec2 does.
         size: (height, width) of the images; a warning says once how many have another one.
+        identities: what property says; the largest label + 1 by default. Those without images may be the last ones.
+        plain: images only, with keys from 0, as im2rec writes them and mx.io.ImageRecordIter reads them.
+        beside: {name: lines} of text files that get their names with the set; looked at when all images are through.
+            Those of `TEXTS` that an earlier set had are removed.
 
     Returns:
-        (number of images, number of identities); the latter is the largest label + 1.
+        (number of images, number of identities).
 
     Raises:
         ValueError: a label is no whole number, negative or too large for the format; an item is no encoded image.
         UserError: the files cannot be written.
     """
     folder = Path(folder)
-    key, starts, largest, previous, sizes = 1, [], -1, None, Counter()
+    first = 0 if plain else 1
+    key, starts, largest, previous, sizes = first, [], -1, None, Counter()
     with atomic_write(folder / "property", "w") as properties, RecordWriter(folder / "train.rec") as writer:
         for image, label in images:
-            label = _identity(label, f"image {key - 1}")
+            label = _identity(label, f"image {key - first}")
             if label != previous:
                 starts.append(key)
                 largest, previous = max(largest, label), label
-            image = encoded_bytes(image, f"image {key - 1}")
+            image = encoded_bytes(image, f"image {key - first}")
             sizes[_size_of(image)] += 1
             writer.write(key, pack(Header(0, label, key, 0), image))
             key += 1
         if not starts:
             raise ValueError("no images to write")
-        identities = key + len(starts)
-        writer.write(0, pack(Header(2, 0, 0, 0), labels=(key, identities)))
-        for number, (start, stop) in enumerate(zip(starts, [*starts[1:], key])):
-            writer.write(key + number, pack(Header(2, 0, key + number, 0), labels=(start, stop)))
-        properties.write(f"{largest + 1},{size[0]},{size[1]}\n")
-        # An earlier set's numbers never stand beside these records: whenever this is killed, property comes last.
-        writer.flush()
-        (folder / "property").unlink(missing_ok=True)
+        if not plain:
+            _write_ranges(writer, key, starts)
+        identities = largest + 1 if identities is None else identities
+        properties.write(f"{identities},{size[0]},{size[1]}\n")
+        with _written(folder, beside or {}):
+            # An earlier set's numbers never stand beside these records: whenever this is killed, property comes last.
+            writer.flush()
+            for name in ("property", *sorted(TEXTS.difference(beside or ()))):
+                (folder / name).unlink(missing_ok=True)
     sizes.pop(None, None)
     if line := size_line(folder, sizes, size):
         warnings.warn(line, stacklevel=2)
-    return key - 1, largest + 1
+    return key - first, identities
+
+
+def _write_ranges(writer, key, starts):
+    """The header record, and one for each run of images of one identity; `key` is the first that is free."""
+    writer.write(0, pack(Header(2, 0, 0, 0), labels=(key, key + len(starts))))
+    for number, (start, stop) in enumerate(zip(starts, [*starts[1:], key])):
+        writer.write(key + number, pack(Header(2, 0, key + number, 0), labels=(start, stop)))
+
+
+@contextmanager
+def _written(folder, texts):
+    """Text files on disk under temporary names, which get their own at the end."""
+    with ExitStack() as stack:
+        for name, lines in texts.items():
+            file = stack.enter_context(atomic_write(folder / name, "w"))
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        yield
 
 
 def _size_of(image):

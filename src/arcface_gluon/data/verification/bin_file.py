@@ -129,7 +129,7 @@ def write_bin(path: str | os.PathLike[str], images: Sequence[Any], issame: Seque
 
     Args:
         path: the file, by custom named *.bin.
-        images: 2n encoded images, images 2i and 2i+1 being pair i; see `encoded_bytes`. The same object is stored once.
+        images: 2n encoded images, images 2i and 2i+1 being pair i; see `encoded_bytes`. Equal ones are stored once.
         issame: n truth values; see `truth_values`. Where they are 1 and -1, -1 means two people.
 
     Raises:
@@ -142,7 +142,9 @@ def write_bin(path: str | os.PathLike[str], images: Sequence[Any], issame: Seque
         raise ValueError(
             f"{len(images)} images for {len(issame)} pairs: two images a pair are needed, one pair at least"
         )
+    once: dict[bytes, bytes] = {}
     distinct = {id(item): encoded_bytes(item, f"image {index}") for index, item in enumerate(images)}
+    distinct = {key: once.setdefault(data, data) for key, data in distinct.items()}
     with atomic_write(path) as file:
         # Protocol 3 is the oldest one that stores bytes without naming a function.
         pickle.dump(([distinct[id(item)] for item in images], issame), file, protocol=3)

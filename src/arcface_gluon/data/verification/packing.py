@@ -14,7 +14,7 @@ from ..images.decode import decode_image
 from ..images.encoded import ending
 from ..images.folder import find_image
 from .bin_file import read_bin, write_bin
-from .pair_lists import FOLDS, folds_of
+from .pair_lists import FOLDS, UNPACKED, folds_of
 
 if TYPE_CHECKING:
     from .pair_lists import Pair
@@ -108,7 +108,7 @@ def unpack(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> int:
 
 
 def _write_pairs(folder, images, issame):
-    lines = ["fold\tpair\tkind\tfirst\tsecond\n"]
+    lines = [f"{UNPACKED}\n"]
     numbers = range(len(issame))
     folds = folds_of(numbers) if len(numbers) >= FOLDS else [numbers]
     fold_of = {number: fold for fold, members in enumerate(folds, 1) for number in members}

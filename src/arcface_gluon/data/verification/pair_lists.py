@@ -1,4 +1,4 @@
-"""The pair lists of LFW, CFP, AgeDB, CALFW, CPLFW and YouTube Faces, as their owners give them out.
+"""The pair lists of LFW, CFP, AgeDB, CALFW, CPLFW and YouTube Faces, as their owners give them out, and one's own.
 
 Every reader returns the pairs in the ten folds' order, and refuses a list that is cut short or contradicts itself.
 Paths are as in the list; the ending of an image may differ from it.
@@ -6,6 +6,7 @@ Paths are as in the list; the ending of an image may differ from it.
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
@@ -13,12 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 from ...errors import UserError
 from ...files import read_lines
 from ...parallel.shards import shard_ranges
+from ..images.folder import path_below
 from .sets import SETS
 
 if TYPE_CHECKING:
     import numpy as np
 
 FOLDS = 10
+# First line of the list that `unpack` writes beside the images of a set.
+UNPACKED = "fold\tpair\tkind\tfirst\tsecond"
+_SAME = {"1": True, "true": True, "0": False, "false": False, "-1": False}
+_KINDS = {"same": "1", "diff": "0"}  # of that list
 
 
 class Pair(NamedTuple):
@@ -178,6 +184,51 @@ def differences(name: str, pairs: Sequence[Pair]) -> list:
     if uneven:
         lines.append(f"{name}: genuine and other pairs are not equal in number in fold {', '.join(map(str, uneven))}")
     return lines
+
+
+def read_own_pairs(path: str | os.PathLike[str]) -> list:
+    """Pairs of one's own: LFW's pairs.txt, the list that `unpack` writes beside a set's images, or a .csv.
+
+    A .csv has lines `first,second,same`, with 1 or 0, true or false; a line of names may come first.
+
+    Raises:
+        UserError: a line fits none of these, or a path leads out of the folder that it starts from.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        pairs = _read_csv(path)
+    elif next((line for _, line in read_lines(path)), "") == UNPACKED:
+        pairs = _read_unpacked(path)
+    else:
+        pairs = read_lfw(path)
+    if not pairs:
+        raise UserError(f"{path} lists no pairs")
+    for name in (name for pair in pairs for name in pair[:2]):
+        if os.path.isabs(name):
+            raise UserError(f"{path}: {name} is a whole path; give paths below the folder of images")
+        path_below(name, path.parent, path)
+    return pairs
+
+
+def _read_unpacked(path):
+    rows = [(number, line, line.split("\t")) for number, line in read_lines(path)]
+    return [_pair(path, number, line, row[3:], _KINDS.get("".join(row[2:3]), "")) for number, line, row in rows[1:]]
+
+
+def _read_csv(path):
+    pairs = []
+    for number, line in read_lines(path, "give first,second,same on each line"):
+        fields = [text.strip() for text in next(csv.reader([line]))]
+        if number == 1 and fields and fields[-1].lower() not in _SAME:
+            continue
+        pairs.append(_pair(path, number, line, fields[:-1], fields[-1]))
+    return pairs
+
+
+def _pair(path, number, line, names, same):
+    if len(names) != 2 or not all(names) or same.lower() not in _SAME:
+        raise _bad(path, number, line, "`first,second,same`, where same is 1 or 0")
+    return Pair(names[0], names[1], _SAME[same.lower()])
 
 
 def _bad(path, number, line, expected):

@@ -1,0 +1,182 @@
+"""Training sets merged, split by identity, and shuffled."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable, NamedTuple, Sequence
+
+import numpy as np
+
+from ...errors import UserError
+from .name_file import NAMES, name_lines
+from .rewriting import (
+    Chosen,
+    Written,
+    check_apart,
+    check_free,
+    names_of,
+    skipped_line,
+    usable,
+    write_chosen,
+    write_identities,
+)
+from .training_set import LABELS, FaceRecords
+
+
+def _never_stops() -> None:
+    pass
+
+
+def merge(
+    sets: Sequence[FaceRecords],
+    folder: str | os.PathLike[str],
+    by_name: bool = False,
+    skip_missing: bool = False,
+    force: bool = False,
+    stop: Callable[[], object] = _never_stops,
+) -> Written:
+    """Write several sets as one: the identities of the second are numbered on from those of the first, and so on.
+
+    labels.tsv has `new label <tab> label in its set <tab> folder of the set`. Where all sets have a names.tsv, so has
+    the new one.
+
+    Args:
+        sets: two or more, of one image size.
+        folder: where to.
+        by_name: identities of one name (in names.tsv) become one; its images stand together.
+        skip_missing, force, stop: as `write_chosen` takes them.
+
+    Raises:
+        UserError: the sets do not fit together, names are missing, a record is damaged, or the folder is taken.
+    """
+    check_free(folder, force)
+    check_apart(folder, sets)
+    sizes = {records.image_size: records for records in sets}
+    if len(sizes) > 1:
+        said = ", ".join(f"{one.path.parent} of {h}x{w}" for (h, w), one in sizes.items())
+        raise UserError(f"the sets have images of different sizes: {said}; pack them again with one --size")
+    names = [names_of(records) for records in sets]
+    numbers: dict[str, int] = {}
+    new_names: dict[int, str] = {}
+    lines, labels, places, indices, left_out, first = [], [], [], [], [], 0
+    for place, (records, named) in enumerate(zip(sets, names)):
+        if by_name:
+            absent = next((label for label in range(records.num_identities) if label not in named), None)
+            if absent is not None:
+                path = records.path.with_name(NAMES)
+                raise UserError(
+                    f"{path} does not name identity {absent}; identities are merged by name only if all are"
+                )
+            new = np.array([numbers.setdefault(named[i], len(numbers)) for i in range(records.num_identities)])
+        else:
+            new = np.arange(first, first + records.num_identities)
+            first += records.num_identities
+        new_names.update((int(new[label]), name) for label, name in named.items())
+        lines += [f"{label}\t{old + records.first_label}\t{records.path.parent}" for old, label in enumerate(new)]
+        found = usable(records, skip_missing)
+        labels.append(new[found.labels])
+        places.append(np.full(len(found.indices), place))
+        indices.append(found.indices)
+        left_out += [skipped_line(records, key, len(sets)) for key in found.left_out]
+    chosen = Chosen(sets, *map(np.concatenate, (places, indices, labels)))
+    if by_name:
+        order = np.argsort(chosen.labels, kind="stable")
+        chosen = Chosen(sets, chosen.places[order], chosen.indices[order], chosen.labels[order])
+    beside = {LABELS: lines}
+    if all(names):
+        beside[NAMES] = name_lines(new_names)
+    identities = len(numbers) if by_name else first
+    size = sets[0].image_size
+    return write_chosen(folder, chosen, size, beside, identities, False, left_out, skip_missing, force, stop)
+
+
+def shuffle(
+    records: FaceRecords,
+    folder: str | os.PathLike[str],
+    seed: int = 0,
+    skip_missing: bool = False,
+    force: bool = False,
+    stop: Callable[[], object] = _never_stops,
+) -> Written:
+    """Write a set in random order, which depends on `seed` alone, for readers that go through it from end to end.
+
+    Identities keep their numbers. There is no header record and none of identities, as im2rec writes it and
+    mx.io.ImageRecordIter reads it.
+
+    Raises:
+        UserError: as `write_chosen`.
+    """
+    found = usable(records, skip_missing)
+    order = _random(seed).permutation(len(found.indices))
+    chosen = Chosen([records], np.zeros(len(order), np.int64), found.indices[order], found.labels[order])
+    names = names_of(records)
+    beside = {NAMES: name_lines(names)} if names else {}
+    size, identities = records.image_size, records.num_identities
+    return write_chosen(folder, chosen, size, beside, identities, True, found.left_out, skip_missing, force, stop)
+
+
+class Split(NamedTuple):
+    """Labels of the identities of each part, rising."""
+
+    training: np.ndarray
+    verification: np.ndarray
+
+
+def split_identities(records: FaceRecords, verification: int, seed: int = 0) -> Split:
+    """Choose identities for verification; those that have images only.
+
+    Args:
+        records: the set.
+        verification: how many.
+        seed: of the choice, which depends on nothing else.
+
+    Raises:
+        UserError: nobody is left to train with, or a number below 1.
+    """
+    labels = records.labels()
+    present = np.unique(labels[labels >= 0])
+    if not 1 <= verification < len(present):
+        raise UserError(
+            f"{records.path} has {len(present):,} identities with images: {verification:,} of them for verification "
+            "leave nobody for training or for verification; give a number between"
+        )
+    chosen = np.sort(_random(seed).permutation(present)[:verification])
+    return Split(np.setdiff1d(present, chosen), chosen)
+
+
+def write_split(
+    records: FaceRecords,
+    folder: str | os.PathLike[str],
+    parts: Split,
+    skip_missing: bool = False,
+    force: bool = False,
+    stop: Callable[[], object] = _never_stops,
+) -> tuple[Written, Written]:
+    """Write the training part into a folder and the other into its subfolder `verification`; no identity is in both.
+
+    Returns:
+        (training, verification): what was written.
+
+    Raises:
+        UserError: as `write_identities`.
+    """
+    folder = Path(folder)
+    check_free(folder, force)
+    check_apart(folder, [records])
+    found = usable(records, skip_missing)
+    # An earlier training set never stands beside another split's verification set.
+    if folder.is_dir():
+        (folder / "property").unlink(missing_ok=True)
+    of_verification = np.isin(found.labels, parts.verification)
+    verification = write_identities(
+        records, folder / "verification", found.indices[of_verification], (), skip_missing, True, stop
+    )
+    training = write_identities(
+        records, folder, found.indices[~of_verification], found.left_out, skip_missing, True, stop
+    )
+    return training, verification
+
+
+def _random(seed):
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))

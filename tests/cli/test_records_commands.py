@@ -1,0 +1,117 @@
+"""Records from the command line: the ORL faces through every command, and what is refused in one line."""
+
+import json
+import re
+
+import pytest
+from helpers import tiny_jpeg, write_lines
+
+from arcface_gluon.data import FaceRecords, read_bin, write_training_set
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """24 people with four images each as files, and the same as records."""
+    images = [(tiny_jpeg(k, i), k) for k in range(24) for i in range(4)]
+    for number, (image, k) in enumerate(images):
+        path = tmp_path / "faces" / f"p{k:02}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+    return images
+
+
+def contents(folder):
+    records = FaceRecords(folder)
+    return [records.read(i) for i in range(len(records))]
+
+
+def test_from_files_to_files(command, faces, tmp_path):
+    done = command("pack", "faces", "one", "--processes", "1", "--quiet")
+    assert "one: 96 images of 24 identities, 8x8; 96 stored byte for byte" in done.stdout
+    command("pack", "faces", "two", "--processes", "2", "--quiet")
+    for name in ("train.rec", "train.idx", "property", "names.tsv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert contents(tmp_path / "one") == faces
+    assert "24 identities, 8x8 by property" in command("inspect", "one", "--json", "a.json", "--sheet", "a.jpg").stdout
+    assert json.loads((tmp_path / "a.json").read_text())["named"] == 24
+    command("unpack", "one", "files")
+    command("pack", "files/images.lst", "three", "--quiet", "--processes", "1")
+    assert (tmp_path / "three/train.rec").read_bytes() == (tmp_path / "one/train.rec").read_bytes()
+
+
+def test_rearranged(command, faces, tmp_path):
+    write_training_set(tmp_path / "set", faces, (8, 8))
+    command("shuffle", "set", "shuffled")
+    command("merge", "set", "shuffled", "merged")
+    assert len(FaceRecords(tmp_path / "merged")) == 192
+    done = command("clean", "merged", "--copies", "--drop", "clean", check=2)
+    assert "192 under two identities" in done.stdout and "nobody of" in done.stderr
+    done = command("split", "set", "split", "--verification", "50%", "--pairs", "--folds", "2")
+    assert "none of them in the other" in done.stdout and "pairs" in done.stdout
+    assert len(FaceRecords(tmp_path / "split")) == len(FaceRecords(tmp_path / "split/verification")) == 48
+    known = {image for image, _ in contents(tmp_path / "split/verification")}
+    assert set(read_bin(tmp_path / "split/verification.bin")[0]) <= known
+
+
+def test_pairs(command, faces, tmp_path):
+    done = command("pack-pairs", "faces", "drawn.bin", "--genuine", "20", "--impostor", "10")
+    assert "drawn.bin: 30 pairs, 20 of them genuine" in done.stdout
+    assert "is there already" in command("pack-pairs", "faces", "drawn.bin", check=2).stderr
+    command("unpack", "drawn.bin", "pairs")
+    command("pack-pairs", "pairs", "again.bin", "--pairs", "pairs/pairs.txt")
+    assert (tmp_path / "again.bin").read_bytes() == (tmp_path / "drawn.bin").read_bytes()
+    write_lines(tmp_path / "own.csv", ["a,b,same", "p00/0.jpg,p00/1.jpg,1", "p00/0.jpg,p01/4.jpg,false"])
+    command("pack-pairs", "faces", "own.bin", "--pairs", "own.csv")
+    assert read_bin(tmp_path / "own.bin") == ([faces[i][0] for i in (0, 1, 0, 4)], [True, False])
+
+
+def test_images_far_from_their_centre(command, faces, tmp_path):
+    import numpy as np
+
+    write_training_set(tmp_path / "set", faces, (8, 8))
+    rows = np.eye(24)[[label for _, label in faces]] + 0.05 * np.random.default_rng(0).normal(size=(96, 24))
+    rows[5] = np.eye(24)[9]  # of identity 1, but it looks like 9
+    np.save(tmp_path / "f.npy", rows.astype(np.float32))
+    write_lines(tmp_path / "f.txt", [f"{i + 1}\t{label}" for i, (_, label) in enumerate(faces)])
+    done = command("clean", "set", "--features", "f.npy", "--drop", "out")
+    assert "1 of 96 images to look at" in done.stdout and "out: 95 images of 24 identities" in done.stdout
+    key, label, _, reason, angle, other, _ = (tmp_path / "clean.csv").read_text().splitlines()[1].split(",")
+    assert (key, label, reason, other) == ("6", "1", "far", "9") and 75 < float(angle) < 110
+    command("clean", "set", "--listed", "clean.csv", "--drop", "again")
+    assert (tmp_path / "again/train.rec").read_bytes() == (tmp_path / "out/train.rec").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["pack", "nothing", "out"], "nothing is not there"),
+        (["pack", "faces", "faces/out"], "lies in faces"),
+        (["pack", "faces", "out", "--quality", "0"], "no quality"),
+        (["pack", "faces", "out", "--quality", "90", "--encoding", "png"], "--quality is of JPEG"),
+        (["pack", "faces/p00", "out"], "lie in no identity's folder"),
+        (["pack", "set", "out"], "there are no images|left out"),
+        (["pack", "set/train.rec", "out"], "packed already"),
+        (["pack", "faces", "set", "--quiet", "--processes", "1"], "is there already"),
+        (["pack-pairs", "faces", "a.bin", "--genuine", "7"], "multiple of the 10 folds"),
+        (["pack-pairs", "faces", "a.bin", "--genuine", "5000"], "at most"),
+        (["pack-pairs", "faces", "a.txt"], "NAME.bin"),
+        (["pack-pairs", "faces", "a.bin", "--pairs", "out.csv"], "leads out"),
+        (["merge", "set", "out"], "two or more"),
+        (["merge", "set", "set", "set"], "is there already"),
+        (["split", "set", "out", "--verification", "24"], "leave nobody"),
+        (["split", "set", "out", "--verification", "0%"], "no number of identities"),
+        (["split", "set", "out", "--genuine", "20"], "--pairs"),
+        (["shuffle", "nothing", "out"], "train.rec"),
+        (["shuffle", "set", "set", "--force"], "a set that is read"),
+        (["clean", "set", "--listed", "a.csv"], "--drop"),
+        (["clean", "set", "--copies", "--angle", "200"], "no angle"),
+        (["inspect", "nothing"], "train.rec"),
+        (["inspect", "set", "--sheet", "a.gif"], "a .jpg or a .png"),
+    ],
+)
+def test_refused(command, faces, tmp_path, arguments, words):
+    write_training_set(tmp_path / "set", faces, (8, 8))
+    write_lines(tmp_path / "out.csv", ["../a.jpg,p00/0.jpg,1"])
+    done = command(*arguments, check=2)
+    assert re.search(words, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").is_dir() or not list((tmp_path / "out").iterdir())

@@ -1,0 +1,37 @@
+"""Work over processes: in order, and nobody is left behind."""
+
+import os
+import time
+
+import pytest
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.parallel.workers import ordered_map
+
+_state = {}
+
+
+def prepare(value):
+    _state["value"] = value
+
+
+def work(number):
+    if number == 3:
+        time.sleep(0.05)
+    return _state["value"] * number, os.getpid()
+
+
+def die(_):
+    os._exit(9)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_come_in_the_order_of_the_tasks(processes):
+    results = list(ordered_map(work, ((number,) for number in range(40)), processes, prepare, (10,)))
+    assert [result for result, _ in results] == [10 * number for number in range(40)]
+    assert len({process for _, process in results}) <= processes
+
+
+def test_a_killed_process_is_told():
+    with pytest.raises(UserError, match="was killed"):
+        list(ordered_map(die, [(0,)] * 3, 2))
