@@ -13,6 +13,9 @@ ten folds that share no identity, half of them genuine. With --unseen 0.3,0.5 al
 of 1,000 further identities, the same in both, with 8 images each at these difficulties, for the statistics of
 `make ablation` over all their pairs. The same arguments give the same files, with any number of processes.
 
+--label-noise 0.2 gives a fifth of the training images the label of another identity, and --tail makes the number of
+images of an identity fall from --images to a few, as in sets collected from the web.
+
 `--for-recipe` writes what the recipe synthetic trains on: 300 identities with 40 images each of 56 x 56 pixels at
 difficulty 0.3, and people unseen at 0.3 and 0.5.
 """
@@ -60,6 +63,8 @@ def prepare(
     size: int = SIZE,
     unseen: Sequence[float] = (),
     unseen_identities: int = UNSEEN_IDENTITIES,
+    label_noise: float = 0.0,
+    tail: float = 0.0,
     processes: int | None = None,
 ) -> bool:
     """Write the set into `folder`, unless it is there already, whole and with the same arguments.
@@ -73,6 +78,8 @@ def prepare(
         size: side of the images, pixels; they are drawn at 112 and made smaller.
         unseen: difficulties of labelled sets of other identities, in unseen-<difficulty>/.
         unseen_identities: how many, with 8 images each.
+        label_noise: share of the training images that get the label of another identity.
+        tail: identity i of I has images * (1 + i)^-tail training images, rounded, at least 2.
         processes: how many draw at the same time; the number of physical cores by default.
 
     Returns:
@@ -85,9 +92,15 @@ def prepare(
     facts.update(difficulty=difficulty, seed=seed, pairs=pairs)
     if size != SIZE or unseen:  # so that sets of before these options are still known
         facts.update(size=size, unseen=list(unseen), unseen_identities=unseen_identities)
+    if label_noise or tail:
+        facts.update(label_noise=label_noise, tail=tail)
     if identities < 1 or images < 1 or not 0 <= difficulty <= 1 or seed < 0 or pairs < 20 or pairs % 20:
         raise UserError(
             f"out of range: one of {identities=}, {images=}, {difficulty=} (0 to 1), {seed=}, {pairs=} (multiple of 20)"
+        )
+    if not 0 <= label_noise < 1 or not 0 <= tail <= 2 or (label_noise and identities < 2):
+        raise UserError(
+            f"out of range: {label_noise=} (0 to below 1, with two identities or more), or {tail=} (0 to 2)"
         )
     if not 16 <= size <= SIZE or unseen_identities < 2 or not all(0 <= value <= 1 for value in unseen):
         raise UserError(f"out of range: one of {size=} (16 to {SIZE}), {unseen=} (0 to 1), {unseen_identities=} (2 …)")
@@ -97,22 +110,37 @@ def prepare(
     files = [*RECORD_FILES, "synthetic.bin"]
     with _pool(processes or physical_cores()) as run:
         draw = partial(encoded_images, seed=seed, size=size, difficulty=difficulty)
-        _write_records(folder, run, partial(draw, group=_TRAINING, count=images), identities, size)
+        training = partial(draw, group=_TRAINING)
+        people = run(partial(_draw_tailed, training, images, tail), range(identities))
+        _write_records(folder, people, identities, size, partial(_mislabel, identities, label_noise, seed))
         chosen, issame = verification_pairs(pairs, seed)
         people = range(1 + max(person for person, _ in chosen))
         held_out = list(run(partial(draw, group=_HELD_OUT, count=IMAGES_PER_HELD_OUT), people))
         for value in unseen:
-            drawn = partial(draw, group=_UNSEEN, count=IMAGES_PER_UNSEEN, difficulty=value)
-            _write_records(folder / f"unseen-{value:g}", run, drawn, unseen_identities, size)
+            people = run(
+                partial(draw, group=_UNSEEN, count=IMAGES_PER_UNSEEN, difficulty=value), range(unseen_identities)
+            )
+            _write_records(folder / f"unseen-{value:g}", people, unseen_identities, size)
             files += [f"unseen-{value:g}/{name}" for name in RECORD_FILES]
     write_bin(folder / "synthetic.bin", [held_out[person][image] for person, image in chosen], issame)
     mark_prepared(folder, files, facts)
     return True
 
 
-def _write_records(folder, run, draw, identities, size):
-    people = progress(run(draw, range(identities)), total=identities, desc=folder.name, unit=" identities")
-    write_training_set(folder, ((im, label) for label, person in enumerate(people) for im in person), (size, size))
+def _write_records(folder, people, identities, size, relabel=lambda label, image: label):
+    people = progress(people, total=identities, desc=folder.name, unit=" identities")
+    images = ((data, relabel(label, i)) for label, person in enumerate(people) for i, data in enumerate(person))
+    write_training_set(folder, images, (size, size))
+
+
+def _draw_tailed(draw, images, tail, identity):
+    return draw(identity, count=max(min(2, images), round(images * (1 + identity) ** -tail)))
+
+
+def _mislabel(identities, share, seed, label, image):
+    """The label of an image; of a share of them it is another identity's."""
+    rng = np.random.default_rng([seed, 3, label, image])
+    return label if rng.random() >= share else (label + int(rng.integers(1, identities))) % identities
 
 
 @contextmanager
@@ -343,12 +371,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--unseen-identities", type=int, default=UNSEEN_IDENTITIES, help="in each of these (1000, with 8 images each)"
     )
+    parser.add_argument("--label-noise", type=float, default=0.0, help="share of training images labelled wrongly (0)")
+    parser.add_argument("--tail", type=float, default=0.0, help="number of images falls as (1 + i)^-TAIL (0: alike)")
     parser.add_argument("--processes", type=int, help="how many draw at the same time (the physical cores)")
     parser.add_argument("--for-recipe", action="store_true", help="as the recipe synthetic wants it, see docs")
     options = vars(parser.parse_args(arguments))
     folder = options.pop("out")
     if options.pop("for_recipe"):
-        options.update(FOR_RECIPE)
+        options.update(FOR_RECIPE)  # noise and tail may be added
 
     def work():
         state = "written" if prepare(folder, **options) else "already there"

@@ -52,6 +52,20 @@ def test_unseen_people_are_the_same_at_every_difficulty(tmp_path):
         synthetic.prepare(tmp_path, size=8)
 
 
+def test_wrong_labels_and_a_long_tail(tmp_path):
+    small = {"images": 16, "pairs": 20, "size": 16}
+    synthetic.prepare(tmp_path / "plain", identities=4, processes=1, **small)
+    synthetic.prepare(tmp_path / "noise", identities=4, processes=1, label_noise=0.25, **small)
+    synthetic.prepare(tmp_path / "tail", identities=4, processes=1, tail=1.0, **small)
+    plain, noise, tail = (FaceRecords(tmp_path / name) for name in ("plain", "noise", "tail"))
+    wrong = np.mean(plain.labels() != noise.labels())
+    assert 0.1 < wrong < 0.4
+    assert [plain.read(i)[0] for i in range(64)] == [noise.read(i)[0] for i in range(64)]
+    assert np.bincount(tail.labels()).tolist() == [16, 8, 5, 4]
+    with pytest.raises(UserError, match="label_noise=1"):
+        synthetic.prepare(tmp_path, label_noise=1.0)
+
+
 @pytest.mark.parametrize("pairs", [20, 200, 6000])
 def test_folds_share_no_identity_and_no_pair_occurs_twice(pairs):
     chosen, issame = synthetic.verification_pairs(pairs, seed=4)
