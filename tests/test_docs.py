@@ -94,6 +94,14 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path):
     assert last < first and "accuracy" in done.stdout
 
 
+def test_the_size_of_what_is_of_ones_own_is_as_the_page_says():
+    # That nothing else is needed is what the next test shows: it has these files alone.
+    sources = [re.match(r"# (\S+)\n(.*)", source, re.DOTALL).groups() for source in python_of("docs/extending.md")[:-1]]
+    lines = {name: sum(bool(line.strip()) for line in text.splitlines()) for name, text in sources}
+    said = re.findall(r"\| `(\w+\.py)` \| (\d+) \| 0 \| 0 \|", (ROOT / "docs/extending.md").read_text(encoding="utf-8"))
+    assert {name: int(count) for name, count in said} == lines
+
+
 @pytest.mark.slow
 def test_what_is_of_ones_own_works_from_files_alone(tmp_path):
     for source in python_of("docs/extending.md")[:-1]:
