@@ -13,6 +13,7 @@ LAYERS = [
     ["data", "models", "losses", "protocols"],
     ["training"],
     ["embed", "detect"],
+    ["recognition"],
     ["report"],
     ["evaluation"],
     ["cli"],

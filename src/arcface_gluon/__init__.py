@@ -15,7 +15,7 @@ _EXPORTS = {
     "load_model": "models",
     "Margin": "losses",
     "ShardedMarginHead": "losses",
-    **dict.fromkeys(("data", "embed", "losses", "models", "protocols", "training"), ""),
+    **dict.fromkeys(("data", "embed", "losses", "models", "protocols", "recognition", "training"), ""),
 }
 __all__ = ["__version__", *_EXPORTS]
 __getattr__, __dir__ = lazily(__name__, _EXPORTS)

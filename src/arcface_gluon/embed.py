@@ -129,7 +129,7 @@ def embed_to_file(
         made = {"flip": flip, "input": list(size), "dtype": net.precision}
         normalised = getattr(net.net, "normalisation", None)
         facts = {**({"normalisation": normalised.options()} if normalised else {}), **(facts or {})}
-        writer.finish(images, {"images": images.source, **made, **facts})
+        writer.finish(images, {"images": images.source, "network": network_digest(net), **made, **facts})
     return {**_summary(path), "images_per_second": rate}
 
 
@@ -176,6 +176,18 @@ def verify_set(
 def fingerprint(net: mx.gluon.Block, images: Images, flip: bool, size: tuple[int, int]) -> str:
     """Tells embeddings from others: SHA-256 of what the images are, the network's parameters and the settings."""
     digest = hashlib.sha256(f"{images.fingerprint()} {flip} {size}".encode())
+    _add_network(digest, net)
+    return digest.hexdigest()
+
+
+def network_digest(net: mx.gluon.Block) -> str:
+    """Tells networks from others: SHA-256 of the parameters, by their names, and of what is done to the input."""
+    digest = hashlib.sha256()
+    _add_network(digest, net)
+    return digest.hexdigest()
+
+
+def _add_network(digest, net):
     if isinstance(net, EvaluationNetwork):
         digest.update(net.precision.encode() if net.precision != "float32" else b"")
         net = net.net
@@ -184,7 +196,6 @@ def fingerprint(net: mx.gluon.Block, images: Images, flip: bool, size: tuple[int
         digest.update(parameter.list_data()[0].asnumpy().tobytes())
     if getattr(net, "normalisation", None):
         digest.update(repr(net.normalisation).encode())
-    return digest.hexdigest()
 
 
 @dataclass

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import UserError
 from .options import add_processes_option, image_size
+from .recognition import side
 
 EXAMPLE = "arcface-gluon align /data/photographs /data/aligned"
 
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="largest",
         help="which are taken of a photograph with several (largest)",
     )
-    parser.add_argument("--min-face", type=_side, default=40, metavar="N", help="smallest face, in pixels (40)")
+    parser.add_argument("--min-face", type=side, default=40, metavar="N", help="smallest face, in pixels (40)")
     parser.add_argument(
         "--detector",
         default="mtcnn",
@@ -86,9 +86,3 @@ def _check_apart(args):
             raise UserError(f"{folder} lies in {args.photographs}; choose a folder outside of it")
     if args.draw and Path(args.draw).resolve() == Path(args.out).resolve():
         raise UserError(f"--draw {args.draw} is the folder of the crops; choose another")
-
-
-def _side(text):
-    if not text.isdecimal() or not 12 <= int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no side in pixels of at least 12")
-    return int(text)

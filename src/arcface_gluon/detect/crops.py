@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
 
 from ..data.images.align import align
-from ..data.images.decode import decode_image, image_size
-from ..data.images.orientation import is_animated, orientation, upright
 from ..errors import UserError
 from ..files import atomic_write
 from .detectors import open_detector
 from .faces import Detector, Face
 from .photographs import Photograph, existing
+from .reading import read_photograph
 
 CHOICES = ("largest", "central", "all")
 
@@ -89,10 +88,7 @@ class Cropper:
             result["digest"] = hashlib.sha256(data).hexdigest()
             if result["digest"] == digest:
                 return None
-            image_size(data)
-            if is_animated(data):
-                raise ValueError("it is animated, or has several pictures")
-            image = upright(decode_image(data), orientation(data))
+            image = read_photograph(data)
         except (OSError, ValueError) as error:
             return {**result, "note": f"cannot be read: {getattr(error, 'strerror', None) or error}"}
         if photograph.landmarks is None:
@@ -119,7 +115,7 @@ class Cropper:
         return name
 
 
-def choose(faces: list[Face], which: str, sides: tuple[int, int]) -> list[int]:
+def choose(faces: Sequence[Face], which: str, sides: tuple[int, int]) -> list[int]:
     """Numbers of the faces that are taken: the largest, the most central in an image of (height, width), or all."""
     if which == "all" or len(faces) < 2:
         return list(range(len(faces)))
@@ -142,7 +138,7 @@ def _note(faces, taken, which):
     return f"{len(faces)} faces were found; {done}"
 
 
-def draw(image: np.ndarray, faces: list[Face], taken: list[int]) -> np.ndarray:
+def draw(image: np.ndarray, faces: Sequence[Face], taken: list[int]) -> np.ndarray:
     """An RGB image with the faces' boxes and points: green for those that are taken, red for the others."""
     picture = image.copy()
     thick = max(1, round(max(image.shape) / 400))

@@ -5,6 +5,7 @@ from ..lazy import lazily
 _NAMES = {
     "angle_statistics": "angles",
     "table3": "angles",
+    "calibrate": "thresholds",
     "evaluate_pairs": "verification",
     "pair_distances": "verification",
     "identify": "megaface",

@@ -1,0 +1,58 @@
+"""`arcface-gluon identify PHOTO --gallery G`: who is in a photograph, of the people of a gallery, or unknown."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from ..files import write_json
+from .recognition import (
+    add_recogniser_options,
+    add_threshold_options,
+    count,
+    describe_threshold,
+    open_recogniser,
+    open_threshold,
+)
+
+EXAMPLE = "arcface-gluon identify party.jpg --gallery gallery.npz --threshold threshold.json"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("photographs", nargs="+", metavar="PHOTO", help="each with any number of faces")
+    parser.add_argument("--gallery", default="gallery.npz", metavar="FILE", help="of `enroll` (gallery.npz)")
+    parser.add_argument("--top", type=count, default=3, metavar="K", help="candidates that are listed (3)")
+    add_recogniser_options(parser)
+    add_threshold_options(parser)
+    parser.add_argument("--draw", metavar="FOLDER", help="write the photographs with boxes there: green who is known")
+    parser.add_argument("--json", metavar="FILE", help="write the results as JSON too")
+
+
+def run(args: Namespace) -> None:
+    recogniser = open_recogniser(args)
+    from ..recognition.gallery import Gallery
+    from ..recognition.identification import identify
+
+    gallery = Gallery.read(args.gallery)
+    gallery.require(recogniser.digest, args.gallery)
+    threshold = open_threshold(args, recogniser)
+    print(describe_threshold(threshold))
+    results = {}
+    for path in args.photographs:
+        image = recogniser.read(path)
+        faces = [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)
+        found = identify(gallery, faces, threshold[1] if threshold else None, args.top)
+        results[path] = [one.to_json() for one in found]
+        print(f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}")
+        for number, one in enumerate(found, 1):
+            left, top, right, bottom = one.face.box
+            who = "" if threshold is None else f" {one.person or 'unknown'};"
+            best = ", ".join(f"{c.person} {angle:.1f}° ({c.photo})" for c, angle in zip(one.candidates, one.angles))
+            print(f"  {number} at {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}:{who} nearest {best}")
+        if args.draw and not args.aligned:
+            from ..detect.crops import draw, save
+
+            known = [i for i, one in enumerate(found) if threshold is None or one.person]
+            save(draw(image, faces, known), args.draw, f"{Path(path).stem}.jpg")
+    if args.json:
+        write_json(args.json, results)
