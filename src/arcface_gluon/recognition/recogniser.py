@@ -15,7 +15,8 @@ import numpy as np
 from .. import runtime
 from ..data.images.align import align, template
 from ..data.images.sources import Images
-from ..detect.faces import Detector, Face, open_detector
+from ..detect.detectors import open_detector
+from ..detect.faces import Detector, Face
 from ..detect.reading import read_photograph
 from ..embed import embed_images, network_digest
 from ..errors import UserError
