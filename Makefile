@@ -95,6 +95,9 @@ ablation: $(READY) $(if $(DATA),,$(PREPARED)) ## Table 2: every loss with SEEDS=
 	@$(SPLIT) $(RUN) eval ablation $(if $(filter-out orl,$(RECIPE)),--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} \
 		$${SEEDS:+--seeds "$$SEEDS"} $${LOSS:+--losses "$$LOSS"} $${SET:+--set "$$SET"} $$ARGS
 
+experiments: $(READY) ## claims of later papers, tried on procedural identities: claim, figures, verdict (SEEDS=3)
+	@$(SPLIT) $(RUN) eval experiments $${SEEDS:+--seeds "$$SEEDS"} $$ARGS
+
 eval-unseen: $(READY) $(TRAINED) ## all pairs of unseen people, with intervals: RECIPE's last run or MODEL=run, DATA=folder
 	@$(SPLIT) $(RUN) eval unseen $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} $(MIRROR) $$ARGS
 

@@ -14,7 +14,8 @@ of 1,000 further identities, the same in both, with 8 images each at these diffi
 `make ablation` over all their pairs. The same arguments give the same files, with any number of processes.
 
 --label-noise 0.2 gives a fifth of the training images the label of another identity, and --tail makes the number of
-images of an identity fall from --images to a few, as in sets collected from the web.
+images of an identity fall from --images to a few, as in sets collected from the web; --mixed draws the difficulty of
+each training image from 0 to twice --difficulty.
 
 `--for-recipe` writes what the recipe synthetic trains on: 300 identities with 40 images each of 56 x 56 pixels at
 difficulty 0.3, and people unseen at 0.3 and 0.5.
@@ -65,6 +66,7 @@ def prepare(
     unseen_identities: int = UNSEEN_IDENTITIES,
     label_noise: float = 0.0,
     tail: float = 0.0,
+    mixed: bool = False,
     processes: int | None = None,
 ) -> bool:
     """Write the set into `folder`, unless it is there already, whole and with the same arguments.
@@ -80,6 +82,7 @@ def prepare(
         unseen_identities: how many, with 8 images each.
         label_noise: share of the training images that get the label of another identity.
         tail: identity i of I has images * (1 + i)^-tail training images, rounded, at least 2.
+        mixed: the difficulty of each training image is drawn from 0 to twice `difficulty`, at most 1.
         processes: how many draw at the same time; the number of physical cores by default.
 
     Returns:
@@ -92,8 +95,8 @@ def prepare(
     facts.update(difficulty=difficulty, seed=seed, pairs=pairs)
     if size != SIZE or unseen:  # so that sets of before these options are still known
         facts.update(size=size, unseen=list(unseen), unseen_identities=unseen_identities)
-    if label_noise or tail:
-        facts.update(label_noise=label_noise, tail=tail)
+    if label_noise or tail or mixed:
+        facts.update(label_noise=label_noise, tail=tail, mixed=mixed)
     if identities < 1 or images < 1 or not 0 <= difficulty <= 1 or seed < 0 or pairs < 20 or pairs % 20:
         raise UserError(
             f"out of range: one of {identities=}, {images=}, {difficulty=} (0 to 1), {seed=}, {pairs=} (multiple of 20)"
@@ -110,7 +113,7 @@ def prepare(
     files = [*RECORD_FILES, "synthetic.bin"]
     with _pool(processes or physical_cores()) as run:
         draw = partial(encoded_images, seed=seed, size=size, difficulty=difficulty)
-        training = partial(draw, group=_TRAINING)
+        training = partial(draw, group=_TRAINING, mixed=mixed)
         people = run(partial(_draw_tailed, training, images, tail), range(identities))
         _write_records(folder, people, identities, size, partial(_mislabel, identities, label_noise, seed))
         chosen, issame = verification_pairs(pairs, seed)
@@ -177,13 +180,14 @@ def verification_pairs(pairs: int, seed: int) -> tuple[list[tuple[int, int]], li
 
 
 def encoded_images(
-    identity: int, seed: int, group: int, count: int, difficulty: float, size: int = SIZE
+    identity: int, seed: int, group: int, count: int, difficulty: float, size: int = SIZE, mixed: bool = False
 ) -> list[bytes]:
-    """JPEGs of one identity, size x size; they depend on the arguments only."""
+    """JPEGs of one identity, size x size; they depend on the arguments only. `mixed` as for `prepare`."""
     rng = np.random.default_rng([seed, group, identity])
     person = draw_person(rng)
     settings = [cv2.IMWRITE_JPEG_QUALITY, 92]
-    images = (render(person, rng, difficulty) for _ in range(count))
+    most = min(1.0, 2 * difficulty)
+    images = (render(person, rng, rng.uniform(0, most) if mixed else difficulty) for _ in range(count))
     if size != SIZE:
         images = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images)
     return [cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)[1].tobytes() for image in images]
@@ -373,12 +377,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--label-noise", type=float, default=0.0, help="share of training images labelled wrongly (0)")
     parser.add_argument("--tail", type=float, default=0.0, help="number of images falls as (1 + i)^-TAIL (0: alike)")
+    parser.add_argument("--mixed", action="store_true", help="difficulties of training images from 0 to twice as much")
     parser.add_argument("--processes", type=int, help="how many draw at the same time (the physical cores)")
     parser.add_argument("--for-recipe", action="store_true", help="as the recipe synthetic wants it, see docs")
     options = vars(parser.parse_args(arguments))
     folder = options.pop("out")
     if options.pop("for_recipe"):
-        options.update(FOR_RECIPE)  # noise and tail may be added
+        options.update(FOR_RECIPE)  # what makes the labels and images worse may be added
 
     def work():
         state = "written" if prepare(folder, **options) else "already there"

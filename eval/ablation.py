@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -104,7 +105,7 @@ def chosen_losses(names: str | None) -> dict[str, dict]:
     if names is None:
         return {name: entry for name, entry in known.items() if entry["paper"]}
     chosen = {}
-    for row in names.split(","):
+    for row in re.split(r",(?![^\[]*\])", names):  # not at commas in [1,2]
         name, *settings = row.split("+")
         if name not in known:
             raise UserError(f"unknown loss {name!r}{did_you_mean(name, known)} (`arcface-gluon losses` lists them)")

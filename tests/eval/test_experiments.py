@@ -1,0 +1,58 @@
+"""The experiments: what a verdict says, that all rows can be built, and the page made of runs by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from helpers import load_script
+
+from arcface_gluon.errors import UserError
+from arcface_gluon.protocols.unseen_pairs import Interval
+from arcface_gluon.report.unseen import save_unseen
+
+experiments = load_script("eval/experiments.py")
+
+
+@pytest.mark.parametrize(
+    "interval,better,alike",
+    [
+        ((2, 1, 3), "holds", "does not hold: better"),
+        ((-2, -3, -1), "does not hold: it is worse", "does not hold: worse"),
+        ((0.1, -0.5, 0.7), "does not hold: the difference is small", "holds: the difference is small"),
+        ((1, -1, 3), "open: no difference is resolved", "open: no difference is resolved, but"),
+        ((0.5, 0.2, 0.8), "holds", "holds: the difference is small"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(interval, better, alike):
+    assert experiments.verdict(Interval(*interval), equal=False).startswith(better)
+    assert experiments.verdict(Interval(*interval), equal=True).startswith(alike)
+
+
+def test_every_row_can_be_built(tmp_path):
+    for one in experiments.EXPERIMENTS.values():
+        if not one.needs_amx:
+            (loss,) = experiments.ablation.chosen_losses(one.row)
+            assert experiments.ablation.prepare("synthetic", [], tmp_path, 0, loss).loss == one.row
+    with pytest.raises(UserError, match="no experiment 'sub-centre'; did you mean 'sub-centres'"):
+        experiments.main(["sub-centre"])
+
+
+def test_the_page_says_claim_figures_and_verdict(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3").mkdir(parents=True)
+    (tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3" / "train.rec").touch()
+    one = experiments.EXPERIMENTS["sub-centres"]
+    for seed in range(2):
+        for loss, spread in ((one.row, 0.3), (one.reference, 0.8)):
+            rng = np.random.default_rng(seed)
+            run = tmp_path / "runs" / "experiments-noise" / f"seed-{seed}" / loss
+            run.mkdir(parents=True)
+            (run / "summary.json").write_text("{}")
+            (run / "recipe.json").write_text(json.dumps({"head": {"kind": "margin"}}))
+            embeddings = rng.normal(size=(40, 1, 8)) + spread * rng.normal(size=(40, 5, 8))
+            save_unseen(run, "unseen-0.3", {}, embeddings.reshape(-1, 8), np.repeat(np.arange(40), 5))
+    text = "\n".join(experiments.report({"sub-centres": one}, ["bfloat16"], tmp_path / "runs", "command"))
+    assert "Sub-center ArcFace" in text and "| unseen-0.3 | " in text and "| 2 |" in text
+    assert "Verdict: unseen-0.3: holds." in text and "for want of AMX on this processor: bfloat16" in text
