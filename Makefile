@@ -54,13 +54,16 @@ doctor recipes losses tables: $(READY)
 doctor: ## say what is installed, which devices there are, and what is wrong
 recipes: ## list the recipes
 losses: ## list the losses with equation and source
-tables: ## collect all that is measured under runs/ into the paper's Tables 2 to 9; say what is missing
+tables: ## the paper's Table 1 with the data that are here, Tables 2 to 9 with what is measured under runs/; what is missing
 
 data: $(READY) ## prepare the ORL faces under datasets/orl
 	@$(RUN) data orl
 
 data-synthetic: $(READY) ## draw the procedural identities of the recipe synthetic (no faces)
 	@$(RUN) data synthetic --for-recipe
+
+data-check: $(READY) ## which data sets of Table 1 are in datasets/ (or DATA=folder): present, incomplete or absent
+	@$(SPLIT) $(RUN) data check $${DATA:+"$$DATA"} $$ARGS
 
 train: $(READY) $(PREPARED) ## train RECIPE (default orl), evaluate it and write its report
 	@test -z "$$NP" -o -x $(VENV)/bin/horovodrun || { echo "make: NP needs Horovod; run: make setup HOROVOD=1" >&2; exit 2; }

@@ -48,8 +48,8 @@ def test_rearranged(command, faces, tmp_path):
     assert "192 under two identities" in done.stdout and "nobody of" in done.stderr
     done = command("split", "set", "split", "--verification", "50%", "--pairs", "--folds", "2")
     assert "none of them in the other" in done.stdout and "pairs" in done.stdout
-    assert len(FaceRecords(tmp_path / "split")) == len(FaceRecords(tmp_path / "split/verification")) == 48
-    known = {image for image, _ in contents(tmp_path / "split/verification")}
+    assert len(FaceRecords(tmp_path / "split")) == len(FaceRecords(tmp_path / "split/unseen")) == 48
+    known = {image for image, _ in contents(tmp_path / "split/unseen")}
     assert set(read_bin(tmp_path / "split/verification.bin")[0]) <= known
 
 

@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, tiny_jpeg
 
+from arcface_gluon.data import write_training_set
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.measurements import collect
 from arcface_gluon.report.mode import papers_mode, papers_mode_of_set
@@ -211,3 +212,15 @@ def test_demos_enter_no_table(tmp_path):
     assert "orl, R18" not in (tmp_path / "tables.md").read_text(encoding="utf-8")
     assert (coverage.filled, coverage.other_data, collect(tmp_path)[0]) == (0, 0, [])
     assert len(collect(tmp_path, demos=True)[0]) == 1
+
+
+def test_table_1_says_which_sets_are_here(tmp_path):
+    write_training_set(tmp_path / "data/casia", ((tiny_jpeg(k), k) for k in range(3)), (8, 8))
+    (tmp_path / "runs").mkdir()
+    write_tables(tmp_path / "runs", data=tmp_path / "data")
+    row = line_of(tmp_path / "runs", "CASIA", "## Table 1:")
+    assert row[:6] == ["CASIA", "train", "10K", "0.5M", "incomplete", row[5]] and "3 identities, 3 images" in row[5]
+    assert line_of(tmp_path / "runs", "YTF", "## Table 1:")[1:5] == ["test", "1,595", "3,425 videos", "absent"]
+    assert "Table 1" in (tmp_path / "runs/tables.html").read_text()
+    write_tables(tmp_path / "runs", data=tmp_path / "nothing")
+    assert line_of(tmp_path / "runs", "CASIA", "## Table 1:")[4] == "absent"

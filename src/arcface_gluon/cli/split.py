@@ -15,9 +15,7 @@ EXAMPLE = "arcface-gluon split datasets/all datasets/mine --verification 10% --p
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("set", help="folder with train.rec")
-    parser.add_argument(
-        "out", type=Path, metavar="FOLDER", help="of the training part; FOLDER/verification gets the other"
-    )
+    parser.add_argument("out", type=Path, metavar="FOLDER", help="of the training part; FOLDER/unseen gets the other")
     parser.add_argument(
         "--verification",
         type=_part,
@@ -37,7 +35,7 @@ def run(args: Namespace) -> None:
     import numpy as np
 
     from ..data import FaceRecords
-    from ..data.records.rearranging import split_identities, write_split
+    from ..data.records.rearranging import UNSEEN, split_identities, write_split
     from ..data.verification.drawing import draw_pairs, write_drawn
 
     records = FaceRecords(args.set, args.first_label)
@@ -51,10 +49,10 @@ def run(args: Namespace) -> None:
     with unless_stopped(args.out) as stop:
         training, verification = write_split(records, args.out, parts, args.skip_missing, args.force, stop)
     print(f"{args.out}: {training.describe()}")
-    print(f"{args.out / 'verification'}: {verification.describe()}, none of them in the other")
+    print(f"{args.out / UNSEEN}: {verification.describe()}, none of them in the other")
     if args.pairs:
         path = args.out / "verification.bin"
-        others = FaceRecords(args.out / "verification")
+        others = FaceRecords(args.out / UNSEEN)
         tell_sharing(others.labels(), args.folds)
         tell(path, write_drawn(others, path, args.genuine, args.impostor, args.folds, args.seed))
 

@@ -7,14 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Mapping
 
-# The training sets of the rows: identities and images of Table 1. Of several names in a row the first here counts.
-_TRAINING_SETS = {
-    "CASIA": (10_000, 500_000),
-    "MS1MV2+Asian": (179_000, 8_630_000),
-    "MS1MV2": (85_000, 5_800_000),
-    "DeepGlint": (181_000, 6_730_000),
-    "VGG2": (9_100, 3_300_000),
-}
+from ..data.catalogue.table1 import TRAINING_SIZES, is_whole_training_set
 
 
 @functools.lru_cache(maxsize=None)
@@ -65,8 +58,7 @@ def is_papers_training_set(key: str, row: str, data: object) -> bool:
         data: the summary's `data`, with `identities` and `images`; Table 1 rounds them to one or two digits.
     """
     text = f"{paper_tables()[key].get('setting', '')} {row}"
-    sizes = next((sizes for name, sizes in _TRAINING_SETS.items() if name in text), None)
-    if sizes is None or not isinstance(data, dict):
+    name = next((name for name in TRAINING_SIZES if name in text), None)
+    if name is None or not isinstance(data, dict):
         return False
-    counts = (data.get("identities"), data.get("images"))
-    return all(isinstance(n, int) and abs(n - size) <= 0.1 * size for n, size in zip(counts, sizes))
+    return is_whole_training_set(name, data.get("identities"), data.get("images"))

@@ -1,13 +1,16 @@
-"""The paper's Tables 2 to 9 with what was measured here beside each cell, as one HTML page and as Markdown."""
+"""The paper's Table 1 with the data sets that are here, Tables 2 to 9 with what was measured; as HTML and Markdown."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Iterable, Sequence
 
+from ..data.catalogue.present import ABSENT, Presence, check_all
+from ..data.catalogue.table1 import TABLE1
 from ..files import atomic_write
 from .html import element, page, section, table
 from .measurements import collect
@@ -76,6 +79,8 @@ HOW_TO_FILL = {
     },
 }
 _SOURCE = ("data", "mode", "model", "date")  # columns on the right of each table
+_TABLE1 = "Table 1: Data sets, and which of them are here"
+_DATA_HEADS = ("set", "for", "identities: paper", "images: paper", "state", "here", "place")
 _GAP_HEADS = ("table", "blank", "command", "data")
 _UNITS = {"%": "In per cent", "degrees": "In degrees", "fraction": "As fractions"}
 _NOTE = (
@@ -105,8 +110,17 @@ class Coverage:
         return f"{self.filled} of the paper's {self.cells} own cells are measured on its data{other}."
 
 
-def write_tables(runs_dir: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> Coverage:
+def write_tables(
+    runs_dir: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+) -> Coverage:
     """Collect all measurements under `runs_dir` and write tables.html and tables.md into `folder` (runs_dir itself).
+
+    Args:
+        runs_dir: folder of runs.
+        folder: where to.
+        data: folder of data sets, for Table 1; where it is not there, nor is any set.
 
     Raises:
         UserError: there is no such folder, or it cannot be written to.
@@ -114,12 +128,30 @@ def write_tables(runs_dir: str | os.PathLike[str], folder: str | os.PathLike[str
     measurements, problems = collect(runs_dir)
     coverage = _coverage(measurements, problems)
     tables = [(key, *_grid(key, measurements)) for key in paper_tables()]
+    sets = _table1(data)
     folder = Path(folder or runs_dir)
     with atomic_write(folder / "tables.html", "w") as file:
-        file.write(_html(tables, coverage))
+        file.write(_html(sets, tables, coverage))
     with atomic_write(folder / "tables.md", "w") as file:
-        file.write(_markdown(tables, coverage))
+        file.write(_markdown(sets, tables, coverage))
     return coverage
+
+
+def _table1(data):
+    """Rows of Table 1: the paper's sizes, and what is in the folder of data sets."""
+    states = check_all(data) if data is not None and Path(data).is_dir() else map(Presence, TABLE1, repeat(ABSENT))
+    return [
+        [
+            one.data_set.title,
+            "train" if one.data_set.kind == "training" else "test",
+            one.data_set.identities,
+            one.data_set.images,
+            one.state,
+            "; ".join(filter(None, [one.found, *(f"missing: {text}" for text in one.missing)])),
+            str(one.place or ""),
+        ]
+        for one in states
+    ]
 
 
 def table_of_run(key: str, folder: str | os.PathLike[str], demos: bool = False) -> list[str]:
@@ -197,7 +229,7 @@ def describe_gap(gap: tuple[str, str, int, str, str]) -> list[str]:
     return [f"Table {paper_tables()[key]['number']}{rows}", str(count), command, data]
 
 
-def _html(tables, coverage):
+def _html(sets, tables, coverage):
     parts = [
         element("h1", "The paper's tables, and what was measured here"),
         element("p", coverage.verdict, class_="verdict"),
@@ -206,6 +238,7 @@ def _html(tables, coverage):
     if coverage.problems:
         items = (element("li", problem) for problem in coverage.problems)
         parts.append(section("Files that could not be used", element("ul", *items, class_="note")))
+    parts.append(section(_TABLE1, table(_DATA_HEADS, sets, texts=("set", *_DATA_HEADS[4:]))))
     for key, heads, rows in tables:
         title, unit = _title(key)
         parts.append(section(title, table(heads, rows, unit, _SOURCE)))
@@ -216,9 +249,10 @@ def _html(tables, coverage):
     return page("ArcFace: the paper's tables", *parts)
 
 
-def _markdown(tables, coverage):
+def _markdown(sets, tables, coverage):
     lines = ["# The paper's tables, and what was measured here", "", coverage.verdict, "", _NOTE, ""]
     lines += [f"- Not used: {markdown_text(problem)}" for problem in coverage.problems]
+    lines += ["", f"## {_TABLE1}", "", *markdown_table(_DATA_HEADS, sets)]
     for key, heads, rows in tables:
         title, unit = _title(key)
         lines += ["", f"## {title}", "", unit, "", *markdown_table(heads, rows)]

@@ -87,7 +87,7 @@ def test_no_identity_is_in_both_parts(make, tmp_path):
     training, verification = write_split(records, tmp_path / "out", parts)
     assert training.images + verification.images == 9
     old = dict(contents(tmp_path / "set"))
-    for part, kept in ((tmp_path / "out", parts.training), (tmp_path / "out/verification", parts.verification)):
+    for part, kept in ((tmp_path / "out", parts.training), (tmp_path / "out/unseen", parts.verification)):
         assert [kept[label] for _, label in contents(part)] == [old[image] for image, _ in contents(part)]
         names = [line.split("\t")[1] for line in (part / "names.tsv").read_text().splitlines()]
         assert names == ["abcdef"[label] for label in kept]

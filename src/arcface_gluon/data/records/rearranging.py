@@ -23,6 +23,9 @@ from .rewriting import (
 )
 from .training_set import LABELS, FaceRecords
 
+# Labelled images of people who are not trained on, beside the training set: `data.places.find_unseen` finds them.
+UNSEEN = "unseen"
+
 
 def _never_stops() -> None:
     pass
@@ -153,7 +156,7 @@ def write_split(
     force: bool = False,
     stop: Callable[[], object] = _never_stops,
 ) -> tuple[Written, Written]:
-    """Write the training part into a folder and the other into its subfolder `verification`; no identity is in both.
+    """Write the training part into a folder and the other into its subfolder `unseen`; no identity is in both.
 
     Returns:
         (training, verification): what was written.
@@ -170,7 +173,7 @@ def write_split(
         (folder / "property").unlink(missing_ok=True)
     of_verification = np.isin(found.labels, parts.verification)
     verification = write_identities(
-        records, folder / "verification", found.indices[of_verification], (), skip_missing, True, stop
+        records, folder / UNSEEN, found.indices[of_verification], (), skip_missing, True, stop
     )
     training = write_identities(
         records, folder, found.indices[~of_verification], found.left_out, skip_missing, True, stop
