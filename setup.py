@@ -56,11 +56,11 @@ setup(
         "tensorboard": ["tensorboardX"],
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny"],
-        "horovod": ["horovod==0.28.1"],
+        "horovod": ["horovod==0.28.1", "psutil"],
         "onnx": ["onnx", "onnxruntime"],
         "torch": ["torch"],
         "tflite": ["tflite"],
-        "detect": ['mtcnn==1.0.0; python_version >= "3.10"'],  # for its weights; brings lz4, not TensorFlow
+        "detect": ['mtcnn==1.0.0; python_version >= "3.10"', "lz4"],  # for its weights, in files of lz4; no TensorFlow
         # What tests compare with; insightface and facenet-pytorch are installed by scripts/make_venv.sh.
         "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
         # What `make bench PEERS=1` measures beside.
