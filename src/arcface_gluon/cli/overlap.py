@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import atomic_write
-from .options import add_first_label_option
+from .options import add_first_label_option, add_rewriting_options
 from .stopping import unless_stopped
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     similarity.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     parser.add_argument("--list", type=Path, default=Path("overlap.tsv"), help="what was found (default overlap.tsv)")
     parser.add_argument("--out", type=Path, help="folder for the training set without them")
-    parser.add_argument("--skip-missing", action="store_true", help="leave damaged records out of it, listed")
+    add_rewriting_options(parser, "leave damaged records out of it, listed")
 
 
 def run(args: Namespace) -> None:
@@ -115,7 +115,7 @@ def _write(records, args, dropped):
     from ..data.records.identity_names import write_without
 
     with unless_stopped(args.out) as stop:
-        written = write_without(records, args.out, dropped, args.skip_missing, stop)
+        written = write_without(records, args.out, dropped, args.skip_missing, args.force, stop)
     line = f"{args.out}: {written.images:,} images of {written.identities:,} identities; labels.tsv: new and old"
     if written.skipped:
         line += f"\n{written.skipped:,} damaged records were left out: {args.out / 'skipped.txt'}"

@@ -35,7 +35,7 @@ def run(args: Namespace) -> None:
     import numpy as np
 
     from ..data import FaceRecords
-    from ..data.records.rearranging import UNSEEN, split_identities, write_split
+    from ..data.records.rearranging import PAIRS, UNSEEN, split_identities, write_split
     from ..data.verification.drawing import draw_pairs, write_drawn
 
     records = FaceRecords(args.set, args.first_label)
@@ -51,7 +51,7 @@ def run(args: Namespace) -> None:
     print(f"{args.out}: {training.describe()}")
     print(f"{args.out / UNSEEN}: {verification.describe()}, none of them in the other")
     if args.pairs:
-        path = args.out / "verification.bin"
+        path = args.out / PAIRS
         others = FaceRecords(args.out / UNSEEN)
         tell_sharing(others.labels(), args.folds)
         tell(path, write_drawn(others, path, args.genuine, args.impostor, args.folds, args.seed))

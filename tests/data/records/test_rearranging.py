@@ -96,3 +96,21 @@ def test_no_identity_is_in_both_parts(make, tmp_path):
     for number in (0, 5):
         with pytest.raises(UserError, match="5 identities with images"):
             split_identities(records, number)
+
+
+def test_an_earlier_split_is_replaced_whole_or_not_at_all(make, tmp_path):
+    records, out = make("set", [2, 1, 3, 2, 1]), tmp_path / "out"
+    write_split(records, out, split_identities(records, 2))
+    (out / "verification.bin").write_bytes(b"pairs")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="is there already"):
+        write_split(records, out, split_identities(records, 1, seed=1))
+    for images in range(8):
+        stop = iter(range(images)).__next__  # its end, within the writer, is as a signal
+        with pytest.raises(RuntimeError):
+            write_split(records, out, split_identities(records, 1, seed=1), force=True, stop=stop)
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    write_split(records, out, split_identities(records, 1, seed=1), force=True)
+    assert not (out / "verification.bin").exists() and not list(out.glob(".*"))
+    known = [{image for image, _ in contents(folder)} for folder in (out, out / "unseen")]
+    assert not known[0] & known[1] and sum(map(len, known)) == 9

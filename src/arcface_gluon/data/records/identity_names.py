@@ -92,6 +92,7 @@ def write_without(
     folder: str | os.PathLike[str],
     dropped: Iterable[int],
     skip_missing: bool = False,
+    force: bool = False,
     stop: Callable[[], object] = lambda: None,
 ) -> Written:
     """Write a training set without some identities; the others are numbered anew, without gaps, in their order.
@@ -101,9 +102,10 @@ def write_without(
 
     Args:
         records: FaceRecords.
-        folder: where to; must not hold a train.rec yet.
+        folder: where to.
         dropped: labels to leave out.
         skip_missing: leave damaged records out (their keys go into skipped.txt) instead of stopping.
+        force: replace a set that is there.
         stop: called for every image; raises to stop. Nothing is left behind then.
 
     Raises:
@@ -112,4 +114,4 @@ def write_without(
     found = usable(records, skip_missing)
     order = np.argsort(found.labels, kind="stable")
     order = order[~np.isin(found.labels[order], np.asarray(list(dropped), np.int64))]
-    return write_identities(records, folder, found.indices[order], found.left_out, skip_missing=skip_missing, stop=stop)
+    return write_identities(records, folder, found.indices[order], found.left_out, skip_missing, force, stop)

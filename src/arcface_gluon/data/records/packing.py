@@ -70,10 +70,10 @@ def encode(data: bytes, encoding: Encoding) -> Packed:
         ValueError: it is damaged, no image, or animated.
     """
     image_size(data)
-    if is_animated(data):
+    kind = "jpg" if data[:2] == b"\xff\xd8" else "png" if data[:4] == b"\x89PNG" else None
+    if kind != "jpg" and is_animated(data):
         raise ValueError("it is animated, or has several pictures")
     image = decode_image(data)
-    kind = "jpg" if data[:2] == b"\xff\xd8" else "png" if data[:4] == b"\x89PNG" else None
     wanted = "jpg" if encoding.quality else encoding.kind or kind or "png"
     side = orientation(data) if b"Exif" in data[:_EXIF_WITHIN] else 1
     image = image if side == 1 else upright(image, side)

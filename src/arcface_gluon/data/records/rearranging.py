@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Callable, NamedTuple, Sequence
 
@@ -25,6 +26,8 @@ from .training_set import LABELS, FaceRecords
 
 # Labelled images of people who are not trained on, beside the training set: `data.places.find_unseen` finds them.
 UNSEEN = "unseen"
+# Pairs of them.
+PAIRS = "verification.bin"
 
 
 def _never_stops() -> None:
@@ -158,6 +161,8 @@ def write_split(
 ) -> tuple[Written, Written]:
     """Write the training part into a folder and the other into its subfolder `unseen`; no identity is in both.
 
+    With `force`, an earlier split stays whole until this one is on disk; its pairs, verification.bin, go with it.
+
     Returns:
         (training, verification): what was written.
 
@@ -168,16 +173,25 @@ def write_split(
     check_free(folder, force)
     check_apart(folder, [records])
     found = usable(records, skip_missing)
-    # An earlier training set never stands beside another split's verification set.
-    if folder.is_dir():
-        (folder / "property").unlink(missing_ok=True)
     of_verification = np.isin(found.labels, parts.verification)
-    verification = write_identities(
-        records, folder / UNSEEN, found.indices[of_verification], (), skip_missing, True, stop
-    )
-    training = write_identities(
-        records, folder, found.indices[~of_verification], found.left_out, skip_missing, True, stop
-    )
+    unseen = folder / UNSEEN
+    new = folder / f".{UNSEEN}.partial"
+
+    def ready():
+        # A training set never stands beside the verification part of another split.
+        for stale in (folder / "property", folder / PAIRS):
+            stale.unlink(missing_ok=True)
+        shutil.rmtree(unseen, ignore_errors=True)
+        os.replace(new, unseen)
+
+    shutil.rmtree(new, ignore_errors=True)  # what a kill left
+    try:
+        verification = write_identities(records, new, found.indices[of_verification], (), skip_missing, False, stop)
+        training = write_identities(
+            records, folder, found.indices[~of_verification], found.left_out, skip_missing, True, stop, ready
+        )
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     return training, verification
 
 

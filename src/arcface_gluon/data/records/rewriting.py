@@ -54,7 +54,7 @@ def check_free(folder: str | os.PathLike[str], force: bool = False) -> None:
     """
     path = Path(folder) / "train.rec"
     if path.exists() and path.with_name("property").exists() and not force:  # without it, what a kill left
-        raise UserError(f"{path} is there already; name another folder, or delete it")
+        raise UserError(f"{path} is there already; name another folder, or replace it with --force")
 
 
 def check_apart(folder: str | os.PathLike[str], sources: Iterable[FaceRecords]) -> None:
@@ -93,14 +93,15 @@ def write_chosen(
     skip_missing: bool = False,
     force: bool = False,
     stop: Callable[[], object] = lambda: None,
+    ready: Callable[[], object] = lambda: None,
 ) -> Written:
     """Write a training set of images of others, in the order given.
 
     Args:
         folder: where to.
         chosen: the images.
-        size, identities, plain, beside: as `write_training_set` takes them; `beside` gets skipped.txt with the keys of
-            records that were left out (and their set, where there are several).
+        size, identities, plain, beside, ready: as `write_training_set` takes them; `beside` gets skipped.txt with the
+            keys of records that were left out (and their set, where there are several).
         left_out: the lines of those that were left out before.
         skip_missing: leave damaged records out instead of stopping.
         force: replace a set that is there.
@@ -131,7 +132,7 @@ def write_chosen(
             beside[SKIPPED] = skipped
 
     try:
-        count, number = write_training_set(folder, images(), size, identities, plain, beside)
+        count, number = write_training_set(folder, images(), size, identities, plain, beside, ready)
     except ValueError as error:
         raise UserError(f"{folder}: {error}; nothing was written") from error
     return Written(count, number, len(skipped))
@@ -174,6 +175,7 @@ def write_identities(
     skip_missing: bool = False,
     force: bool = False,
     stop: Callable[[], object] = lambda: None,
+    ready: Callable[[], object] = lambda: None,
 ) -> Written:
     """Write images of one set, their identities numbered anew without gaps; labels.tsv has `new <tab> old label`.
 
@@ -182,7 +184,7 @@ def write_identities(
         folder: where to.
         indices: the images, in the order in which they are written; each has an identity.
         left_out: keys of records that were left out before.
-        skip_missing, force, stop: as `write_chosen` takes them.
+        skip_missing, force, stop, ready: as `write_chosen` takes them.
 
     Raises:
         UserError: as `write_chosen`.
@@ -197,4 +199,6 @@ def write_identities(
     if named:
         beside[NAMES] = name_lines(named)
     chosen = Chosen([records], np.zeros(len(indices), np.int64), indices, labels)
-    return write_chosen(folder, chosen, records.image_size, beside, None, False, left_out, skip_missing, force, stop)
+    return write_chosen(
+        folder, chosen, records.image_size, beside, None, False, left_out, skip_missing, force, stop, ready
+    )

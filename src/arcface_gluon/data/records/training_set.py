@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -239,6 +239,7 @@ def write_training_set(
     identities: int | None = None,
     plain: bool = False,
     beside: Mapping[str, Iterable[str]] | None = None,
+    ready: Callable[[], object] = lambda: None,
 ) -> tuple[int, int]:
     """Write train.rec, train.idx and property: images, then the header record (key 0), then the identities.
 
@@ -252,6 +253,7 @@ def write_training_set(
         plain: images only, with keys from 0, as im2rec writes them and mx.io.ImageRecordIter reads them.
         beside: {name: lines} of text files that get their names with the set; looked at when all images are through.
             Those of `TEXTS` that an earlier set had are removed.
+        ready: called when all is on disk under temporary names, before the first file of an earlier set goes.
 
     Returns:
         (number of images, number of identities).
@@ -282,6 +284,7 @@ def write_training_set(
         with _written(folder, beside or {}):
             # An earlier set's numbers never stand beside these records: whenever this is killed, property comes last.
             writer.flush()
+            ready()
             for name in ("property", *sorted(TEXTS.difference(beside or ()))):
                 (folder / name).unlink(missing_ok=True)
     sizes.pop(None, None)
