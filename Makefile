@@ -6,7 +6,7 @@ RECIPE ?= orl
 
 # What users give reaches the program as they wrote it, through the environment: make expands nothing in it, and the
 # shell sees only "$$NAME". ${NAME:+--option "$NAME"} is the shell's way to pass an option where a value was given.
-GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP TO IN OUT ARGS
+GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP HOSTS RESTARTS GRACE TO IN OUT ARGS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -36,7 +36,7 @@ TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes FLIP=0 SET='train.iterations=100 …' GPU=1"
+	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes HOSTS=a:4,b:4 RESTARTS=n FLIP=0 SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
 setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN)
@@ -66,8 +66,8 @@ data-check: $(READY) ## which data sets of Table 1 are in datasets/ (or DATA=fol
 	@$(SPLIT) $(RUN) data check $${DATA:+"$$DATA"} $$ARGS
 
 train: $(READY) $(PREPARED) ## train RECIPE (default orl), evaluate it and write its report
-	@test -z "$$NP" -o -x $(VENV)/bin/horovodrun || { echo "make: NP needs Horovod; run: make setup HOROVOD=1" >&2; exit 2; }
-	@$(SPLIT) $(if $(NP),$(VENV)/bin/horovodrun -np "$$NP" --gloo )$(RUN) train "$$RECIPE" $(if $(RESUME),--resume) \
+	@$(SPLIT) $(RUN) train "$$RECIPE" $(if $(RESUME),--resume) \
+		$${NP:+--np "$$NP"} $${HOSTS:+--hosts "$$HOSTS"} $${RESTARTS:+--restarts "$$RESTARTS"} $${GRACE:+--grace "$$GRACE"} \
 		$${DATA:+"data.path=$$DATA"} $${LOSS:+"loss=$$LOSS"} $${SEED:+"seed=$$SEED"} $${SET:+--set "$$SET"} $$ARGS
 
 orl-run: $(READY)

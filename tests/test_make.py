@@ -75,3 +75,9 @@ def test_sets_figures_and_the_ablation(make, tmp_path):
 def test_folders_of_photographs_arrive_whole(make, tmp_path):
     assert make("align", f"IN={ODD}", f"OUT={ODD}", "ARGS=--faces all") == [["align", ODD, ODD, "--faces", "all"]]
     assert not (tmp_path / "made").exists()
+
+
+def test_processes_hosts_and_restarts_of_a_training_arrive(make):
+    words = make("train", "NP=4", "HOSTS=a:2,b:2", "RESTARTS=3", "GRACE=60", "DATA=x")[-1]
+    asked = ["--np", "4", "--hosts", "a:2,b:2", "--restarts", "3", "--grace", "60", "data.path=x"]
+    assert words == ["train", "orl", *asked]

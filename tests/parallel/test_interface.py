@@ -15,7 +15,7 @@ def environment(monkeypatch):
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "wire0")
     monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "10.0.0.1")
     monkeypatch.setattr(interface, "address_towards", lambda host: "10.0.0.7")
-    monkeypatch.setattr(interface, "_interface_of", lambda address: "cable7" if address == "10.0.0.7" else None)
+    monkeypatch.setattr(interface, "interface_of", lambda address: "cable7" if address == "10.0.0.7" else None)
 
 
 def test_it_is_the_one_that_leads_to_the_launcher(monkeypatch):

@@ -19,6 +19,7 @@ from ..run_layout import RECIPE, SUMMARY
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet, processor
 from ..training.run_folder import owned_run, run_folder
+from .launch import add_launch_options, run_processes
 from .memory import MemoryAdvice
 from .options import add_overrides, overrides
 
@@ -37,15 +38,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the recipe's last run")
     parser.add_argument("--json", metavar="FILE", help="write summary.json there too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_launch_options(parser)
 
 
-def run(args: Namespace) -> None:
+def run(args: Namespace) -> int:
     values = recipe.resolve(args.recipe, overrides(args))
     root, name, before = Path(values.run.folder), values.run.name, None
     if args.resume:
         run_folder(root, name, True)  # there must be one, which is told before MXNet is loaded
     else:
         find_data(values.data.path)
+    if args.np:
+        return run_processes(args, values.run)
     import_mxnet()
     from ..models.registry import model_class
     from ..models.training_network import training_precision
@@ -63,6 +67,7 @@ def run(args: Namespace) -> None:
         if args.resume:
             before, values = own_recipe(folder, values.run, overrides(args))
         _train(args, values, before, find_data(values.data.path), folder, processes)
+    return 0
 
 
 def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:

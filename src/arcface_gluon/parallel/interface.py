@@ -23,7 +23,7 @@ def use_own_interface() -> None:
     own = address_towards(address) if address else None
     if own is None or own.startswith("127."):
         return
-    name = _interface_of(own)
+    name = interface_of(own)
     if name:
         os.environ["HOROVOD_GLOO_IFACE"] = os.environ["NCCL_SOCKET_IFNAME"] = name
     host = socket.gethostname()
@@ -48,7 +48,8 @@ def address_towards(host: str) -> str | None:
         return None
 
 
-def _interface_of(address):
+def interface_of(address: str) -> str | None:
+    """Name of this host's interface that has an address; None where there is none."""
     import psutil  # which Horovod needs
 
     found = psutil.net_if_addrs().items()

@@ -194,6 +194,7 @@ class Trainer:
             validating = self.validate and self._due(settings.validate_every)
             if stopping or validating or self._due(settings.checkpoint_every):
                 folder = self.save()
+                log.write({"iteration": self.iteration, "checkpoint_seconds": round(self.saving or 0.0, 3)})
             if stopping and not (last and not validating):
                 self._stop(stopping, f"after iteration {self.iteration}", folder)
             if validating:
@@ -205,6 +206,7 @@ class Trainer:
             folder = run_layout.checkpoint_folder(self.run_folder, self.iteration)
             if not self.processes.any(folder.is_dir()):
                 folder = self.save()
+        self.processes.barrier()  # whoever ends first ends the others
         goes_on = f"resume from {folder}" if folder else "nothing was done before it"
         raise Interrupted(number, f"{signal.Signals(number).name}: stopped {where}; {goes_on}")
 

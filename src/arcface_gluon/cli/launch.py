@@ -1,0 +1,113 @@
+"""`arcface-gluon train … --np P`: the same command as several processes, started again where one of them is lost."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from easydict import EasyDict
+
+from ..errors import GO_ON, UserError
+from ..parallel.launcher import Ending, horovodrun, installed, launch, parse_hosts, reachable
+from ..progress import write_line
+from ..run_layout import checkpoint_folders
+from ..training.run_folder import LOCK, run_folder
+from .options import overrides
+
+SAVED = {GO_ON, 128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of a process that a signal has ended
+
+
+def add_launch_options(parser: ArgumentParser) -> None:
+    """--np, --hosts, --restarts, --grace and --logs."""
+    parser.add_argument("--np", type=int, metavar="P", help="train as P processes (needs make setup HOROVOD=1)")
+    parser.add_argument("--hosts", metavar="H", help="where: host1:4,host2:4, this one among them (default: here)")
+    parser.add_argument(
+        "--restarts", type=int, default=0, metavar="N", help="go on up to N times with the hosts left after a loss"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=300.0, metavar="S", help="seconds to save in after a signal (default 300)"
+    )
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="a folder to write each process's output to")
+
+
+def run_processes(args: Namespace, place: EasyDict) -> int:
+    """Start the processes and wait for them; gives the exit status.
+
+    Args:
+        args: of `train`.
+        place: the `run` group of its recipe.
+
+    Raises:
+        UserError: options that do not go together, or Horovod is missing.
+    """
+    hosts = _checked(args)
+    resume, processes = args.resume, args.np
+    for restart in range(args.restarts + 1):
+        began = time.monotonic()
+        ending = launch(horovodrun(processes, hosts, args.logs, _command(args, resume)), args.grace)
+        if not ending.status:
+            return 0
+        folder = _last_run(place)
+        if ending.signalled and ending.status in SAVED:
+            return ending.status  # the processes have said it themselves
+        write_line(f"arcface-gluon: {_account(ending, hosts, time.monotonic() - began, folder)}")
+        if not ending.lost or restart == args.restarts:
+            break
+        if hosts:
+            hosts = reachable(hosts)
+            processes = min(processes, sum(count for _, count in hosts))
+        if not processes:
+            write_line("arcface-gluon: no host is left")
+            break
+        resume = resume or bool(folder and checkpoint_folders(folder))
+        if folder:
+            (folder / LOCK).unlink(missing_ok=True)  # of the training that has just ended
+        where = f" on {', '.join(host for host, _ in hosts)}" if hosts else ""
+        write_line(f"restart {restart + 1} of {args.restarts}: {processes} processes{where}")
+    return GO_ON if ending.lost else ending.status
+
+
+def _checked(args):
+    if args.np < 1 or args.restarts < 0 or not args.grace > 0:
+        raise UserError("--np must be at least 1, --restarts not negative, --grace above 0")
+    hosts = parse_hosts(args.hosts) if args.hosts else []
+    if hosts and sum(count for _, count in hosts) < args.np:
+        raise UserError(f"--hosts={args.hosts} has fewer places than --np={args.np}")
+    if not installed():
+        raise UserError("--np needs Horovod; run: make setup HOROVOD=1")
+    return hosts
+
+
+def _command(args, resume):
+    """The words of one process."""
+    options = [*(["--resume"] if resume else []), *(["--quiet"] if args.quiet else [])]
+    options += ["--json", args.json] if args.json else []
+    return [sys.executable, "-m", "arcface_gluon", "train", args.recipe, *overrides(args), *options]
+
+
+def _last_run(place):
+    try:
+        return run_folder(Path(place.folder), place.name, True)
+    except UserError:
+        return None
+
+
+def _account(ending: Ending, hosts, seconds, folder):
+    """One line: who ended, how, after how long, and where to go on."""
+    saved = checkpoint_folders(folder) if folder else []
+    last = f"the last good checkpoint is {saved[-1]}; --resume goes on" if saved else "there is no checkpoint"
+    if ending.rank is None:
+        said = next(
+            (line for line in reversed(ending.said) if not line.startswith("warnings.warn")), "nothing was said"
+        )
+        return f"horovodrun ended with status {ending.status}: {said}"
+    places = [host for host, count in hosts for _ in range(count)]
+    who = f"process {ending.rank}" + (f" on {places[ending.rank]}" if ending.rank < len(places) else "")
+    if ending.status > 128 and ending.status - 128 in set(signal.Signals):
+        name = signal.Signals(ending.status - 128).name
+        late = ", before it had saved" if ending.signalled else ""
+        return f"{who} was ended by {name}{late} after {seconds:.0f} s; {last}"
+    return f"{who} ended with status {ending.status} after {seconds:.0f} s; {last}"
