@@ -27,6 +27,7 @@ import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Mapping
 
 from ..data.verification.sets import SET_COLUMNS, SETS, known_set
 from ..errors import UserError
@@ -89,27 +90,63 @@ def _from_summary(path):
         return []  # of something that is not a training run
     summary, recipe = read_json(path), read_json(recipe_path)
     try:
-        sets = summary.get("verification", {}).items()
-        verification = {name: _with_set(path, name, found) for name, found in sets if not one_kind(found)}
-        return [
-            Measurement(
-                table=key,
-                row=row,
-                column=column,
-                value=100 * verification[name]["accuracy"],
-                data=tested_on(recipe["data"]["path"], name, verification[name]),
-                model=f"{path.parent.name}: {recipe['network']['name']}, {summary['iterations']:,} iterations",
-                date=summary.get("date", ""),
-                command=f"arcface-gluon train {summary.get('recipe', path.parent.name)}",
-                paper_data=verification[name]["whole_set"] and is_papers_training_set(key, row, summary.get("data")),
-                mode=papers_mode_of_set(name),
-            )
-            for key, row in paper_rows(recipe)
-            for name in verification
-            if (column := SET_COLUMNS.get(known_set(name) or "", "")) in paper_tables()[key]["columns"]
-        ]
+        model = run_title(path.parent.name, recipe["network"]["name"], summary["iterations"])
+        command = f"arcface-gluon train {summary.get('recipe', path.parent.name)}"
+        found = []
+        for name, measures in summary.get("verification", {}).items():
+            told = {"model": model, "date": summary.get("date", ""), "command": command}
+            told["mode"] = papers_mode_of_set(name)
+            found += of_verification(recipe, summary.get("data"), name, _with_set(path, name, measures), **told)
+        return found
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} or the recipe beside it is not a run's ({type(error).__name__}: {error})") from error
+
+
+def run_title(name: str, network: str, iterations: int) -> str:
+    """What a run is called in the tables."""
+    return f"{name}: {network}, {iterations:,} iterations"
+
+
+def of_verification(
+    recipe: Mapping,
+    trained: dict | None,
+    set_name: str,
+    measures: dict,
+    row: str | None = None,
+    otherwise: str | None = None,
+    **told: Any,
+) -> list[Measurement]:
+    """What a verification gives the tables of the paper; nothing where they have no column for its set.
+
+    Args:
+        recipe: of the run that trained the model; empty for others. trained: what its summary says of the data.
+        measures: `VerificationResult.to_json` with `whole_set`.
+        row: row of the tables that the model reproduces; None: those that the recipe names.
+        otherwise: row of a model whose recipe names none; None: it has none.
+        told: model, date, command and mode.
+    """
+    known = known_set(set_name)
+    if known not in SET_COLUMNS or one_kind(measures):
+        return []
+    tables, column = paper_tables(), SET_COLUMNS[known]
+    if row is not None:
+        rows = [(key, row) for key, table in tables.items() if row in table["rows"]]
+    else:
+        rows = paper_rows(recipe) or [(key, otherwise) for key in SETS[known].tables if otherwise is not None]
+    alike = measures["whole_set"] and told["mode"] == papers_mode_of_set(set_name)
+    return [
+        Measurement(
+            table=key,
+            row=name,
+            column=column,
+            value=100 * measures["accuracy"],
+            data=tested_on(recipe.get("data", {}).get("path") or "not trained here", set_name, measures),
+            paper_data=bool(alike and (row is not None or is_papers_training_set(key, name, trained))),
+            **told,
+        )
+        for key, name in rows
+        if column in tables[key]["columns"]
+    ]
 
 
 def _with_set(path, name, measures):

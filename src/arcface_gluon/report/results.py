@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
-from ..data.verification.sets import SET_COLUMNS, SETS, known_set
 from ..files import read_json, seal, write_json
 from ..models.load import OTHER_FORMATS, checkpoint_of
-from ..protocols.verification import one_kind
 from ..run_layout import RECIPE, SUMMARY, run_of
-from .measurements import Measurement, tested_on
+from .measurements import Measurement, of_verification, run_title
 from .mode import Mode, papers_mode, papers_mode_of_set
 from .paper import is_papers_training_set, paper_rows, paper_tables, paper_value
 from .run_report import write_report
@@ -69,7 +67,7 @@ def subject_of(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "run
     recipe = read_json(run / RECIPE)
     summary = read_json(run / SUMMARY) if (run / SUMMARY).is_file() else {}
     network, iterations = recipe.get("network", {}).get("name"), int(checkpoint.name)
-    return Subject(path, run, f"{run.resolve().name}: {network}, {iterations:,} iterations", recipe, summary)
+    return Subject(path, run, run_title(run.resolve().name, network, iterations), recipe, summary)
 
 
 def subject_of_features(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Subject:
@@ -127,7 +125,11 @@ def keep_verification(
     facts = {"set": set_name, **measures, "mode": asdict(mode), "model": subject.name}
     facts.update(date=time.strftime("%Y-%m-%d"), command=command, demo=subject.demo)
     write_json(subject.folder / "verification" / f"{stem}.json", facts, sealed=True)
-    measurements = [] if subject.demo else _measurements(subject, set_name, measures, mode, row, command)
+    told = {"model": subject.name, "date": facts["date"], "command": command, "mode": mode}
+    trained = subject.summary.get("data")
+    measurements = (
+        [] if subject.demo else of_verification(subject.recipe, trained, set_name, measures, row, subject.name, **told)
+    )
     if measurements and not (mode == usual and _in_summary(subject, set_name, measures)):
         save_results(subject.folder, f"verification-{stem}", measurements)
     write_report(subject.folder)
@@ -208,33 +210,6 @@ def keep_benchmark(
     part = "" if whole or subject.demo else "-part"
     save_results(subject.folder, name + mode.suffix(usual) + part, measurements)
     return [f"{one.column}: {line}" for one, line in zip(measurements, map(_beside_the_paper, measurements)) if line]
-
-
-def _measurements(subject, set_name, measures, mode, row, command):
-    known = known_set(set_name)
-    if known not in SET_COLUMNS or one_kind(measures):
-        return []
-    column = SET_COLUMNS[known]
-    tables = paper_tables()
-    if row is not None:
-        rows = [(key, row) for key, table in tables.items() if row in table["rows"]]
-    else:
-        rows = paper_rows(subject.recipe) or [(key, subject.name) for key in SETS[known].tables]
-    alike = measures["whole_set"] and mode == papers_mode_of_set(set_name)
-    data = subject.recipe.get("data", {}).get("path") or "not trained here"
-    return [
-        measurement(
-            subject,
-            (key, name, column),
-            100 * measures["accuracy"],
-            tested_on(data, set_name, measures),
-            command,
-            mode,
-            alike and (row is not None or is_papers_training_set(key, name, subject.summary.get("data"))),
-        )
-        for key, name in rows
-        if column in tables[key]["columns"]
-    ]
 
 
 def _in_summary(subject, set_name, measures):
