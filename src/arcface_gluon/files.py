@@ -34,6 +34,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         UserError: the folder cannot be written to, the disk is full, or another process goes on writing `path`.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device, which a file would take the place of
+        raise UserError(f"cannot write {path}: it is no ordinary file; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = _open_temporary(path)

@@ -1,15 +1,19 @@
 """`embed`, `verify` and `unpack` as a user runs them: what they say, where they stop, how they go on."""
 
+import csv
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from arcface_gluon.cli.verify_epochs import models_of
 from arcface_gluon.data import read_bin, write_bin
 from arcface_gluon.data.demos import mark_demo
 
@@ -173,6 +177,36 @@ def test_other_folds_than_the_paper_s_are_not_kept(command, model, pairs, tmp_pa
     (found,) = json.loads((tmp_path / "five.json").read_text())["verification"].values()
     assert found["folds"] == 5
     assert "number of folds" in command("verify", "--model", model, "--bin", pairs, "--folds", "1", check=2).stderr
+
+
+def test_bad_cases(command, model, pairs, tmp_path):
+    done = command("verify", "--model", model, "--bin", pairs, "--bad-cases", "bad", "--folds", "5", "--json", "x.json")
+    (found,) = json.loads((tmp_path / "x.json").read_text())["verification"].values()
+    with open(tmp_path / "bad" / "lfw" / "bad-cases.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert f"{len(rows)} of 20 pairs judged wrongly: bad/lfw" in done.stdout
+    for row in rows:
+        angle, threshold = float(row["angle"]), found["threshold_angle"]
+        assert (
+            row["judged"]
+            == ("accepted" if angle < threshold else "rejected")
+            != ("accepted" if row["same"] == "True" else "rejected")
+        )
+        assert cv2.imread(str(tmp_path / "bad" / "lfw" / row["file"])).shape == (112, 228, 3)
+
+
+def test_epochs_beside_each_other(command, model, pairs, tmp_path):
+    prefix = tmp_path / "many"
+    for epoch in (1, 3, 12):
+        shutil.copy(f"{model}-0000.params", f"{prefix}-{epoch:04d}.params")
+    shutil.copy(f"{model}-symbol.json", f"{prefix}-symbol.json")
+    arguments = ["verify", "--model", prefix, "--bin", pairs, "--epochs"]
+    done = command(*arguments, "all", "--max", "2", "--json", "x.json").stdout.splitlines()
+    assert [line.split(":")[0] for line in done] == ["12", "3", "best on lfw"] and "not kept" in done[-1]
+    assert set(json.loads((tmp_path / "x.json").read_text())["epochs"]) == {"12", "3"}
+    assert not (tmp_path / "runs").exists()
+    assert "no 4 among 1, 3, 12" in command(*arguments, "1,4", check=2).stderr
+    assert models_of(prefix, [1, 12]) == {12: Path(f"{prefix}-0012.params"), 1: Path(f"{prefix}-0001.params")}
 
 
 def test_unpack(command, pairs, tmp_path):

@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "model", metavar="RUN", nargs="?", help="a run, a checkpoint, or any model that `verify --model` takes"
     )
     parser.add_argument("--recipe", metavar="R", help="the last run of this recipe instead")
-    parser.add_argument("--to", default="onnx", help="onnx (default), mxnet, torch or npz")
+    parser.add_argument("--to", help="onnx, mxnet, torch or npz (default: what FILE ends in, else onnx)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: in the folder export of the run")
     parser.add_argument(
         "--faces",
@@ -46,17 +46,16 @@ def run(args: Namespace) -> None:
 
     if bool(args.model) == bool(args.recipe):
         raise UserError("which model? give a run or a file, or --recipe")
-    if args.to not in FORMATS:
-        raise UserError(f"--to {args.to}: choose one of {', '.join(FORMATS)}")
+    to = _format(args.to, args.out, FORMATS)
     path = model_path(args)
     subject = subject_of(path)
     name = subject.folder.resolve().name
-    out = args.out or subject.folder / "export" / f"{name}{FORMATS[args.to]}"
+    out = args.out or subject.folder / "export" / f"{name}{FORMATS[to]}"
     net = load_model(path, [import_mxnet().cpu()], normalisation_of(args))
     print_notes(net)
     what, images = _faces(args.faces, subject.recipe, input_size(net))
     done = export(
-        net, out, args.to, images=images, raw=args.raw, normalise=args.normalise, float16=args.float16,
+        net, out, to, images=images, raw=args.raw, normalise=args.normalise, float16=args.float16,
         opset=args.opset, metadata=metadata_of(path),
     )  # fmt: skip
     print(f"{done.path}: {done.size / 2**20:,.1f} MiB")
@@ -64,6 +63,16 @@ def run(args: Namespace) -> None:
         f"{done.by}, on {len(images)} {what}: largest difference {done.difference:.1e} of the largest value, "
         f"cosine at least {done.cosine:.7f}"
     )
+
+
+def _format(to, out, formats):
+    """The format that --to says, or the ending of --out, which must not be that of another."""
+    if to is not None and to not in formats:
+        raise UserError(f"--to {to}: choose one of {', '.join(formats)}")
+    ending = next((name for name, ending in formats.items() if ending and out and out.suffix == ending), None)
+    if to and ending and to != ending:
+        raise UserError(f"--out {out} is named as --to {ending} would be, not {to}; name it otherwise")
+    return to or ending or "onnx"
 
 
 def _faces(given, recipe, size):

@@ -64,7 +64,7 @@ def add_model_options(parser: ArgumentParser, several: bool = False) -> _Mutuall
     model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
     parser.add_argument("--contexts", help="a count, or a list such as cpu(0),cpu(1); default: every GPU, else cpu(0)")
     parser.add_argument(
-        "--batch-size", type=_count, help="images a step, over all devices (default: 32 a CPU, 128 a GPU)"
+        "--batch-size", type=count, help="images a step, over all devices (default: 32 a CPU, 128 a GPU)"
     )
     add_normalisation_options(parser)
     parser.add_argument(
@@ -216,7 +216,8 @@ def _number(text):
     return int(text)
 
 
-def _count(text):
+def count(text: str) -> int:
+    """A number above 0, as a type of argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)

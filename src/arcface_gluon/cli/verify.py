@@ -22,7 +22,8 @@ from ..files import write_json
 from ..protocols.verification import evaluate_pairs, one_kind
 from ..report.mode import Mode
 from .evaluation import open_source
-from .options import Several, add_flip_option, add_model_options
+from .options import Several, add_flip_option, add_model_options, count
+from .verify_epochs import epochs, verify_epochs
 
 EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
 
@@ -62,6 +63,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="contiguous folds (default 10); others are not kept",
     )
     parser.add_argument(
+        "--bad-cases",
+        type=Path,
+        metavar="FOLDER",
+        help="write the pairs that are judged wrongly into FOLDER/SET, as pictures and a table",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=epochs,
+        default=False,
+        metavar="N,M",
+        help="these checkpoints of a run or epochs of PREFIX, or all, one beside the other; nothing is kept",
+    )
+    parser.add_argument("--max", type=count, metavar="N", help="with --epochs: the N newest at most")
+    parser.add_argument(
         "--row", help="row of the paper's tables that the model reproduces, such as 'MS1MV2, R100, ArcFace'"
     )
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON too")
@@ -70,10 +85,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     check_row(args.row)
+    if args.epochs is not False:
+        if not args.model or args.bad_cases:
+            raise UserError("--epochs goes with --model, and without --bad-cases")
+        verify_epochs(args, _sets)
+        return
+    if args.max:
+        raise UserError("--max goes with --epochs")
     source = open_source(args, demo=False)  # each set tells itself
     from ..data.images.sources import EncodedImages
     from ..embed import verify_set
     from ..models.backbone import input_size
+    from ..report.bad_cases import write_bad_cases
     from ..report.results import keep_verification
 
     subject, results, reports = source.subject, {}, {}
@@ -101,6 +124,9 @@ def run(args: Namespace) -> None:
             )
         results[name] = {**result.to_json(), "flip": source.flip, "precision": source.precision}
         print(describe(name, results[name], source.flip))
+        if args.bad_cases:
+            bad = write_bad_cases(args.bad_cases / name, result, images)
+            remarks.append(f"{bad} of {len(issame)} pairs judged wrongly: {args.bad_cases / name}")
         if args.folds != FOLDS:  # another protocol than the paper's
             print(*(f"{' ' * len(name)}  {line}" for line in (*remarks, f"{args.folds} folds: not kept")), sep="\n")
             continue
