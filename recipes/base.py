@@ -72,6 +72,9 @@ recipe = dict(
         images_per_identity=Option(
             0, "K: batches of batch_size / K identities with K images each; 0: images in random order", NOT_NEGATIVE
         ),
+        min_images=Option(
+            0, "identities with fewer images are left out, class centres and all; 0: none is", NOT_NEGATIVE
+        ),
         threads=Option(2, "decoders", POSITIVE),
         first_label=Option(0, "label of the first identity in the records", NOT_NEGATIVE),
         on_error=Option(

@@ -98,6 +98,12 @@ def open_batches(values: EasyDict, data_folder: Path, processes: Processes) -> t
     """
     records = FaceRecords(data_folder, values.data.first_label)
     warnings = check_training_set(records, values.data.on_error)
+    if values.data.min_images:
+        whole, records = records, records.of_identities_with(values.data.min_images)
+        warnings.append(
+            f"data.min_images={values.data.min_images} leaves {records.num_identities:,} of {whole.num_identities:,} "
+            f"identities with {len(records):,} of {len(whole):,} images"
+        )
     batches = Batches(
         records,
         values.train.batch_size,

@@ -261,3 +261,17 @@ def test_the_fingerprint_is_of_index_and_labels_whatever_the_folder(tmp_path):
     found = {name: FaceRecords(tmp_path / name).fingerprint() for name in sets}
     assert found["one"] == found["same"] and len(set(found.values())) == 3
     assert FaceRecords(tmp_path / "one", first_label=1).fingerprint() != found["one"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_identities_with_few_images_are_left_out(tmp_path, variant):
+    records = FaceRecords(write_variant(tmp_path / "set", variant))
+    few = records.of_identities_with(2)
+    assert (len(few), few.num_identities) == (5, 2) and few.labels().tolist() == [0, 0, 1, 1, 1]
+    fewer = records.of_identities_with(3)
+    assert [fewer.read(i) for i in range(len(fewer))] == [(image, 0) for image, label in IMAGES if label == 1]
+    assert fewer.labels().tolist() == [0, 0, 0] and fewer.num_identities == 1
+    assert len({one.fingerprint() for one in (records, few, fewer)}) == 3
+    assert [records.read(i) for i in range(6)] == IMAGES and records.num_identities == 3, "the whole is as it was"
+    with pytest.raises(UserError, match="no identity has 4 images, the most that one has is 3"):
+        records.of_identities_with(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import operator
 import os
@@ -70,12 +71,16 @@ class FaceRecords:
         self.reader = RecordReader(self.path)
         self._labels: np.ndarray | None = None
         self._survey: Survey | None = None
+        self._numbers: np.ndarray | None = (
+            None  # identity here of each identity in the file, after `of_identities_with`
+        )
         self.keys, self._offsets, self._others = self._index()
         if not len(self.keys):
             raise UserError(f"{self.path} holds no images; fetch or write it again")
         if known is None:
             raise missing_property(self.path.parent, Labels.of(self.survey().labels), self.sizes())
         self.num_identities, self.image_size = known.identities, (known.height, known.width)
+        self._stored_identities = known.identities
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -94,10 +99,10 @@ class FaceRecords:
         if not self._is_identity(label):
             raise UserError(
                 f"{self.path}: record {self.keys[index]} has label {labels[0]:g}, "
-                f"but property allows {self.first_label} to {self.num_identities - 1 + self.first_label} "
+                f"but property allows {self.first_label} to {self._stored_identities - 1 + self.first_label} "
                 "(data.first_label or --first-label says what labels begin with)"
             )
-        return image, int(label)
+        return image, int(label if self._numbers is None else self._numbers[int(label)])
 
     def encoded(self, index: int) -> bytes:
         """Image `index` as it is stored, whatever its label.
@@ -153,7 +158,26 @@ class FaceRecords:
         return self._labels
 
     def _is_identity(self, label):
-        return (label >= 0) & (label < self.num_identities) & (label == label // 1)
+        return (label >= 0) & (label < self._stored_identities) & (label == label // 1)
+
+    def of_identities_with(self, least: int) -> FaceRecords:
+        """These records without the identities that have fewer than `least` images, the others numbered without gaps.
+
+        Raises:
+            UserError: no identity has so many.
+        """
+        labels, survey = self.labels(), self.survey()
+        chosen = np.bincount(labels[labels >= 0], minlength=self.num_identities) >= max(1, least)
+        if not chosen.any():
+            most = np.bincount(labels[labels >= 0]).max(initial=0)
+            raise UserError(f"{self.path}: no identity has {least} images, the most that one has is {most}")
+        kept = np.append(chosen, False)[labels]  # a label of -1 is the last
+        found = copy.copy(self)
+        found.keys, found._offsets = self.keys[kept], self._offsets[kept]
+        found._survey = survey._replace(labels=survey.labels[kept])
+        found._numbers = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
+        found._labels, found.num_identities = found._numbers[labels[kept]], int(chosen.sum())
+        return found
 
     def _index(self):
         """Keys and offsets of the images, sorted by key, and offsets of the other records that the index lists."""
