@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ..errors import UserError
 from ..files import write_json
@@ -61,7 +61,7 @@ def verify_epochs(args: Namespace, sets: Any) -> None:
     """
     from ..embed import verify_set
 
-    results: dict[int, Mapping] = {}
+    results: dict[int, dict[str, dict]] = {}
     for number, path in models_of(args.model, args.epochs, args.max).items():
         source = open_source(Namespace(**{**vars(args), "model": str(path)}), demo=False)
         results[number] = {}
