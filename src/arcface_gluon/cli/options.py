@@ -122,7 +122,7 @@ def add_first_label_option(parser: ArgumentParser) -> None:
 def add_processes_option(parser: ArgumentParser) -> None:
     """--processes, one a core by default."""
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--processes", type=_count, default=cores, metavar="N", help="side by side (one a core)")
+    parser.add_argument("--processes", type=count, default=cores, metavar="N", help="side by side (one a core)")
 
 
 def add_seed_option(parser: ArgumentParser) -> None:
@@ -135,9 +135,9 @@ def add_seed_option(parser: ArgumentParser) -> None:
 def add_pair_options(parser: ArgumentParser) -> None:
     """--genuine, --impostor, --folds and --seed, of pairs that are drawn."""
     usual = "a multiple of the folds (default: as many as of the other kind, up to 3000)"
-    parser.add_argument("--genuine", type=_count, metavar="N", help=f"pairs of one person, {usual}")
-    parser.add_argument("--impostor", type=_count, metavar="N", help=f"pairs of two people, {usual}")
-    parser.add_argument("--folds", type=_count, default=10, metavar="N", help="that share nobody (10, as is usual)")
+    parser.add_argument("--genuine", type=count, metavar="N", help=f"pairs of one person, {usual}")
+    parser.add_argument("--impostor", type=count, metavar="N", help=f"pairs of two people, {usual}")
+    parser.add_argument("--folds", type=count, default=10, metavar="N", help="that share nobody (10, as is usual)")
     add_seed_option(parser)
 
 
