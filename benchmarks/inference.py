@@ -11,7 +11,7 @@ import numpy as np
 from arcface_gluon import blas, get_model, runtime
 from arcface_gluon.models.folded import evaluation_network
 
-from . import floors
+from . import floors, peers
 
 mx = runtime.import_mxnet()
 
@@ -38,7 +38,11 @@ def _measure_one(name, batch, precisions, rounds):
     images = mx.nd.array(pixels, dtype="uint8")
     networks = {"as built": net, **{kind: evaluation_network(net, None, kind) for kind in precisions}}
     works = {kind: lambda network=network: network(images).asnumpy() for kind, network in networks.items()}
-    seconds = floors.in_turns(works, rounds)
+    others = peers.forwards(name, pixels, "bfloat16" in precisions)
+    seconds = floors.in_turns({**works, **others}, rounds)
     built = seconds.pop("as built")
-    what = f"{name}, batch {batch}, folded"
-    return [floors.row(f"{what}, {kind}", times, built, "as built", "ms") for kind, times in seconds.items()]
+    what = f"{name}, batch {batch}"
+    return [
+        floors.row(f"{what}, {kind if kind in others else 'folded, ' + kind}", times, built, "as built", "ms")
+        for kind, times in seconds.items()
+    ]

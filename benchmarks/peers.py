@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from arcface_gluon.parallel.threads import thread_count
+
 from .floors import Work, has
 
 
@@ -12,27 +14,22 @@ def heads(x: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> dict[str, Wo
     if not has("torch"):
         return {}
     import torch
-    from torch.nn import functional
 
-    features, centres = (torch.tensor(array, requires_grad=True) for array in (x, weight))
-    targets = torch.from_numpy(labels)
+    from .torch_networks import ArcFace
 
-    def backward(loss):
-        features.grad = centres.grad = None
-        loss.backward()
+    head, features, targets = ArcFace(0), torch.tensor(x, requires_grad=True), torch.from_numpy(labels)
+    head.centres = torch.nn.Parameter(torch.tensor(weight))
 
     def plain():
-        cosines = functional.linear(functional.normalize(features), functional.normalize(centres))
-        own = cosines.gather(1, targets[:, None])
-        with_margin = torch.cos(torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6)) + 0.5)
-        backward(functional.cross_entropy(64 * cosines.scatter(1, targets[:, None], with_margin), targets))
+        features.grad = head.centres.grad = None
+        head(features, targets).backward()
 
     works = {"PyTorch autograd": plain}
     if has("pytorch_metric_learning"):
         from pytorch_metric_learning.losses import ArcFaceLoss
 
         loss = ArcFaceLoss(len(weight), weight.shape[1], margin=28.6, scale=64)
-        loss.W = torch.nn.Parameter(centres.detach().T)
+        loss.W = torch.nn.Parameter(torch.tensor(weight).T)
 
         def metric_learning():
             loss.W.grad = features.grad = None
@@ -40,6 +37,54 @@ def heads(x: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> dict[str, Wo
 
         works["pytorch-metric-learning"] = metric_learning
     return works
+
+
+def training_steps(name: str, batch: int, identities: int, low: bool) -> dict[str, Work]:
+    """A whole training step of the same network in PyTorch, channels last; `low`: with autocast to bfloat16 too."""
+    if not has("torch"):
+        return {}
+    import torch
+
+    from .torch_networks import ArcFace, IResNet
+
+    torch.set_num_threads(thread_count())
+    images, labels = torch.randint(0, 256, (batch, 3, 112, 112)), torch.randint(0, identities, (batch,))
+    images = ((images - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+
+    def stepper(dtype):
+        net, head = IResNet(int(name[1:])).to(memory_format=torch.channels_last), ArcFace(identities)
+        sgd = torch.optim.SGD([*net.parameters(), *head.parameters()], lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+        def step():
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+                embeddings = net(images)
+            head(embeddings, labels).backward()
+            sgd.step()
+            sgd.zero_grad()
+
+        return step
+
+    return {f"PyTorch, {dtype}": stepper(dtype) for dtype in ["float32"] + ["bfloat16"] * low}
+
+
+def forwards(name: str, pixels: np.ndarray, low: bool) -> dict[str, Work]:
+    """A forward pass at inference of the same network in PyTorch, as `training_steps`; none of other networks."""
+    if not has("torch") or not name[1:].isdecimal():
+        return {}
+    import torch
+
+    from .torch_networks import IResNet
+
+    torch.set_num_threads(thread_count())
+    net = IResNet(int(name[1:])).eval().to(memory_format=torch.channels_last)
+    images = ((torch.from_numpy(pixels) - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+
+    def forward(enabled):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            return net(images)
+
+    works = {"PyTorch, float32": lambda: forward(False)}
+    return {**works, "PyTorch, bfloat16": lambda: forward(True)} if low else works
 
 
 def searches(probes: np.ndarray, gallery: np.ndarray) -> dict[str, Work]:

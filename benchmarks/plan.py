@@ -26,32 +26,15 @@ def measure(quick: bool = False) -> list[dict]:
 
 def _measure_one(identities):
     import mxnet as mx
-    import numpy as np
 
-    from arcface_gluon import ShardedMarginHead, get_model
     from arcface_gluon.cli.doctor import product_rates
     from arcface_gluon.cli.plan import calibration
     from arcface_gluon.models import network_cost
     from arcface_gluon.parallel.cost import MIB, Machine, Setting, cost
-    from arcface_gluon.training.optimizer import ReplicaSGD
 
-    device, random = mx.cpu(0), np.random.default_rng(0)
-    net = get_model(NETWORK)
-    net.initialize(ctx=device)
-    net.hybridize(static_alloc=True, static_shape=True)
-    head = ShardedMarginHead(identities, 512, [device])
-    optimizer = ReplicaSGD(net, [device], 0.9, 5e-4)
-    images = mx.nd.array(random.integers(0, 256, (BATCH, 3, 112, 112)), ctx=device, dtype="uint8")
-    labels = random.integers(0, identities, BATCH)
+    from .steps import whole_step
 
-    def step():
-        with mx.autograd.record():
-            embeddings = [net(images)]
-        mx.autograd.backward(embeddings, head.forward_backward(embeddings, [labels])[1])
-        optimizer.update(0.1)
-        head.update(0.1, 0.9, 5e-4)
-        mx.nd.waitall()
-
+    step = whole_step(NETWORK, BATCH, identities)
     step()
     seconds = []
     for _ in range(4):
@@ -59,7 +42,7 @@ def _measure_one(identities):
         step()
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    machine = Machine(memory=0, gflops=max(product_rates(mx, device).values()), bandwidth=1e9, **calibration(BENCH))
+    machine = Machine(memory=0, gflops=max(product_rates(mx, mx.cpu(0)).values()), bandwidth=1e9, **calibration(BENCH))
     predicted = cost(Setting(identities, 1, BATCH), network_cost(NETWORK), machine)
     what = f"{NETWORK}, batch {BATCH}, {identities:,} identities"
     return [

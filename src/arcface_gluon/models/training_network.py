@@ -26,6 +26,8 @@ from .backbone import Backbone, input_size
 from .folded import TYPES
 from .folding import SUMS
 
+# Channels of a convolution up to which oneDNN has no gradients by AMX.
+_NARROW = 16
 # Any number that 1 can be left of with var = 1 - epsilon.
 _EPSILON = 1e-3
 
@@ -46,13 +48,10 @@ def training_precision(dtype: str, contexts: Sequence[mx.Context], network: Any 
         raise UserError("train.dtype=float16 needs GPUs: MXNet has no half-precision products on CPUs; use auto")
     if dtype not in ("bfloat16", "auto"):
         return dtype
-    suits = getattr(network, "suits_bfloat16", False)
-    possible = suits and on_cpu and blas.allow_amx()
-    if dtype == "bfloat16" and not suits:
-        raise UserError(
-            "train.dtype=bfloat16 suits networks derived from models.Backbone without depthwise convolutions, which "
-            "take far longer in it; use float32, or auto"
-        )
+    suits = getattr(network, "suits_bfloat16", None)
+    if dtype == "bfloat16" and suits is None:
+        raise UserError("train.dtype=bfloat16 needs a network derived from models.Backbone; use float32, or auto")
+    possible = (suits or dtype == "bfloat16") and on_cpu and blas.allow_amx()
     if dtype == "bfloat16" and not possible:
         reason = blas.why_no_amx() if on_cpu else "GPUs are trained on here; float16 is theirs"
         raise UserError(f"train.dtype=bfloat16 needs CPUs with AMX, and {reason}; use float32, or auto")
@@ -135,6 +134,7 @@ class _Graph:
         graph = json.loads(net(mx.sym.var("data")).tojson())
         self._nodes, self._made = graph["nodes"], {}
         self._variables: dict[str, Any] = {}
+        self._depthwise: dict[int, bool] = {}  # of the convolutions so far
         self._readers: dict[int, list] = defaultdict(list)
         for node in self._nodes:
             for place, (source, *_) in enumerate(node["inputs"]):
@@ -172,10 +172,27 @@ class _Graph:
         low = operator == "Convolution" or relu or operator in SUMS
         dtype = self._low if low else "float32"
         inputs = [self._value(source, dtype, output) for source, output, *_ in node["inputs"]]
+        if operator == "Convolution" and self._changes_layout(i, sources, attributes):
+            inputs[0] = self._cast(self._value(sources[0], "float32"), dtype)
         if operator == "Convolution" and sources[0] in self._negated:
             inputs[1] = self._cast(-self._value(sources[1], "float32"), dtype)
         make = getattr(mx.sym, operator, None) or getattr(mx.sym._internal, operator)
         return {dtype: make(*inputs, name=node["name"], **attributes)}
+
+    def _changes_layout(self, i, sources, attributes):
+        """Whether a convolution's input must pass through MXNet's own layout, which a cast to float32 does.
+
+        In bfloat16, oneDNN has depthwise convolutions in another layout than all others, and narrow ones in another
+        one forward than backward. A BatchNorm with values in one and gradients in the other would take oneDNN's
+        reference code, hundreds of times slower. Values or gradients in MXNet's layout follow the other's.
+        """
+        outputs, inputs = self._shapes[self._nodes[sources[1]]["name"]][:2]
+        self._depthwise[i] = own = int(attributes.get("num_group", 1)) > 1
+        source = sources[0]
+        while source not in self._depthwise and self._nodes[source]["inputs"]:
+            source = self._nodes[source]["inputs"][0][0]
+        other = self._depthwise.get(source)
+        return self._low != "float32" and other is not None and (own != other or min(outputs, inputs) <= _NARROW)
 
     def _norm(self, i, node, sources, attributes):
         images, gamma, beta = (self._value(source, "float32") for source in sources[:3])
@@ -196,7 +213,7 @@ class _Graph:
         return {self._low: self._scale(value, alpha, channels) + self._scale(positive, 1 - alpha, channels)}
 
     def _scale(self, value, factor, channels):
-        """Channels times numbers (C,), which get their gradient, in oneDNN's layout: a BatchNorm as a scale."""
+        """Channels times numbers (C,), which get their gradient, in oneDNN's layout: BatchNorm of mean 0 and var 1."""
         zero, mean, var = (
             self._constant(f"{what}_{channels}", channels, number)
             for what, number in (("constant_zero", 0.0), ("constant_mean", 0.0), ("constant_var", 1 - _EPSILON))

@@ -1,0 +1,56 @@
+"""IResNet and its training in PyTorch, laid out as arcface_torch's: what the backbones are measured beside."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from arcface_gluon.models.iresnet import CHANNELS, UNITS
+
+
+def _convolution(inputs, outputs, kernel, stride=1):
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+
+class _Unit(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        first = nn.BatchNorm2d(inputs), _convolution(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.PReLU(outputs)
+        self.body = nn.Sequential(*first, _convolution(outputs, outputs, 3, stride), nn.BatchNorm2d(outputs))
+        projection = nn.Sequential(_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+        self.shortcut = projection if stride > 1 else nn.Identity()
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+class IResNet(nn.Module):
+    """Normalised pixels (B, 3, 112, 112) -> (B, 512) float32; the convolutions in whatever autocast says."""
+
+    def __init__(self, depth: int):
+        super().__init__()
+        layers: list[nn.Module] = [_convolution(3, CHANNELS[0], 3), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])]
+        for stage, count in enumerate(UNITS[depth]):
+            layers += [_Unit(CHANNELS[stage + (u > 0)], CHANNELS[stage + 1], 1 if u else 2) for u in range(count)]
+        self.body = nn.Sequential(*layers, nn.BatchNorm2d(CHANNELS[-1]), nn.Flatten(), nn.Dropout(0.4))
+        self.end = nn.Sequential(nn.Linear(CHANNELS[-1] * 7 * 7, 512), nn.BatchNorm1d(512))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.body(x)
+        with torch.autocast("cpu", enabled=False):
+            return self.end(features.float())
+
+
+class ArcFace(nn.Module):
+    """Loss of an ArcFace head, s 64 and m 0.5."""
+
+    def __init__(self, identities: int):
+        super().__init__()
+        self.centres = nn.Parameter(0.01 * torch.randn(identities, 512))
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        cosines = functional.linear(functional.normalize(embeddings), functional.normalize(self.centres))
+        own = cosines.gather(1, labels[:, None])
+        with_margin = torch.cos(torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6)) + 0.5)
+        return functional.cross_entropy(64 * cosines.scatter(1, labels[:, None], with_margin), labels)
