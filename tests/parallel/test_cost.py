@@ -1,5 +1,7 @@
 """The cost model against counts made by hand, and its limits."""
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcface_gluon.models import network_cost
-from arcface_gluon.parallel.cost import Machine, Network, Setting, advise, cost, largest
+from arcface_gluon.parallel.cost import Machine, Network, Setting, advise, cost, largest, refusal
 
 NETWORK = Network(parameters=1000, multiply_additions=2000, outputs=300)
 MACHINE = Machine(memory=1e9, gflops=1.0, bandwidth=1e6, balance=3.0, backbone=0.5, activations=1.5)
@@ -31,6 +33,40 @@ def test_a_step_counted_by_hand():
 def test_one_device_sends_nothing():
     estimate = cost(Setting(identities=10, devices=1), NETWORK, MACHINE)
     assert estimate.wire_head == estimate.wire_backbone == estimate.seconds_wire == 0
+
+
+def test_processes_send_features_once_and_gradients_twice():
+    setting = Setting(identities=12, devices=6, batch_size=24, embedding_size=5, processes=3, hosts=3)
+    machine = replace(MACHINE, network=1e5)
+    estimate = cost(setting, NETWORK, machine)
+    numbers = 2 * 24 * 8 * (3 + 1 / 3)  # three doubles a sample from every process; labels from their own
+    assert estimate.sent_head == pytest.approx(3 * 2 / 3 * 24 * 5 * 4 + numbers)
+    assert estimate.sent_backbone == pytest.approx(2 * 2 / 3 * 4000)
+    assert estimate.wire_backbone == 2 * 0.5 * 4000  # two devices a process
+    # Features of 8 images down, of 24 up to both devices; gradients of 24 down, of 8 up; the backbone's down and up.
+    assert estimate.staged == 4 * 5 * (8 + 2 * 24 + 24 + 8) + 4 * 1000 * 3
+    sent, wire = estimate.sent_head + estimate.sent_backbone, estimate.wire_head + estimate.wire_backbone
+    assert estimate.seconds_wire == pytest.approx(sent / 1e5 + (wire + estimate.staged) / 1e6)
+    direct = cost(setting, NETWORK, replace(machine, direct=True))
+    assert direct.staged == 0 and direct.sent_head == estimate.sent_head
+    near = cost(replace(setting, hosts=1), NETWORK, machine)  # no network card between them
+    assert near.seconds_wire == pytest.approx((sent + wire + near.staged) / 1e6)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"batch_size": 7}, "a batch of 7 is smaller than the 8 devices"),
+        ({"identities": 7}, "7 identities cannot be split over 8 devices"),
+        ({"identities": 10**8, "accumulate": 8}, "12,500,000 identities x 512 .* 24 devices are needed"),
+        ({"processes": 3}, "8 devices over 3 processes on 1 hosts"),
+        ({"processes": 4, "hosts": 3}, "8 devices over 4 processes on 3 hosts"),
+    ],
+)
+def test_what_training_refuses_is_refused(changes, words):
+    setting = Setting(identities=10**6, devices=8, batch_size=64)
+    assert refusal(setting) is None
+    assert re.search(words, refusal(replace(setting, **changes)))
 
 
 def test_networks_are_counted_as_the_reference_counts_them():
@@ -68,6 +104,15 @@ def test_plan_command(command, tmp_path):
     assert "does not fit" in done.stdout and "head.block_rows=16384" in done.stdout
     assert (tmp_path / "plan.json").read_text().count("option") > 1
     assert "--gpus" in command("plan", "--gpus", "0", check=2).stderr
+    for option in ("identities", "memory", "price"):
+        assert f"--{option}=inf must be a number" in command("plan", f"--{option}", "inf", check=2).stderr
+    words = ["--identities", "1e8", "--accumulate", "8", "--memory", "9000"]
+    assert "24 devices are needed at least" in command("plan", *words, check=2).stderr
+    words = ["--identities", "1e8", "--hosts", "8", "--np", "64", "--memory", "80", "--iterations", "1000"]
+    done = command("plan", *words, "--price", "3", "--sample-rate", "0.1", "--json", "plan.json")
+    planned = json.loads((tmp_path / "plan.json").read_text())
+    assert planned["hours"] == pytest.approx(planned["seconds"] / 3.6)
+    assert f"{planned['hours'] * 64 * 3:,.0f} at 3 a device and hour" in done.stdout
 
 
 def test_parts_of_a_batch_take_one_more_pass_and_blocks_one_more_product():

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import bytes_of_a_rank
 import losses_of_a_rank
 import mxnet as mx
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from helpers import TINY
 
 from arcface_gluon import recipe
+from arcface_gluon.parallel.cost import Machine, Network, Setting, cost
 
 HOROVOD = importlib.util.find_spec("horovod") is not None
 pytestmark = [
@@ -128,3 +130,23 @@ def test_every_loss_over_two_processes_equals_one(tmp_path):
             parts = [rank[key] for rank in ranks if key in rank]
             found = np.concatenate(parts) if "gradient" in key else parts[0]
             np.testing.assert_allclose(found, value, atol=2e-5 * max(np.abs(value).max(), 1e-3), err_msg=key)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_what_the_plan_counts_goes_over_the_wire(tmp_path, count):
+    """Measured on the loopback interface of a network namespace, where nothing else sends."""
+    words = [sys.executable, bytes_of_a_rank.__file__, tmp_path / "bytes.json"]
+    launcher = [Path(sys.executable).parent / "horovodrun", "-np", str(count), "--gloo", *words]
+    alone = ["unshare", "--net", "--uts", "sh", "-c", 'hostname localhost && ip link set lo up && exec "$@"', "sh"]
+    done = subprocess.run([*alone, *launcher], capture_output=True, text=True, timeout=200)
+    if "unshare" in done.stderr:
+        pytest.skip(f"network namespaces cannot be made: {done.stderr}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = json.loads((tmp_path / "bytes.json").read_text())
+    setting = Setting(bytes_of_a_rank.CLASSES, count, bytes_of_a_rank.BATCH, bytes_of_a_rank.SIZE, processes=count)
+    planned = cost(setting, Network(bytes_of_a_rank.PARAMETERS, 1, 1), Machine(1, 1, 1))
+    print(count, measured, planned.sent_head, planned.sent_backbone)
+    for part, bytes_of_a_process in (("head", planned.sent_head), ("backbone", planned.sent_backbone)):
+        wire, counted = measured[part]
+        assert counted == pytest.approx(bytes_of_a_process, rel=1e-3), part
+        assert wire == pytest.approx(count * bytes_of_a_process, rel=0.05), part

@@ -43,6 +43,7 @@ class MemoryAdvice:
             head.block_rows,
             head.sample_rate,
             train.accumulate,
+            processes,
         )
         found = network_cost(network.name, network.embedding_size, **network.options)
         self.there = available_memory(devices[0])

@@ -18,6 +18,7 @@ CENTRE_BYTES, LOGIT_BYTES, PARAMETER_BYTES = 76, 36, 20
 # Floating-point operations in the time that a byte takes, where the memory bandwidth is not told. Measured on two CPU
 # cores (docs/scale.md); GPUs have 10 to 20.
 BALANCE = 9.0
+MAX_ELEMENTS = 2**31 - 1  # of an MXNet array
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Machine:
         balance: `gflops` over the gigabytes a second between the device and its memory.
         backbone: images a second over the bound of 6 multiply-additions an image at `gflops`.
         activations: bytes kept a training step over those of the operators' outputs.
+        network: bytes a second of a host's network card, which all its devices share; None: as `bandwidth`.
+        direct: processes exchange arrays between devices (NCCL); else each goes through the host's memory, and over the
+            device's bus at `bandwidth` once more each way.
     """
 
     memory: float
@@ -54,11 +58,16 @@ class Machine:
     balance: float = BALANCE
     backbone: float = 0.9
     activations: float = 1.5
+    network: float | None = None
+    direct: bool = False
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The options that decide the cost; names are those of a recipe."""
+    """The options that decide the cost; names are those of a recipe.
+
+    `devices` are all of them, shared evenly by `processes`, and these by `hosts`.
+    """
 
     identities: int
     devices: int
@@ -67,6 +76,8 @@ class Setting:
     block_rows: int = 0
     sample_rate: float = 1.0
     accumulate: int = 1
+    processes: int = 1
+    hosts: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,8 +89,11 @@ class Cost:
         logits: the head's buffers, with the copies of sampled centres.
         backbone: weights, gradients, momenta.
         activations: of the images that are in the backbone at a time.
-        wire_head: features and their gradients, and the reductions, that a device sends.
-        wire_backbone: gradients of the backbone, by a ring.
+        wire_head: features and their gradients, and the reductions, that a device sends within its process.
+        wire_backbone: gradients of the backbone, by a ring, within a process.
+        sent_head, sent_backbone: what a process sends to others (`HorovodProcesses.bytes_sent`). The ring enters and
+            leaves a host once, however many processes are on it: that is what its network card sends, too.
+        staged: what a process copies between its devices and the host for it.
         seconds_head, seconds_backbone, seconds_wire: parts of a step, one after the other.
     """
 
@@ -89,6 +103,9 @@ class Cost:
     activations: float
     wire_head: float
     wire_backbone: float
+    sent_head: float
+    sent_backbone: float
+    staged: float
     seconds_head: float
     seconds_backbone: float
     seconds_wire: float
@@ -121,13 +138,24 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
     at_once = -(-images // setting.accumulate)
     width = min(active, setting.block_rows) if setting.block_rows else active
     sampled = 2 * active * d if setting.sample_rate < 1 else 0
-    others = (devices - 1) / devices
+    inside = devices // setting.processes  # devices of a process
+    others = (inside - 1) / inside
+    far = (setting.processes - 1) / setting.processes
     products = 3 + (1 if setting.block_rows else 0)
     rate = machine.gflops * 1e9
     moved = active * d * CENTRE_BYTES + batch * active * LOGIT_BYTES
     passes = 3 + (1 if setting.accumulate > 1 else 0)
     wire_head = others * batch * (2 * d * FLOAT + 4 * 8)
     wire_backbone = 2 * others * network.parameters * FLOAT
+    # Gathered once, and summed by a ring: features there, their gradients back. Labels, and log-sum-exps, largest and
+    # own values of every process, are doubles.
+    sent_head = far * batch * 3 * d * FLOAT + (setting.processes - 1) * batch * 8 * (3 + 1 / setting.processes)
+    sent_backbone = 2 * far * network.parameters * FLOAT
+    staged = 0.0
+    if setting.processes > 1 and not machine.direct:
+        own_part = batch / setting.processes
+        staged = FLOAT * (own_part + inside * batch + batch + own_part) * d  # features down, up; gradients down, up
+        staged += FLOAT * (1 + inside) * network.parameters
     return Cost(
         centres=2 * own * d * FLOAT,
         logits=(batch * width + sampled + 4 * batch * d) * FLOAT,
@@ -135,11 +163,37 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
         activations=at_once * network.outputs * FLOAT * machine.activations,
         wire_head=wire_head,
         wire_backbone=wire_backbone,
+        sent_head=sent_head,
+        sent_backbone=sent_backbone,
+        staged=staged,
         seconds_head=(2 * products * batch * active * d + moved * machine.balance) / rate,
         seconds_backbone=2 * passes * network.multiply_additions * images / rate / machine.backbone
         + network.parameters * PARAMETER_BYTES * machine.balance / rate,
-        seconds_wire=(wire_head + wire_backbone) / machine.bandwidth,
+        seconds_wire=(wire_head + wire_backbone + staged) / machine.bandwidth
+        + (sent_head + sent_backbone)
+        / ((machine.network or machine.bandwidth) if setting.hosts > 1 else machine.bandwidth),
     )
+
+
+def refusal(setting: Setting) -> str | None:
+    """Why training would refuse a setting, whatever the memory; None where it would not."""
+    devices, rows = setting.devices, -(-setting.identities // setting.devices)
+    if devices % setting.processes or setting.processes % setting.hosts:
+        return (
+            f"{devices} devices over {setting.processes} processes on {setting.hosts} hosts: each host needs as many "
+            "processes, and each process as many devices"
+        )
+    if setting.batch_size < devices:
+        return f"a batch of {setting.batch_size} is smaller than the {devices} devices"
+    if setting.identities < devices:
+        return f"{setting.identities} identities cannot be split over {devices} devices"
+    if rows * setting.embedding_size > MAX_ELEMENTS:
+        most = MAX_ELEMENTS // setting.embedding_size
+        return (
+            f"{rows:,} identities x {setting.embedding_size} on a device exceed the 2^31 elements of an MXNet array: "
+            f"{-(-setting.identities // most)} devices are needed at least"
+        )
+    return None
 
 
 def advise(setting: Setting, network: Network, machine: Machine) -> list:
@@ -161,9 +215,12 @@ def advise(setting: Setting, network: Network, machine: Machine) -> list:
         estimate = cost(changed, network, machine)
         if estimate.memory <= machine.memory:
             found.append((option, changed, estimate))
-    for devices in (2**k for k in range(1, 16)):
-        changed = replace(setting, devices=devices)
-        if devices > setting.devices and cost(changed, network, machine).memory <= machine.memory:
+    for devices in (setting.devices * 2**k for k in range(1, 16)):
+        each = max(1, devices // setting.devices)  # times as many hosts and processes, each as large
+        changed = replace(setting, devices=devices, processes=setting.processes * each, hosts=setting.hosts * each)
+        if devices <= setting.devices or refusal(changed):
+            continue
+        if cost(changed, network, machine).memory <= machine.memory:
             found.append((f"{devices} devices", changed, cost(changed, network, machine)))
             break
     return found
@@ -171,7 +228,7 @@ def advise(setting: Setting, network: Network, machine: Machine) -> list:
 
 def largest(setting: Setting, network: Network, machine: Machine) -> int:
     """The most identities that fit the devices' memory, and MXNet's arrays of 2^31 elements, with these options."""
-    low, high = 0, setting.devices * ((2**31 - 1) // setting.embedding_size)
+    low, high = 0, setting.devices * (MAX_ELEMENTS // setting.embedding_size)
     while low < high:
         middle = (low + high + 1) // 2
         fits = cost(replace(setting, identities=middle), network, machine).memory <= machine.memory
