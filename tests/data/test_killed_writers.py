@@ -31,17 +31,19 @@ def test_a_kill_leaves_no_mixture_of_two_sets(tmp_path, monkeypatch):
     seen, whole = set(), False
     for allowed in range(99):
         folder, steps = tmp_path / str(allowed), []
-        write_training_set(folder, old, (8, 8))
+        write_training_set(folder, old, (8, 8), beside={"names.tsv": ["old"], "labels.tsv": ["old"]})
         with monkeypatch.context() as patch:
             for name in ("replace", "unlink", "fsync"):
                 patch.setattr(os, name, counted(getattr(os, name)))
             with contextlib.suppress(Killed):
-                write_training_set(folder, new, (8, 8))
+                write_training_set(folder, new, (8, 8), beside={"names.tsv": ["new"]})
                 whole = True
         try:
             records = FaceRecords(folder)
             found = [records.read(i) for i in range(len(records))]
             assert found in (old, new) and records.num_identities == len(found)
+            texts = [path.read_text() for path in sorted(folder.glob("*.tsv"))]
+            assert texts == (["old\n", "old\n"] if found == old else ["new\n"])
             seen.add(len(found))
         except UserError as error:
             assert "property not found" in str(error)

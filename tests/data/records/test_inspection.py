@@ -20,18 +20,24 @@ def test_a_training_set(tmp_path):
     images = [(tiny_jpeg(k, i), k) for k, n in enumerate([1, 3, 12]) for i in range(n)]
     images[2] = (encode(images[2][0], Encoding(kind="png")).data, 1)
     images[3] = (images[3][0][:50], 1)
-    write_training_set(tmp_path / "set", images, (8, 8), identities=4)
+    images += [(images[-1][0], 4)] * 501
+    write_training_set(tmp_path / "set", images, (8, 8), identities=6)
     facts = inspect_records(FaceRecords(tmp_path / "set"))
-    assert (facts["images"], facts["identities"], facts["with_images"]) == (16, 4, 3)
+    assert (facts["images"], facts["identities"], facts["with_images"]) == (517, 6, 4)
     spread = facts["images_per_identity"]
-    assert (spread["smallest"], spread["median"], spread["largest"]) == (1, 3, 12)
-    assert spread["identities"] == {"1": 1, "2 to 4": 1, "10 to 19": 1}
-    assert facts["encodings"] == {"jpg": 14, "png": 1} and facts["sizes"] == {"8x8": 15, "unreadable": 1}
-    assert len(facts["faults"]) == 1 and "1 of 4 identities have no images" in facts["faults"][0]
+    assert (spread["smallest"], spread["median"], spread["largest"]) == (1, 7.5, 501)
+    assert spread["identities"] == {"1": 1, "2 to 4": 1, "10 to 19": 1, "500 or more": 1}
+    assert facts["encodings"] == {"jpg": 515, "png": 1} and facts["sizes"] == {"8x8": 516, "unreadable": 1}
+    assert len(facts["faults"]) == 1 and "2 of 6 identities have no images" in facts["faults"][0]
     rows = sheet_of_records(FaceRecords(tmp_path / "set"))
-    assert [title for title, _ in rows] == ["0", "1", "2"] and [len(images) for _, images in rows] == [1, 3, 10]
+    assert [title for title, _ in rows] == ["0", "1", "2", "4"] and [len(images) for _, images in rows] == [
+        1,
+        3,
+        10,
+        10,
+    ]
     write_sheet(tmp_path / "sheet.png", rows)
-    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (3 * 112, 150 + 10 * 112, 3)
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (4 * 112, 150 + 10 * 112, 3)
     with pytest.raises(UserError, match="a .jpg or a .png"):
         write_sheet(tmp_path / "sheet.gif", rows)
 

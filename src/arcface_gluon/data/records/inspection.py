@@ -101,7 +101,7 @@ def sheet_of_pairs(path: str | os.PathLike[str]) -> list[tuple[str, list[bytes]]
             if pairs:
                 title = f"fold {number} {'same' if same else 'others'}"
                 rows.append((title, [image for pair in pairs for image in images[2 * pair : 2 * pair + 2]]))
-    return rows[: 2 * FOLDS]
+    return rows
 
 
 def write_sheet(path: str | os.PathLike[str], rows: Sequence[tuple[str, list[bytes]]]) -> None:

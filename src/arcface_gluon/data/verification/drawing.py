@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import isqrt
 from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
@@ -118,8 +119,7 @@ def _draw_genuine(people, count, random):
         which = int(np.searchsorted(ends, number, side="right"))
         rest = int(number - (ends[which] - counts[which]))
         # Pairs (j, i), j < i, in the order (0, 1), (0, 2), (1, 2), (0, 3) …
-        i = int((1 + np.sqrt(1 + 8 * rest)) // 2)
-        i -= i * (i - 1) // 2 > rest
+        i = (1 + isqrt(1 + 8 * rest)) // 2
         pairs.append((int(people[which][rest - i * (i - 1) // 2]), int(people[which][i])))
     return pairs
 
