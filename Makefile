@@ -6,7 +6,7 @@ RECIPE ?= orl
 
 # What users give reaches the program as they wrote it, through the environment: make expands nothing in it, and the
 # shell sees only "$$NAME". ${NAME:+--option "$NAME"} is the shell's way to pass an option where a value was given.
-GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP HOSTS RESTARTS GRACE TO IN OUT ARGS
+GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP HOSTS RESTARTS GRACE TO IN OUT PHOTOS ARGS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -39,7 +39,7 @@ help: ## list the targets
 	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes HOSTS=a:4,b:4 RESTARTS=n FLIP=0 SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
-setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN)
+setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN and the demo)
 
 $(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(subst $(BUILD),,$(INSTALLED))$(subst $(INSTALLED),,$(BUILD)),rebuild)
 	@sh scripts/make_venv.sh $(VENV) $(subst $() ,$(comma),$(BUILD)),orl,dev
@@ -115,6 +115,12 @@ align: $(READY) ## faces of the photographs in IN=folder or list, turned and cro
 
 pack: $(READY) ## aligned images of IN=folder of folders or list as records in OUT=folder (ARGS='--size 112 …')
 	@$(SPLIT) $(RUN) pack "$$IN" "$$OUT" $$ARGS
+
+from-photos: $(READY) ## align, split, pack, train RECIPE and verify on people's photographs in PHOTOS=folder (OUT=folder SET='…'; DETECT=1)
+	@$(SPLIT) $(RUN) from-photos "$$PHOTOS" --out "$${OUT:-datasets/mine}" --recipe "$$RECIPE" $${SET:+--set "$$SET"} $$ARGS
+
+demo: $(READY) ## a web page on this machine that compares faces (MODEL=path; ARGS='--gallery g.npz --threshold t.json'; DETECT=1)
+	@$(SPLIT) $(RUN) demo $${MODEL:+--model "$$MODEL"} $$ARGS
 
 interop: $(READY) data ## a mobile app's network, fetched by npm, on ORL's unseen people (needs make setup INTEROP=1)
 	@$(SPLIT) $(RUN) eval interop $$ARGS

@@ -19,6 +19,7 @@ setup(
     package_data={
         "arcface_gluon": ["py.typed"],
         "arcface_gluon.report": ["*.json", "*.css"],
+        "arcface_gluon.server": ["page.*"],
         "arcface_gluon.datasets": ["README.md"],
     },
     install_requires=[
@@ -61,6 +62,7 @@ setup(
         "torch": ["torch"],
         "tflite": ["tflite"],
         "detect": ['mtcnn==1.0.0; python_version >= "3.10"', "lz4"],  # for its weights, in files of lz4; no TensorFlow
+        "demo": ["flask>=3", "waitress"],
         # What tests compare with; insightface and facenet-pytorch are installed by scripts/make_venv.sh.
         "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
         # What `make bench PEERS=1` measures beside.

@@ -29,7 +29,7 @@ from . import docs
 
 ORDER = (
     "backbone", "inference", "head", "search", "pipeline", "extraction", "verification", "plan", "identification",
-    "templates",
+    "templates", "serving",
 )  # fmt: skip
 
 

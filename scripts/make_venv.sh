@@ -32,7 +32,7 @@ esac
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 $pip uninstall -q -y "$other" 2>/dev/null || true
 $pip install -q -c constraints.txt setuptools wheel
-$pip install -q -c constraints.txt --no-build-isolation -e ".[$(echo "$extras" | sed 's/,horovod//')]"
+$pip install -q -c constraints.txt --no-build-isolation -e ".[$(echo "$extras" | sed 's/,horovod//; s/,detect/,detect,demo/')]"
 
 case ",$extras," in *,interop,*)
     # Without what they ask for: opencv-python would put its files over those of opencv-python-headless, and

@@ -68,7 +68,7 @@ def test_named_commands_exist(page):
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert not set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)).difference(targets)
-    assert not set(re.findall(r"(?:^|`)arcface-gluon ([a-z]+)", text, re.MULTILINE)).difference(COMMANDS)
+    assert not set(re.findall(r"(?:^|`)arcface-gluon ([a-z-]+)", text, re.MULTILINE)).difference(COMMANDS)
     for kind, folder in (("eval", "eval"), ("data", "datasets")):
         named = re.findall(rf"(?:^|`)arcface-gluon {kind} ([a-z-]+)(?!\.py|[a-z-])", text, re.MULTILINE)
         assert not set(named).difference(modules(folder))

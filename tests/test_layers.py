@@ -15,7 +15,7 @@ LAYERS = [
     ["embed", "detect"],
     ["recognition"],
     ["report"],
-    ["evaluation"],
+    ["evaluation", "server"],
     ["cli"],
 ]
 LEVEL = {name: i for i, row in enumerate(LAYERS) for name in row}

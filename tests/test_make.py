@@ -74,6 +74,10 @@ def test_sets_figures_and_the_ablation(make, tmp_path):
 
 def test_folders_of_photographs_arrive_whole(make, tmp_path):
     assert make("align", f"IN={ODD}", f"OUT={ODD}", "ARGS=--faces all") == [["align", ODD, ODD, "--faces", "all"]]
+    assert make("demo", f"MODEL={ODD}", "ARGS=--port 0")[-1] == ["demo", "--model", ODD, "--port", "0"]
+    assert make("from-photos", f"PHOTOS={ODD}", f"SET={ODD}")[-1] == [
+        *("from-photos", ODD, "--out", "datasets/mine", "--recipe", "orl", "--set", ODD)
+    ]
     assert not (tmp_path / "made").exists()
 
 

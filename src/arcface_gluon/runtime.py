@@ -56,7 +56,7 @@ CUDA_LIBRARIES = (
 
 
 def prepare() -> None:
-    """Set OpenMP threads, OpenCV's limit, NumPy names, CUDA libraries and the kernels of MXNet's OpenBLAS (`blas`).
+    """Set OpenMP threads, limits of OpenCV and oneDNN, NumPy names, CUDA libraries, OpenBLAS's kernels (`blas`).
 
     Must run before `import mxnet` and `import cv2`; again, it changes nothing.
     """
@@ -65,6 +65,9 @@ def prepare() -> None:
         os.environ["OMP_NUM_THREADS"] = str(physical_cores())
     # Read when OpenCV is imported; data.decode looks at the headers itself too.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+    # MXNet keeps what oneDNN made for every shape that it ever saw: 12 MB for each size of photograph that MTCNN looks
+    # at. So many are kept of each operator; no network here has as many shapes of one.
+    os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "64")
     restore_numpy_names()
     load_cuda_libraries()
     mend_mxnet_kernels()

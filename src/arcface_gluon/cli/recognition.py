@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # Weights that `eval interop` keeps there: of a mobile app, learnt from many people.
 FETCHED = Path("runs/interop/MobileFaceNet.tflite")
-_SMALL = (
-    "warning: the model is the ORL run, which learnt from 30 people and is wrong for one pair in ten; give --model, "
+# What is said where nothing better is there.
+SMALL = (
+    "the model is the ORL run, which learnt from 30 people and is wrong for one pair in ten; give --model, "
     "or fetch better weights with `make setup INTEROP=1` and `make interop`"
 )
 
@@ -75,7 +76,7 @@ def open_recogniser(args: Namespace) -> Recogniser:
                     "there is no model: give --model, fetch one with `make setup INTEROP=1` and `make interop`, or "
                     "train one with `make train`"
                 ) from None
-            print(_SMALL, file=sys.stderr)
+            print(f"warning: {SMALL}", file=sys.stderr)
     path = model_path(args)
     recogniser = Recogniser(
         str(path),
