@@ -85,6 +85,10 @@ def _overlap(data, model):
     return ["overlap", data, "--names", data / "names.txt", "--test-names", data / "test-names.txt", "--out", "clean"]
 
 
+def _pack(data, model):
+    return ["pack", data / "faces", "packed", "--processes", "1", "--quiet"]
+
+
 def _megaface(data, model):
     return ["eval", "megaface", "--model", "model", "--data", data / "megaface", "--sizes", "10", "49", "--quiet"]
 
@@ -107,6 +111,8 @@ JOBS = [
     Job("train", 24, train, last_run),
     Job("embed", 14, _embed),
     Job("overlap (packing)", 12, _overlap),
+    Job("pack", 8, _pack),
+    Job("split", 8, lambda data, model: ["split", data, "parts", "--verification", "4"]),
     Job("data orl (packing)", 10, lambda data, model: ["data", "orl", "--out", "orl"]),
     Job("verify", 8, lambda data, model: ["verify", "--model", "model", "--bin", data / "val.bin"], prepare=_copy),
     Job("eval megaface", 10, _megaface, prepare=_copy),
