@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import Callable
@@ -169,9 +169,12 @@ def _packed(listing, encoding, processes, quiet):
     images = listing.images
     paths = [os.path.join(images.root, name) for name in images.names]
     tasks = [(paths[start : start + _CHUNK], encoding) for start in range(0, len(paths), _CHUNK)]
-    bar = progress(total=len(paths), desc="packing", unit=" images", quiet=quiet)
-    with closing(ordered_map(_encode_files, tasks, min(processes, len(tasks)))) as results, bar:
+    with ExitStack() as stack:
+        results = stack.enter_context(closing(ordered_map(_encode_files, tasks, min(processes, len(tasks)))))
+        bar = None
         for number, chunk in enumerate(results):
+            if bar is None:  # not before the processes have started, which its rate would count
+                bar = stack.enter_context(progress(total=len(paths), desc="packing", unit=" images", quiet=quiet))
             for place, packed in enumerate(chunk):
                 yield number * _CHUNK + place, packed
                 bar.update()
