@@ -70,7 +70,7 @@ def test_interrupted(command, model, faces, tmp_path):
     assert "begun with other images" in done.stdout + done.stderr and len(np.load(tmp_path / "f.npy")) == 12
 
 
-LFW = "lfw-other-5b9e419c"  # how the lfw.bin of `pairs`, which is not LFW, is called
+LFW = "lfw-other-486c7892"  # how the lfw.bin of `pairs`, which is not LFW, is called
 
 
 @pytest.fixture

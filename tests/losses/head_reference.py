@@ -45,6 +45,22 @@ def head(x, w, labels, margin, scale, smoothing=0.0):
     return loss, tangent_x / x_norm, tangent_w / w_norm
 
 
+def by_autograd(x, w, labels, margin, scale, smoothing=0.0):
+    """The same from MXNet's autograd of the formula in float64; margin (m1, m2, m3)."""
+    data, weight = mx.nd.array(x, dtype="float64"), mx.nd.array(w, dtype="float64")
+    data.attach_grad()
+    weight.attach_grad()
+    with mx.autograd.record():
+        cosine = mx.nd.dot(mx.nd.L2Normalization(data), mx.nd.L2Normalization(weight), transpose_b=True)
+        hot = mx.nd.one_hot(mx.nd.array(labels), len(w), dtype="float64")
+        target = mx.nd.cos(margin[0] * mx.nd.arccos(cosine) + margin[1]) - margin[2]
+        entropies = -mx.nd.log_softmax(scale * (hot * target + (1 - hot) * cosine))
+        own, mean = mx.nd.sum(hot * entropies, axis=1), mx.nd.mean(entropies, axis=1)
+        loss = mx.nd.mean((1 - smoothing) * own + smoothing * mean)
+    loss.backward()
+    return loss.asscalar(), data.grad.asnumpy(), weight.grad.asnumpy()
+
+
 def update(w, momenta, gradient, lr, momentum, wd, nesterov=False):
     """MXNet's SGD, or NAG, in float64."""
     step = -lr * (gradient + wd * w)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 import pytest
+from head_reference import by_autograd, numeric_gradient, step
 from head_reference import head as reference
-from head_reference import numeric_gradient, step
 
 from arcface_gluon import Margin, ShardedMarginHead, recipe
 from arcface_gluon.errors import UserError
@@ -57,19 +57,10 @@ def test_equals_the_reference_over_shards_and_blocks(monkeypatch, shards, option
 
 def test_equals_autograd_of_the_plain_formula():
     x, w, labels = problem(1)
-    data, weight = mx.nd.array(x, dtype="float64"), mx.nd.array(w, dtype="float64")
-    data.attach_grad()
-    weight.attach_grad()
-    with mx.autograd.record():
-        cosine = mx.nd.dot(mx.nd.L2Normalization(data), mx.nd.L2Normalization(weight), transpose_b=True)
-        hot = mx.nd.one_hot(mx.nd.array(labels), CLASSES, dtype="float64")
-        entropies = -mx.nd.log_softmax(64 * (hot * mx.nd.cos(mx.nd.arccos(cosine) + 0.5) + (1 - hot) * cosine))
-        own = mx.nd.sum(hot * entropies, axis=1)
-        loss = mx.nd.mean((1 - SHARE) * own + SHARE / CLASSES * mx.nd.sum(entropies, axis=1))
-    loss.backward()
-    value, gradient, by_centre = step(build(w, 2, label_smoothing=SHARE), x, labels)
-    assert value == pytest.approx(loss.asscalar(), rel=1e-5)
-    assert near(gradient, data.grad.asnumpy()) and near(by_centre, weight.grad.asnumpy())
+    loss, gradient, by_centre = step(build(w, 2, label_smoothing=SHARE), x, labels)
+    expected = by_autograd(x, w, labels, (1, 0.5, 0), 64, SHARE)
+    assert loss == pytest.approx(expected[0], rel=1e-5)
+    assert near(gradient, expected[1]) and near(by_centre, expected[2])
 
 
 def test_the_plain_softmax_is_smoothed_too():

@@ -18,8 +18,6 @@ from .faces import Detector, Face
 from .photographs import Photograph, existing
 from .reading import read_photograph
 
-CHOICES = ("largest", "central", "all")
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -15,7 +15,7 @@ from .interfaces import SMALLEST_SQUARE
 from .normalise import row_sums
 
 if TYPE_CHECKING:
-    from .interfaces import Modulation
+    from .interfaces import SGD, Modulation
 
 nd = mx.nd
 
@@ -102,19 +102,17 @@ class DeviceKernels:
         gradient: mx.nd.NDArray,
         momentum: mx.nd.NDArray,
         inverse: mx.nd.NDArray,
-        lr: float,
-        keep: float,
-        wd: float,
+        rule: SGD,
         unit: bool,
-        nesterov: bool = False,
     ) -> None:
         if unit:
             self.remove_radial_part(weight, gradient, inverse)
-        if nesterov:
+        rates = {"lr": rule.lr, "momentum": rule.momentum}
+        if rule.nesterov:
             # Its own decay would be that of the new weight in the momentum: the operator writes the weight first.
-            nd.elemwise_add(gradient, weight * wd, out=gradient)
-            nd.nag_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=0, out=weight)
+            nd.elemwise_add(gradient, weight * rule.wd, out=gradient)
+            nd.nag_mom_update(weight, gradient, momentum, **rates, wd=0, out=weight)
         else:
-            nd.sgd_mom_update(weight, gradient, momentum, lr=lr, momentum=keep, wd=wd, out=weight)
+            nd.sgd_mom_update(weight, gradient, momentum, **rates, wd=rule.wd, out=weight)
         if unit:
             self.measure(weight, inverse)

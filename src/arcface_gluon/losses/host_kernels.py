@@ -18,7 +18,7 @@ from ..parallel.threads import in_parts
 from .interfaces import SMALLEST_SQUARE
 
 if TYPE_CHECKING:
-    from .interfaces import Modulation
+    from .interfaces import SGD, Modulation
 
 # Bytes of logits, and rows of centres (with gradient, momentum and scratch), that are worked through together.
 LOGIT_BYTES = 1 << 17
@@ -139,13 +139,10 @@ class HostKernels:
         gradient: np.ndarray,
         momentum: np.ndarray,
         inverse: np.ndarray,
-        lr: float,
-        keep: float,
-        wd: float,
+        rule: SGD,
         unit: bool,
-        nesterov: bool = False,
     ) -> None:
-        lr, keep, wd = np.float32(lr), np.float32(keep), np.float32(wd)
+        lr, keep, wd = np.float32(rule.lr), np.float32(rule.momentum), np.float32(rule.wd)
 
         def work(first, last):
             for a in range(first, last, CENTRE_ROWS):
@@ -158,11 +155,11 @@ class HostKernels:
                 np.add(m, own, out=m)
                 np.multiply(g, lr, out=g)
                 np.subtract(m, g, out=m)
-                if nesterov:
+                if rule.nesterov:
                     np.subtract(own, g, out=own)
                     np.add(w, own, out=w)
                     np.multiply(m, keep, out=g)
-                np.add(w, g if nesterov else m, out=w)
+                np.add(w, g if rule.nesterov else m, out=w)
                 if unit:
                     _measure(w, inverse[here, 0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Protocol, runtime_checkable
+from typing import Any, Callable, Iterator, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,19 @@ SMALLEST_SINE = 4.5e-4
 # Changes some rows of a block's logits (b, c) in place, given the slice of the batch that they are, before the softmax;
 # gives the derivative (b, c), or None for 1. The targets' logits are masked already. NumPy arrays or NDArrays.
 Modulation = Callable[[Any, slice], Any]
+
+
+class SGD(NamedTuple):
+    """step = -lr * (gradient + wd * w); mom = momentum * mom + step; w += mom, as MXNet's.
+
+    Attributes:
+        nesterov: w += momentum * mom + step instead, as MXNet's NAG.
+    """
+
+    lr: float
+    momentum: float
+    wd: float
+    nesterov: bool = False
 
 
 class Margin(Protocol):
@@ -149,20 +162,8 @@ class Kernels(Protocol):
     def remove_radial_part(self, weight: Any, gradient: Any, inverse: Any) -> None:
         """Project gradients (c, d), in place, on what is at right angles to the centres."""
 
-    def sgd(
-        self,
-        weight: Any,
-        gradient: Any,
-        momentum: Any,
-        inverse: Any,
-        lr: float,
-        keep: float,
-        wd: float,
-        unit: bool,
-        nesterov: bool = False,
-    ) -> None:
-        """step = -lr * (gradient + wd * weight); momentum = keep * momentum + step; weight += momentum; in place.
+    def sgd(self, weight: Any, gradient: Any, momentum: Any, inverse: Any, rule: SGD, unit: bool) -> None:
+        """Update centres (c, d) and their momenta in place. Destroys the gradient.
 
-        nesterov: weight += keep * momentum + step instead, as MXNet's NAG.
-        unit: first remove the gradient's radial part, and measure the new centres' norms. Destroys the gradient.
+        unit: first remove the gradient's radial part, and measure the new centres' norms.
         """

@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from ..parallel.operators import set_rows
-from .interfaces import Modulation
+from .interfaces import SGD, Modulation
 from .shard import Shard, class_array
 from .shard_step import CentreGradient, Own
 
@@ -93,12 +93,10 @@ class SampledShard:
         whole[self.sampled] = np.concatenate([part.asnumpy() for part in gradient.blocks()])
         return whole
 
-    def update_by(
-        self, gradient: CentreGradient, lr: float, momentum: float, wd: float, nesterov: bool = False
-    ) -> None:
+    def update_by(self, gradient: CentreGradient, rule: SGD) -> None:
         """SGD on the sampled rows."""
         nd.take(self.momentum, self._index, out=self._part.momentum)
-        gradient.apply(lr, momentum, wd, nesterov)
+        gradient.apply(rule)
         for whole, part in ((self.weight, self._part.weight), (self.momentum, self._part.momentum)):
             set_rows(whole, self._index, part)
 
@@ -134,5 +132,5 @@ class _SampledGradient:
     def square(self):
         return self._gradient.square()
 
-    def apply(self, lr, momentum, wd, nesterov=False):
-        self._shard.update_by(self._gradient, lr, momentum, wd, nesterov)
+    def apply(self, rule):
+        self._shard.update_by(self._gradient, rule)

@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 
 if TYPE_CHECKING:
-    from .interfaces import CentreTerm, Modulation
+    from .interfaces import SGD, CentreTerm, Modulation
     from .shard import Shard
 
 # Logit that takes a target out of the softmax of the others: exp(MASKED - anything) is 0, also times 1e12, the inverse
@@ -227,13 +227,13 @@ class CentreGradient:
             total += float(mx.nd.square(copy.array).sum().asscalar())
         return total
 
-    def apply(self, lr: float, momentum: float, wd: float, nesterov: bool = False) -> None:
-        """SGD, a block at a time: momentum = momentum*mom - lr*(gradient + wd*w); w += mom."""
+    def apply(self, rule: SGD) -> None:
+        """Update the centres, a block at a time."""
         shard = self._shard
         for k, block in enumerate(shard.blocks):
             gradient, self._made = self._block(k), None  # which the update destroys
             arrays = block.weight.get(), gradient, block.momentum.get(), block.inverse_norms.get()
-            shard.kernels.sgd(*arrays, lr, momentum, wd, shard.unit, nesterov)
+            shard.kernels.sgd(*arrays, rule, shard.unit)
 
     def _project(self, block, gradient):
         if self._shard.unit:

@@ -207,7 +207,7 @@ class ShardedMarginHead(CentreStore):
             RuntimeError: there was no `forward_backward` since the last update.
         """
         for gradient in self._last_gradients("update"):
-            gradient.apply(lr, momentum, wd, nesterov)
+            gradient.apply(interfaces.SGD(lr, momentum, wd, nesterov))
         self._gradients = None
 
     def gradient_square(self) -> float:

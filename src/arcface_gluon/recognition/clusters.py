@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.cluster import DBSCAN, AgglomerativeClustering
 from sklearn.metrics.cluster import pair_confusion_matrix
 
-METHODS = ("average", "complete", "dbscan")
 MOST = 20_000  # faces whose angles to each other are kept, 8 bytes a pair
 
 
