@@ -53,6 +53,7 @@ def test_the_docs_promise_some():
         resolve("arcface_gluon.training.Teacher")
 
 
+OPTIONAL = {"arcface_gluon.server": ("flask", "waitress")}
 COMMANDS = ("benchmarks", "cli", "datasets", "eval", "recipes")  # found by their files' names, not imported
 
 
@@ -60,6 +61,8 @@ COMMANDS = ("benchmarks", "cli", "datasets", "eval", "recipes")  # found by thei
 def test_packages_list_what_they_offer(package):
     module = importlib.import_module(package)
     assert len(module.__all__) == len(set(module.__all__)) > 0
+    for needed in OPTIONAL.get(package, ()):
+        pytest.importorskip(needed, reason=f"{package} needs {needed}, which is an extra")
     for name in module.__all__:
         assert resolve(f"{package}.{name}") is not None
 
