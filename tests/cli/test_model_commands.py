@@ -181,11 +181,11 @@ def test_other_folds_than_the_paper_s_are_not_kept(command, model, pairs, tmp_pa
 
 
 def test_bad_cases(command, model, pairs, tmp_path):
-    done = command("verify", "--model", model, "--bin", pairs, "--bad-cases", "bad", "--folds", "5", "--json", "x.json")
+    done = command("verify", "--model", model, "--bin", "mine.bin", "--bad-cases", "bad", "--folds", "5", "--json", "x.json")
     (found,) = json.loads((tmp_path / "x.json").read_text())["verification"].values()
-    with open(tmp_path / "bad" / "lfw" / "bad-cases.csv", newline="") as file:
+    with open(tmp_path / "bad" / "mine" / "bad-cases.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert f"{len(rows)} of 20 pairs judged wrongly: bad/lfw" in done.stdout
+    assert f"{len(rows)} of 20 pairs judged wrongly: bad/mine" in done.stdout
     for row in rows:
         angle, threshold = float(row["angle"]), found["threshold_angle"]
         assert (
@@ -193,7 +193,7 @@ def test_bad_cases(command, model, pairs, tmp_path):
             == ("accepted" if angle < threshold else "rejected")
             != ("accepted" if row["same"] == "True" else "rejected")
         )
-        assert cv2.imread(str(tmp_path / "bad" / "lfw" / row["file"])).shape == (112, 228, 3)
+        assert cv2.imread(str(tmp_path / "bad" / "mine" / row["file"])).shape == (112, 228, 3)
 
 
 def test_epochs_beside_each_other(command, model, pairs, tmp_path):
@@ -201,9 +201,9 @@ def test_epochs_beside_each_other(command, model, pairs, tmp_path):
     for epoch in (1, 3, 12):
         shutil.copy(f"{model}-0000.params", f"{prefix}-{epoch:04d}.params")
     shutil.copy(f"{model}-symbol.json", f"{prefix}-symbol.json")
-    arguments = ["verify", "--model", prefix, "--bin", pairs, "--epochs"]
+    arguments = ["verify", "--model", prefix, "--bin", "mine.bin", "--epochs"]
     done = command(*arguments, "all", "--max", "2", "--json", "x.json").stdout.splitlines()
-    assert [line.split(":")[0] for line in done] == ["12", "3", "best on lfw"] and "not kept" in done[-1]
+    assert [line.split(":")[0] for line in done] == ["12", "3", "best on mine"] and "not kept" in done[-1]
     assert set(json.loads((tmp_path / "x.json").read_text())["epochs"]) == {"12", "3"}
     assert not (tmp_path / "runs").exists()
     assert "no 4 among 1, 3, 12" in command(*arguments, "1,4", check=2).stderr
