@@ -181,7 +181,9 @@ def test_other_folds_than_the_paper_s_are_not_kept(command, model, pairs, tmp_pa
 
 
 def test_bad_cases(command, model, pairs, tmp_path):
-    done = command("verify", "--model", model, "--bin", "mine.bin", "--bad-cases", "bad", "--folds", "5", "--json", "x.json")
+    done = command(
+        "verify", "--model", model, "--bin", "mine.bin", "--bad-cases", "bad", "--folds", "5", "--json", "x.json"
+    )
     (found,) = json.loads((tmp_path / "x.json").read_text())["verification"].values()
     with open(tmp_path / "bad" / "mine" / "bad-cases.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -173,6 +173,12 @@ def test_from_one_run_to_other_people_and_another_loss(command, orl, tmp_path):
     assert "backbone from runs/first; new, since its embeddings have 32 values and this network's 24" in done.stdout
     command("train", "orl", *common, "train.iterations=3", "--resume")
     assert (tmp_path / "runs" / "second" / "checkpoints" / "00000003").is_dir()
+    command("train", "orl", *common, *start, "run.name=whole", "train.iterations=3")
+    resumed, whole = (tmp_path / "runs" / name / "checkpoints" / "00000003" for name in ("second", "whole"))
+    files = sorted(file.name for file in whole.iterdir() if file.suffix == ".params")
+    assert "backbone.params" in files and len(files) > 2
+    for name in files:  # as if it had never been stopped
+        assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
     for change in (f"data.path={tmp_path / 'people'}", "loss=arcface"):
         refused = command("train", "orl", f"data.path={orl}", "run.name=first", *tiny, change, "--resume", check=2)
         assert "train.init=runs/first/checkpoints/00000002" in refused.stderr
