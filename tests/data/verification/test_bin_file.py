@@ -217,11 +217,18 @@ def test_reads_truth_values_in_any_type_of_numbers(tmp_path, protocol, kind, wra
     assert load(tmp_path, pickle.dumps((IMAGES, wrap(truth)), protocol=protocol)) == (IMAGES, ISSAME)
 
 
-def test_minus_one_means_two_people():
-    assert truth_values([1, -1, -1]) == [True, False, False]
-    assert truth_values(np.array([[1], [-1]], np.float32)) == [True, False]
+def test_minus_one_is_taken_for_two_people_and_the_user_is_told(tmp_path, capsys):
+    path, told = tmp_path / "set.bin", "set.bin: truth values are 1 and -1; 1 is taken for one person, -1 for two"
+    assert truth_values([1, -1, -1], path) == [True, False, False] and told in capsys.readouterr().err
+    assert truth_values(np.array([[1], [-1]], np.float32), path) == [True, False]
     with pytest.raises(ValueError, match="both 0 and -1"):
-        truth_values([1, 0, -1])
+        truth_values([1, 0, -1], path)
+    capsys.readouterr()
+    write_bin(path, IMAGES, [1, -1])
+    assert told in capsys.readouterr().err, "where it is written"
+    assert read_bin(path)[1] == [True, False] and not capsys.readouterr().err, "it is stored as true and false"
+    assert load(tmp_path, pickle.dumps((IMAGES, [1, -1]), protocol=2)) == (IMAGES, [True, False])
+    assert told in capsys.readouterr().err, "where it is read"
 
 
 @pytest.mark.parametrize("value", ["1", "0", b"1", np.str_("1"), 2, 0.5, float("nan"), None, [True]])

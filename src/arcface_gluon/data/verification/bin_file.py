@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import atomic_write
+from ...progress import write_line
 from ..images.decode import is_image
 from ..images.encoded import encoded_bytes
 from ..records.recordio import MAGIC
@@ -90,7 +91,7 @@ def _checked(path, content):
         first.setdefault(id(item), index)
     distinct = {key: _image_bytes(path, index, images[index]) for key, index in first.items()}
     try:
-        return [distinct[id(item)] for item in images], truth_values(issame)
+        return [distinct[id(item)] for item in images], truth_values(issame, path)
     except ValueError as error:
         raise _not_a_set(path, str(error)) from error
 
@@ -105,11 +106,13 @@ def _image_bytes(path, index, item):
     return item
 
 
-def truth_values(values: Iterable[Any]) -> list[bool]:
+def truth_values(values: Iterable[Any], path: str | os.PathLike[str]) -> list[bool]:
     """Truth values of pairs, of one person or not, as people write them.
 
     Args:
-        values: True and False, 1 and 0 in any type of numbers, or 1 and -1, where -1 means two people.
+        values: True and False, 1 and 0 in any type of numbers, or 1 and -1, where -1 is taken for two people, with a line
+            that says so.
+        path: the set, for that line.
 
     Raises:
         ValueError: a value is none of these, or there are both 0 and -1; the first pair is named.
@@ -121,6 +124,8 @@ def truth_values(values: Iterable[Any]) -> list[bool]:
             raise ValueError(f"the truth value of pair {pair} must be true or false, 1 or 0, or 1 or -1, not {kind}")
     if -1 in numbers and 0 in numbers:
         raise ValueError("truth values must not have both 0 and -1: which of the two means two people?")
+    if -1 in numbers:
+        write_line(f"{path}: truth values are 1 and -1; 1 is taken for one person, -1 for two people")
     return [number == 1 for number in numbers]
 
 
@@ -137,7 +142,7 @@ def write_bin(path: str | os.PathLike[str], images: Sequence[Any], issame: Seque
             there are none.
         UserError: the file cannot be written.
     """
-    images, issame = list(images), truth_values(issame)
+    images, issame = list(images), truth_values(issame, path)
     if not issame or len(images) != 2 * len(issame):
         raise ValueError(
             f"{len(images)} images for {len(issame)} pairs: two images a pair are needed, one pair at least"
