@@ -110,8 +110,8 @@ def truth_values(values: Iterable[Any], path: str | os.PathLike[str]) -> list[bo
     """Truth values of pairs, of one person or not, as people write them.
 
     Args:
-        values: True and False, 1 and 0 in any type of numbers, or 1 and -1, where -1 is taken for two people, with a line
-            that says so.
+        values: True and False, 1 and 0 in any type of numbers, or 1 and -1, where -1 is taken for two people, with a
+            line that says so.
         path: the set, for that line.
 
     Raises:
