@@ -7,6 +7,7 @@ RECIPE ?= orl
 # What users give reaches the program as they wrote it, through the environment: make expands nothing in it, and the
 # shell sees only "$$NAME". ${NAME:+--option "$NAME"} is the shell's way to pass an option where a value was given.
 GIVEN := RECIPE DATA LOSS SEED SET MODEL FEATURES BIN ROW PART CONTEXT SEEDS NP HOSTS RESTARTS GRACE TO IN OUT PHOTOS ARGS
+GIVEN += FLIP SKIP RESUME GPU HOROVOD INTEROP DETECT PEERS DOCS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -21,12 +22,14 @@ BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horo
 
 # ARGS is split at spaces, and nothing else in it means anything to the shell.
 SPLIT = set -f;
+# $(call switch,NAME,on,off): NAME=1 is on; NAME=0, or none, is off; anything else is refused.
+switch = $(if $(filter-out 0 1,$($(1)))$(word 2,$($(1))),$(error $(1) is 1 or 0, not '$($(1))'),$(if $(filter 1,$($(1))),$(2),$(3)))
 # FLIP=1 adds the mirror image, FLIP=0 leaves it out; without it each evaluation does as the paper's numbers were made.
-MIRROR = $(if $(FLIP),$(if $(filter 1,$(FLIP)),--flip,$(if $(filter 0,$(FLIP)),--no-flip,$(error FLIP is 1 (mirror image added) or 0 (single crop)))))
+MIRROR = $(if $(FLIP),$(call switch,FLIP,--flip,--no-flip))
 # What the evaluations take: FEATURES where they are ready, MODEL, or the last run of RECIPE; the ORL one is trained
 # where there is none.
 EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MODEL",--recipe "$$RECIPE")) $${ROW:+--row "$$ROW"}
-SET_OR_DEMO = --data "$${DATA:-demo}" $(if $(SKIP),--skip-missing) $$ARGS
+SET_OR_DEMO = --data "$${DATA:-demo}" $(call switch,SKIP,--skip-missing) $$ARGS
 # Recipes whose data can be made here.
 PREPARED := $(if $(filter orl,$(RECIPE)),data)$(if $(filter synthetic,$(RECIPE)),data-synthetic)
 TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
@@ -66,7 +69,7 @@ data-check: $(READY) ## which data sets of Table 1 are in datasets/ (or DATA=fol
 	@$(SPLIT) $(RUN) data check $${DATA:+"$$DATA"} $$ARGS
 
 train: $(READY) $(PREPARED) ## train RECIPE (default orl), evaluate it and write its report
-	@$(SPLIT) $(RUN) train "$$RECIPE" $(if $(RESUME),--resume) \
+	@$(SPLIT) $(RUN) train "$$RECIPE" $(call switch,RESUME,--resume) \
 		$${NP:+--np "$$NP"} $${HOSTS:+--hosts "$$HOSTS"} $${RESTARTS:+--restarts "$$RESTARTS"} $${GRACE:+--grace "$$GRACE"} \
 		$${DATA:+"data.path=$$DATA"} $${LOSS:+"loss=$$LOSS"} $${SEED:+"seed=$$SEED"} $${SET:+--set "$$SET"} $$ARGS
 

@@ -72,6 +72,23 @@ def test_sets_figures_and_the_ablation(make, tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+def test_switches_are_1_or_0_and_nothing_in_them_is_run(make, tmp_path):
+    lfw = ["eval", "verification", "--model", "m"]
+    for flip, options in (("1", ["--flip"]), ("0", ["--no-flip"]), ("", [])):
+        assert make("eval-lfw", "MODEL=m", f"FLIP={flip}")[-1] == [*lfw, *options]
+    assert make("train", "RECIPE=casia_r50", "RESUME=0")[-1] == ["train", "casia_r50"]
+    assert make("eval-ijb", "MODEL=m", "SKIP=1")[-1][-1] == "--skip-missing"
+    calls = len(make("eval-ijb", "MODEL=m", "SKIP=0"))
+    for target, name in [("eval-lfw", "FLIP"), ("eval-ijb", "SKIP"), ("train", "RESUME")]:
+        for value in ("2", "1 1", "yes", ODD, "$(shell touch made)", "`touch made`"):
+            with pytest.raises(subprocess.CalledProcessError):
+                make(target, "MODEL=m", "RECIPE=casia_r50", f"{name}={value}")
+    for name in ("GPU", "HOROVOD", "INTEROP", "DETECT", "PEERS", "DOCS"):
+        make("eval-lfw", "MODEL=m", f"{name}=$(shell touch made)")
+    assert not (tmp_path / "made").exists()
+    assert len(make("eval-lfw", "MODEL=m")) == calls + 7
+
+
 def test_folders_of_photographs_arrive_whole(make, tmp_path):
     assert make("align", f"IN={ODD}", f"OUT={ODD}", "ARGS=--faces all") == [["align", ODD, ODD, "--faces", "all"]]
     assert make("demo", f"MODEL={ODD}", "ARGS=--port 0")[-1] == ["demo", "--model", ODD, "--port", "0"]
