@@ -62,7 +62,7 @@ setup(
         "torch": ["torch"],
         "tflite": ["tflite"],
         "detect": ['mtcnn==1.0.0; python_version >= "3.10"', "lz4"],  # for its weights, in files of lz4; no TensorFlow
-        "demo": ["flask>=3", "waitress"],
+        "demo": ["flask>=3", "waitress", "werkzeug"],
         # What tests compare with; insightface and facenet-pytorch are installed by scripts/make_venv.sh.
         "interop": ["onnx", "onnxruntime", "torch", "tflite", "ai-edge-litert", "scikit-image"],
         # What `make bench PEERS=1` measures beside.

@@ -22,8 +22,8 @@ DISTRIBUTIONS = {
 }
 # Installed by scripts/make_venv.sh alone: what they ask for would replace other packages.
 BY_SCRIPT = {"insightface", "facenet_pytorch"}
-# Packages that are nothing without an extra.
-OPTIONAL = {"src/arcface_gluon/server"}
+# Folders and files that are nothing without an extra.
+OPTIONAL = {"src/arcface_gluon/server", "benchmarks/torch_networks.py"}
 NOT_IMPORTED = {"setuptools"}  # by MXNet, on new versions of Python
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="needs the names of the standard library")
@@ -62,7 +62,8 @@ def imported():
                 for module in {module.split(".")[0] for module in modules}:
                     if module not in sys.stdlib_module_names and module != "arcface_gluon":
                         _, before = found.get(name := DISTRIBUTIONS.get(module, module), ("", False))
-                        itself = node in tree.body and str(path.parent.relative_to(ROOT)) not in OPTIONAL
+                        place = path.relative_to(ROOT)
+                        itself = node in tree.body and not {str(place), str(place.parent)} & OPTIONAL
                         found[name] = path.relative_to(ROOT), before or itself
     return found
 
