@@ -115,3 +115,33 @@ def test_missing_cuda_packages_are_named(monkeypatch):
     monkeypatch.setattr(runtime, "is_gpu_build", lambda: True)
     monkeypatch.setattr(runtime, "cuda_library_folders", list)
     assert "cudnn/lib/libcudnn.so.8" in runtime.load_cuda_libraries()
+
+
+def test_processes_on_one_host_share_its_cores(monkeypatch):
+    kept = []
+    monkeypatch.setattr(runtime, "_cores", lambda: {(0, core): [core, core + 6] for core in range(6)})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: kept.append(sorted(cpus)))
+    monkeypatch.setenv("HOROVOD_RANK", "5")
+    monkeypatch.setenv("HOROVOD_LOCAL_SIZE", "4")
+    for rank in range(4):
+        monkeypatch.delenv("ARCFACE_GLUON_PINNED", raising=False)
+        monkeypatch.setenv("HOROVOD_LOCAL_RANK", str(rank))
+        runtime.take_own_cores()
+        runtime.take_own_cores()  # of the share, a share would be taken
+    assert kept == [[0, 6], [1, 2, 7, 8], [3, 9], [4, 5, 10, 11]]
+    monkeypatch.setenv("HOROVOD_LOCAL_SIZE", "7")  # more than there are cores: none for itself
+    monkeypatch.delenv("ARCFACE_GLUON_PINNED")
+    runtime.take_own_cores()
+    assert len(kept) == 4
+
+
+def test_threads_that_a_launcher_chose_are_chosen_anew_and_a_users_are_kept(monkeypatch):
+    monkeypatch.setattr(runtime, "physical_cores", lambda: 3)
+    monkeypatch.setattr(runtime, "take_own_cores", lambda: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("ARCFACE_GLUON_THREADS", "8")
+    runtime.prepare()
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    runtime.prepare()
+    assert os.environ["OMP_NUM_THREADS"] == "5"

@@ -36,6 +36,9 @@ _LOCAL = (
     ("SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"),
 )
 
+_CHOSEN = "ARCFACE_GLUON_THREADS"  # OMP_NUM_THREADS as `prepare` chose it
+_PINNED = "ARCFACE_GLUON_PINNED"  # process that keeps to its share of the cores
+
 # Names that NumPy 1.24 removed and MXNet 1.9.1 reads at import.
 _NUMPY_NAMES = {"bool": bool, "int": int, "float": float, "object": object, "str": str, "complex": complex}
 
@@ -60,9 +63,11 @@ def prepare() -> None:
 
     Must run before `import mxnet` and `import cv2`; again, it changes nothing.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
+    # A launcher's own choice reaches its processes, which are several a host, and on other hosts.
+    if os.environ.get("OMP_NUM_THREADS") in (None, os.environ.get(_CHOSEN)):
+        take_own_cores()
         # MXNet alone would take half of the cores.
-        os.environ["OMP_NUM_THREADS"] = str(physical_cores())
+        os.environ["OMP_NUM_THREADS"] = os.environ[_CHOSEN] = str(physical_cores())
     # Read when OpenCV is imported; data.decode looks at the headers itself too.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     # MXNet keeps what oneDNN made for every shape that it ever saw: 12 MB for each size of photograph that MTCNN looks
@@ -75,15 +80,32 @@ def prepare() -> None:
 
 def physical_cores() -> int:
     """Number of physical cores this process may run on (hyper-threads of a core count once)."""
+    return max(1, len(_cores()))
+
+
+def _cores():
+    """{(package, core): its processors, by number} of those this process may run on."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    cores = set()
-    for cpu in allowed:
+    cores: dict[tuple[int, int], list[int]] = {}
+    for cpu in sorted(allowed):
         topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
         try:
-            cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
-        except OSError:
-            return max(1, len(allowed))
-    return max(1, len(cores))
+            package, core = (int((topology / name).read_text()) for name in ("physical_package_id", "core_id"))
+        except (OSError, ValueError):
+            return {(0, number): [number] for number in allowed}
+        cores.setdefault((package, core), []).append(cpu)
+    return cores
+
+
+def take_own_cores() -> None:
+    """Keep to this process's even share of the host's cores, where several processes of a run are on it."""
+    rank, size = local_place()
+    cores = [cpus for _, cpus in sorted(_cores().items())]
+    done = os.environ.get(_PINNED) == str(os.getpid())  # again, it changes nothing
+    if size > 1 and len(cores) >= size and hasattr(os, "sched_setaffinity") and not done:
+        own = cores[rank * len(cores) // size : (rank + 1) * len(cores) // size]
+        os.sched_setaffinity(0, {cpu for cpus in own for cpu in cpus})
+        os.environ[_PINNED] = str(os.getpid())
 
 
 def processor() -> str:

@@ -8,6 +8,7 @@ import pytest
 from head_reference import head as reference_head
 
 from arcface_gluon import Margin, ShardedMarginHead
+from arcface_gluon.losses import CurricularHead, SoftmaxHead, SubCentreHead
 from arcface_gluon.losses.sampling import SampledShard
 
 CLASSES, SIZE, BATCH = 60, 8, 6
@@ -126,3 +127,36 @@ def test_a_part_of_a_centre_counts_as_one():
         shard = SampledShard(0, classes, 2, mx.cpu(), rate)
         shard.sample(np.array([], int), np.random.default_rng(0))
         assert len(shard.sampled) == count
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("kind", [CurricularHead, SubCentreHead, SoftmaxHead])
+def test_other_losses_are_themselves_over_the_sampled_classes(kind, shards):
+    """Against the same loss in full, of the sampled classes alone; then against where an update leaves all rows."""
+    x, _, labels = problem(3)
+    contexts = [mx.cpu(i) for i in range(shards)]
+    head = kind(CLASSES, SIZE, contexts, sample_rate=0.3)
+    random = np.random.default_rng(4)
+    layout = {name: random.normal(size=shape).astype(np.float32) for name, shape in head.layout().items()}
+    head.load_rows(0, layout)
+    head.load_state({"t": 0.4, "iteration": 7})
+    loss, gradient = step(head, x, labels)
+    chosen = sampled(head)
+    assert set(labels) <= set(chosen) and len(chosen) < CLASSES
+    rows = (chosen[:, None] * head.rows_per_class + np.arange(head.rows_per_class)).reshape(-1)
+    full = kind(len(chosen), SIZE, [mx.cpu(0)])
+    full.load_rows(0, {name: array[rows] for name, array in layout.items()})
+    full.load_state({"t": 0.4})
+    expected = step(full, x, np.searchsorted(chosen, labels))
+    assert loss == pytest.approx(expected[0], rel=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], atol=2e-5 * np.abs(expected[1]).max())
+    for one in (head, full):
+        one.update(0.1, 0.9, 5e-4)
+    for name, before in layout.items():
+        left, wanted = (
+            np.concatenate([arrays[name].asnumpy() for _, _, arrays in one.shards()]) for one in (head, full)
+        )
+        np.testing.assert_allclose(left[rows], wanted, atol=2e-5 * np.abs(wanted).max(), err_msg=name)
+        others = np.setdiff1d(np.arange(len(before)), rows)
+        assert (left[others] == before[others]).all(), name
+    assert head.state()["iteration"] == 8 and ("t" not in head.state() or head.t == full.t)

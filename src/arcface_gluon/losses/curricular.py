@@ -26,7 +26,7 @@ class CurricularHead(ShardedMarginHead):
         t: the moving average.
     """
 
-    can_sample = can_smooth = False
+    can_smooth = False
 
     def __init__(
         self, num_classes: int, embedding_size: int, contexts: list[mx.Context], alpha: float = 0.99, **others: Any
@@ -35,9 +35,10 @@ class CurricularHead(ShardedMarginHead):
         super().__init__(num_classes, embedding_size, contexts, **others)
 
     def state(self) -> dict:
-        return {"t": self.t}
+        return {**super().state(), "t": self.t}
 
     def load_state(self, state: dict) -> None:
+        super().load_state(state)
         self.t = state.get("t", self.t)
 
     def _modulations(self, owns):

@@ -27,6 +27,7 @@ class SampledShard:
 
     Args:
         rate: share of the centres, in (0, 1).
+        part: the kind of `Shard` that a step's rows make up.
 
     Attributes:
         sampled: (m,) classes of the last step, ascending, counted from the shard's first.
@@ -39,21 +40,24 @@ class SampledShard:
         embedding_size: int,
         context: mx.Context,
         rate: float,
-        block_rows: int = 0,
-        half: bool = False,
+        part: type[Shard] = Shard,
+        rows_per_class: int = 1,
+        **options: Any,
     ):
-        self.start, self.stop, self.context = start, stop, context
-        self.weight = class_array(stop - start, embedding_size, context)
-        self.momentum = class_array(stop - start, embedding_size, context)
+        self.start, self.stop, self.context, self.rows_per_class = start, stop, context, rows_per_class
+        self.weight = class_array((stop - start) * rows_per_class, embedding_size, context)
+        self.momentum = class_array((stop - start) * rows_per_class, embedding_size, context)
         self.sampled = np.arange(0)
-        self._options: dict[str, Any] = {"block_rows": block_rows, "half": half}
+        self._kind, self._options = part, {"rows_per_class": rows_per_class, **options}
         self._count = math.ceil(rate * (stop - start))
         self._part: Any = None  # a Shard of as many rows as the last sample
+        self._rows = np.arange(0)  # of `sampled`, in the shard's arrays
         self._index: mx.nd.NDArray | None = None
 
     def load(self, name: str, first: int, rows: np.ndarray | mx.nd.NDArray) -> None:
         """Write rows of the array `name`, from the shard's row `first` on."""
-        getattr(self, name)[first : first + rows.shape[0]] = rows
+        array, columns = self._kind.place(name, self.weight, self.momentum)
+        array[first : first + rows.shape[0], columns] = rows
 
     def sample(self, classes: np.ndarray, random: np.random.Generator) -> None:
         """Choose the centres of the next step.
@@ -75,8 +79,9 @@ class SampledShard:
         count = len(self.sampled)
         if self._part is None or self._part.stop != count:
             self._part = None  # freed before the next is made
-            self._part = Shard(0, count, self.weight.shape[1], self.context, **self._options)
-        self._index = nd.array(self.sampled, self.context, dtype="int32")
+            self._part = self._kind(0, count, self.weight.shape[1], self.context, **self._options)
+        self._rows = (self.sampled[:, None] * self.rows_per_class + np.arange(self.rows_per_class)).reshape(-1)
+        self._index = nd.array(self._rows, self.context, dtype="int32")
         nd.take(self.weight, self._index, out=self._part.weight)
         self._part.changed()
         return self._part.pick(features, samples, np.searchsorted(self.sampled, classes))
@@ -90,7 +95,7 @@ class SampledShard:
     def gradient_of(self, gradient: CentreGradient) -> np.ndarray:
         """(n, d) NumPy: the gradient of the sampled rows in their places, zeros in the others."""
         whole = np.zeros(self.weight.shape, dtype=np.float32)
-        whole[self.sampled] = np.concatenate([part.asnumpy() for part in gradient.blocks()])
+        whole[self._rows] = np.concatenate([part.asnumpy() for part in gradient.blocks()])
         return whole
 
     def update_by(self, gradient: CentreGradient, rule: SGD) -> None:

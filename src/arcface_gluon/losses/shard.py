@@ -103,8 +103,14 @@ class Shard:
 
     def load(self, name: str, first: int, rows: np.ndarray | mx.nd.NDArray) -> None:
         """Write rows of the array `name`, from the shard's row `first` on."""
-        getattr(self, name)[first : first + rows.shape[0]] = rows
+        array, columns = self.place(name, self.weight, self.momentum)
+        array[first : first + rows.shape[0], columns] = rows
         self.changed()
+
+    @staticmethod
+    def place(name: str, weight: mx.nd.NDArray, momentum: mx.nd.NDArray) -> tuple[mx.nd.NDArray, slice]:
+        """The array, of these two, and the columns in which a checkpoint's array `name` lies."""
+        return {"weight": weight, "momentum": momentum}[name], slice(None)
 
     def changed(self) -> None:
         """The centres were written to: measure them again in the next step."""

@@ -60,7 +60,8 @@ class ShardedMarginHead(CentreStore):
         UserError: fewer identities than contexts, or a shard too large for one MXNet array.
     """
 
-    can_sample = True  # whether `sample_rate` goes with it
+    kind: type[Shard] = Shard  # of its shards
+    extra_columns = 0  # of a shard's arrays, beside the centres
     # Whether `label_smoothing` does: the sum of the logits must be a product with the sum of the centres.
     can_smooth = True
 
@@ -111,8 +112,10 @@ class ShardedMarginHead(CentreStore):
             raise UserError(f"block_rows={block_rows} must be 0 (all at once) or the number of classes a block")
         if not 0 < self._sample_rate <= 1:
             raise UserError(f"sample_rate={self._sample_rate:g} must be above 0 and at most 1")
-        if self._sample_rate < 1 and (not self.can_sample or self.inter is not None):
-            raise UserError(f"sample_rate={self._sample_rate:g} goes with the margin loss alone; set it to 1")
+        if self._sample_rate < 1 and self.inter is not None:
+            raise UserError(
+                f"sample_rate={self._sample_rate:g} does not go with Inter-Loss, which needs all; set it to 1"
+            )
         try:
             ranges = shard_ranges(self.num_classes, self._group.shards)[self._group.first :]
         except ValueError as error:
@@ -256,9 +259,11 @@ class ShardedMarginHead(CentreStore):
     # What kinds of heads differ in.
 
     def _make_shard(self, start, stop, context, **options):
+        place = start, stop, self.embedding_size + self.extra_columns, context
+        options["rows_per_class"] = self.rows_per_class
         if self._sample_rate < 1:
-            return SampledShard(start, stop, self.embedding_size, context, self._sample_rate, **options)
-        return Shard(start, stop, self.embedding_size, context, **options)
+            return SampledShard(*place, self._sample_rate, self.kind, **options)
+        return self.kind(*place, **options)
 
     def _features(self, embedding):
         """What the shards see of embeddings (b, d): their unit vectors; and 1 / length (b, 1)."""

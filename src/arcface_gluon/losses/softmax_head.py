@@ -15,6 +15,22 @@ from .targets import Target
 nd = mx.nd
 
 
+class _PlainShard(Shard):
+    """Centres and biases of one device; the last of the columns is the bias. The length of a centre counts."""
+
+    unit = False
+
+    @staticmethod
+    def place(name: str, weight: mx.nd.NDArray, momentum: mx.nd.NDArray) -> tuple[mx.nd.NDArray, slice]:
+        size = weight.shape[1] - 1
+        columns = slice(size, size + 1) if name.startswith("bias") else slice(0, size)
+        return momentum if name.endswith("momentum") else weight, columns
+
+    def own_values(self, own: Own) -> np.ndarray:
+        """(t,) logits of the own classes."""
+        return own.products()
+
+
 class SoftmaxHead(ShardedMarginHead):
     """Classification layer and loss: cross entropy of the logits W_j . x + b_j (Eq. 1), mean over the global batch.
 
@@ -26,7 +42,8 @@ class SoftmaxHead(ShardedMarginHead):
         num_classes, embedding_size, contexts, seed, block_rows, group: as there. Biases begin at 0.
     """
 
-    can_sample = False
+    kind = _PlainShard
+    extra_columns = 1
     arrays: tuple[str, ...] = ("weight", "momentum", "bias", "bias_momentum")
 
     def __init__(self, num_classes: int, embedding_size: int, contexts: list[mx.Context], **others: Any):
@@ -48,9 +65,6 @@ class SoftmaxHead(ShardedMarginHead):
             parts = {"weight": weight[:, :size], "momentum": momentum[:, :size]}
             yield start, stop, {**parts, "bias": weight[:, size:], "bias_momentum": momentum[:, size:]}
 
-    def _make_shard(self, start, stop, context, **options):
-        return _PlainShard(start, stop, self.embedding_size + 1, context, **options)
-
     def _width(self, name):
         return 1 if name.startswith("bias") else self.embedding_size
 
@@ -64,19 +78,3 @@ class SoftmaxHead(ShardedMarginHead):
 
     def _through(self, pull, feature, inverse, dtype, by_length):
         return pull[:, : self.embedding_size].astype(dtype)
-
-
-class _PlainShard(Shard):
-    """Centres and biases of one device; the last of the columns is the bias. The length of a centre counts."""
-
-    unit = False
-
-    def load(self, name: str, first: int, rows) -> None:
-        size = self.weight.shape[1] - 1
-        columns = slice(size, size + 1) if name.startswith("bias") else slice(0, size)
-        array = self.momentum if name.endswith("momentum") else self.weight
-        array[first : first + rows.shape[0], columns] = rows
-
-    def own_values(self, own: Own) -> np.ndarray:
-        """(t,) logits of the own classes."""
-        return own.products()
