@@ -274,7 +274,7 @@ def _with_code(devices):
 # What MXNet, OpenCV, CUDA and Python say where memory ends.
 _NO_MEMORY = re.compile(
     "Failed to allocate|bad_alloc|out of memory|Cannot allocate|Insufficient memory|Unable to allocate|"
-    "can't start new thread",
+    "can't start new thread|STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation",
     re.IGNORECASE,
 )
 

@@ -156,8 +156,25 @@ def test_the_papers_batch_on_a_cpu_is_warned_of_with_settings_that_fit(little_me
     assert MemoryAdvice(values_of("train.accumulate=8"), 10_572, [mx.cpu()]).warning() is None
 
 
+# What MXNet 1.9.1 says of a GPU whose memory ends: in its pools, in a plain allocation, in cuDNN and in cuBLAS.
+_GPU = (
+    "src/storage/./pooled_storage_manager.h:187: cudaMalloc retry failed: out of memory",
+    "src/storage/./gpu_device_storage.h:63: Check failed: err == cudaSuccess (2 vs. 0) : CUDA: out of memory",
+    "src/operator/nn/./cudnn/cudnn_convolution-inl.h:123: Check failed: e == CUDNN_STATUS_SUCCESS (2 vs. 0) : cuDNN: "
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "src/common/cuda_utils.h:41: Check failed: e == CUBLAS_STATUS_SUCCESS (3 vs. 0) : cuBLAS: CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("std::bad_alloc"), OSError(12, "Cannot allocate memory")]
+    "error",
+    [
+        *(MemoryError(), RuntimeError("std::bad_alloc"), OSError(12, "Cannot allocate memory")),
+        *(
+            type("MXNetError", (RuntimeError,), {})(f'Traceback (most recent call last):\n  File "{text}"')
+            for text in _GPU
+        ),
+    ],
 )
 def test_memory_that_ends_is_one_line_with_what_helps(little_memory, error):
     import mxnet as mx
@@ -170,7 +187,7 @@ def test_memory_that_ends_is_one_line_with_what_helps(little_memory, error):
 
 
 def test_the_runs_file_of_the_recipe_can_be_trained_again(command, records, tmp_path):
-    command(*train(records))
+    assert "training orl on cpu(0): " in command(*train(records)).stdout
     write_json(tmp_path / "mine.json", recipe.resolve(tmp_path / "runs" / "orl" / "recipe.json"))
     command("train", "mine.json", "run.name=again", "train.iterations=1")
     assert (tmp_path / "runs" / "again" / "summary.json").is_file()

@@ -30,6 +30,11 @@ def test_a_step_counted_by_hand():
     assert estimate.seconds_wire == pytest.approx((estimate.wire_head + estimate.wire_backbone) / 1e6)
 
 
+def test_sampled_centres_are_copied_with_their_gradient():
+    setting = Setting(identities=10, devices=2, batch_size=8, embedding_size=5, sample_rate=0.4)
+    assert cost(setting, NETWORK, MACHINE).logits == (8 * 2 + 2 * 2 * 5 + 4 * 8 * 5) * 4
+
+
 def test_one_device_sends_nothing():
     estimate = cost(Setting(identities=10, devices=1), NETWORK, MACHINE)
     assert estimate.wire_head == estimate.wire_backbone == estimate.seconds_wire == 0
