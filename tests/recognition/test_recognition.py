@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pytest
 from helpers import TINY  # noqa: F401  (keeps helpers on the path)
@@ -184,6 +186,18 @@ def test_galleries_of_another_model_and_damaged_ones_are_refused(tmp_path):
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(UserError, match="bad.npz"):
             Gallery.read(tmp_path / "bad.npz")
+
+
+def test_a_full_disk_leaves_the_gallery_as_it_was(tmp_path):
+    gallery().write(tmp_path / "g.npz")
+    before, limits = (tmp_path / "g.npz").read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(UserError, match="cannot write .*g.npz: File too large; free some space"):
+            gallery(model="n").write(tmp_path / "g.npz")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["g.npz"] and (tmp_path / "g.npz").read_bytes() == before
 
 
 def test_unknown_people_are_unknown(recogniser, tmp_path):

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from .. import recipe
+from ..data.verification.pair_lists import FOLDS
 from ..errors import UserError
 from ..files import read_json, sha256, write_json
 from ..run_layout import checkpoint_folders
@@ -21,13 +22,18 @@ from .options import add_overrides, overrides
 EXAMPLE = "arcface-gluon from-photos /data/photographs --out datasets/mine --recipe casia_r50"
 
 STEPS = "steps.json"
+_FEWEST = 2 * FOLDS  # people: one at least for each fold of the pairs, and as many to train on
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("photographs", help="a folder with a folder for each person")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of crops, records and pairs")
     parser.add_argument("--recipe", default="orl", metavar="R", help="what is trained, and how (orl: a small network)")
-    parser.add_argument("--verification", default="10%", metavar="N", help="people to verify on, not trained on (10%%)")
+    parser.add_argument(
+        "--verification",
+        metavar="N",
+        help="people to verify on, not trained on: a number, or a part (10%%, at least ten)",
+    )
     parser.add_argument(
         "--min-face", default="40", metavar="N", help="smallest face that is looked for, in pixels (40)"
     )
@@ -38,8 +44,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     source, out = Path(args.photographs), Path(args.out)
-    if not source.is_dir() or not any(path.is_dir() for path in source.iterdir()):
+    people = sum(path.is_dir() for path in source.iterdir()) if source.is_dir() else 0
+    if not people:
         raise UserError(f"{source} has no folder for each person; sort the photographs into folders named after them")
+    if people < _FEWEST and not args.verification:
+        raise UserError(
+            f"{source} has {people} people: too few to train on some and verify on ten others, {_FEWEST} are needed; "
+            "say how many with --verification, or name sets of other people to `train`, in data.validation"
+        )
     named = [f"run.name={out.name}", *overrides(args)]
     values = recipe.resolve(args.recipe, named)  # what is wrong with it is told before the photographs are looked at
     steps = _Steps(out / STEPS, ["--quiet"] * args.quiet)
@@ -51,10 +63,10 @@ def run(args: Namespace) -> int:
         return status
     key = sha256(Path(aligned) / "faces.csv")
     status = steps.once("pack", key, ["pack", aligned, everyone, *steps.quiet], force=True)
-    status = status or steps.once(
-        "split", key, ["split", everyone, training, "--verification", args.verification, "--pairs"], force=True
-    )
-    data = [f"data.path={Path(training).resolve()}", "data.validation=['verification']"]
+    held_out = args.verification or str(max(FOLDS, round(people / 10)))
+    split = ["split", everyone, training, "--verification", held_out, "--pairs"]
+    status = status or steps.once("split", key, split, force=True)
+    data = [f"data.path={training}", "data.validation=['verification']"]
     train = ["train", args.recipe, *data, *named]
     begun = steps.begun("train", key, train) and _has_checkpoint(values)
     status = status or steps.once("train", key, [*train, *["--resume"] * begun, *steps.quiet], noted=train)
