@@ -7,11 +7,11 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from ..runtime import import_optional
+from .options import count
 from .recognition import (
     SMALL,
     add_recogniser_options,
     add_threshold_options,
-    count,
     describe_threshold,
     open_recogniser,
     open_threshold,

@@ -6,10 +6,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..files import write_json
+from .options import count
 from .recognition import (
     add_recogniser_options,
     add_threshold_options,
-    count,
     describe_threshold,
     open_recogniser,
     open_threshold,

@@ -139,10 +139,3 @@ def side(text: str) -> int:
     if not text.isdecimal() or not 12 <= int(text) <= 10_000:
         raise ArgumentTypeError(f"{text!r} is no side in pixels of at least 12")
     return int(text)
-
-
-def count(text: str) -> int:
-    """A number above 0, as a type of argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0")
-    return int(text)

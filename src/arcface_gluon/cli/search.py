@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import write_json
-from .recognition import add_recogniser_options, count, open_recogniser
+from .options import count
+from .recognition import add_recogniser_options, open_recogniser
 
 EXAMPLE = "arcface-gluon search a.jpg --in faces.npy --top 10"
 
