@@ -15,10 +15,10 @@ RUN := $(VENV)/bin/arcface-gluon
 PYTHON := $(VENV)/bin/python
 comma := ,
 READY := $(VENV)/.ready
-# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), and what HOROVOD=1, INTEROP=1 and DETECT=1 add.
+# .ready names what is installed: the MXNet build (GPU=1 and GPU=0 change it), and what HOROVOD=1, INTEROP=1, DETECT=1 and FAST=1 add.
 INSTALLED := $(shell cat $(READY) 2>/dev/null)
 MXNET := $(if $(filter 1,$(GPU)),cu112,$(if $(filter 0,$(GPU)),cpu,$(or $(filter cpu cu112,$(INSTALLED)),cpu)))
-BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)$(if $(filter 1,$(INTEROP))$(filter interop,$(INSTALLED)), interop)$(if $(filter 1,$(DETECT))$(filter detect,$(INSTALLED)), detect)
+BUILD := $(MXNET)$(if $(filter 1,$(HOROVOD))$(filter horovod,$(INSTALLED)), horovod)$(if $(filter 1,$(INTEROP))$(filter interop,$(INSTALLED)), interop)$(if $(filter 1,$(DETECT))$(filter detect,$(INSTALLED)), detect)$(if $(filter 1,$(FAST))$(filter fast,$(INSTALLED)), fast)
 
 # ARGS is split at spaces, and nothing else in it means anything to the shell.
 SPLIT = set -f;
@@ -42,7 +42,7 @@ help: ## list the targets
 	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes HOSTS=a:4,b:4 RESTARTS=n FLIP=0 SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
-setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN and the demo)
+setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN and the demo; FAST=1: numba)
 
 $(READY): setup.py constraints.txt scripts/make_venv.sh $(if $(subst $(BUILD),,$(INSTALLED))$(subst $(INSTALLED),,$(BUILD)),rebuild)
 	@sh scripts/make_venv.sh $(VENV) $(subst $() ,$(comma),$(BUILD)),orl,dev

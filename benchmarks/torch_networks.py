@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional
+from typing import Any
 
 from arcface_gluon.models.iresnet import CHANNELS, UNITS
+from arcface_gluon.runtime import import_optional
+
+torch = import_optional("torch")
+nn, functional = torch.nn, torch.nn.functional
 
 
 def _convolution(inputs, outputs, kernel, stride=1):
@@ -30,13 +32,13 @@ class IResNet(nn.Module):
 
     def __init__(self, depth: int):
         super().__init__()
-        layers: list[nn.Module] = [_convolution(3, CHANNELS[0], 3), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])]
+        layers: list[Any] = [_convolution(3, CHANNELS[0], 3), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])]
         for stage, count in enumerate(UNITS[depth]):
             layers += [_Unit(CHANNELS[stage + (u > 0)], CHANNELS[stage + 1], 1 if u else 2) for u in range(count)]
         self.body = nn.Sequential(*layers, nn.BatchNorm2d(CHANNELS[-1]), nn.Flatten(), nn.Dropout(0.4))
         self.end = nn.Sequential(nn.Linear(CHANNELS[-1] * 7 * 7, 512), nn.BatchNorm1d(512))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Any) -> Any:
         features = self.body(x)
         with torch.autocast("cpu", enabled=False):
             return self.end(features.float())
@@ -49,7 +51,7 @@ class ArcFace(nn.Module):
         super().__init__()
         self.centres = nn.Parameter(0.01 * torch.randn(identities, 512))
 
-    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, embeddings: Any, labels: Any) -> Any:
         cosines = functional.linear(functional.normalize(embeddings), functional.normalize(self.centres))
         own = cosines.gather(1, labels[:, None])
         with_margin = torch.cos(torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6)) + 0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -15,11 +17,14 @@ from arcface_gluon import Margin, ShardedMarginHead
 from arcface_gluon.errors import UserError
 from arcface_gluon.losses import host_kernels
 from arcface_gluon.losses import shard as shard_module
+from arcface_gluon.losses.compiled_kernels import CompiledKernels
 from arcface_gluon.losses.device_kernels import DeviceKernels
 from arcface_gluon.losses.host_kernels import HostKernels
 from arcface_gluon.losses.interfaces import SGD
 
 BATCH, CLASSES, SIZE = 10, 23, 16
+NO_NUMBA = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+KERNELS = [HostKernels, DeviceKernels, pytest.param(CompiledKernels, marks=NO_NUMBA)]
 MARGINS = [(1, 0, 0), (1, 0.5, 0), (1.35, 0, 0), (1, 0, 0.35), (1, 0.3, 0.2), (0.9, 0.4, 0.15)]
 
 
@@ -89,7 +94,7 @@ def test_every_sharding_and_blocking_equals_the_reference(monkeypatch, shards, b
     assert_matches(build(w, shards), x, w, labels)
 
 
-@pytest.mark.parametrize("kernels", [HostKernels, DeviceKernels])
+@pytest.mark.parametrize("kernels", KERNELS)
 def test_the_kernels_of_gpus_agree(monkeypatch, kernels):
     monkeypatch.setitem(shard_module.KERNELS, "cpu", kernels)
     monkeypatch.setitem(shard_module.BLOCK_CLASSES, "cpu", 5)
@@ -171,7 +176,7 @@ def test_equals_autograd_of_the_plain_formula(margin):
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-@pytest.mark.parametrize("kernels", [HostKernels, DeviceKernels])
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("shards", [1, 3, 7])
 def test_updates_follow_the_reference(monkeypatch, shards, kernels, nesterov):
     monkeypatch.setitem(shard_module.KERNELS, "cpu", kernels)

@@ -9,6 +9,7 @@ import platform
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,9 @@ def product_rates(mx: Any, device: Any) -> dict[str, float]:
 def _kernels(findings):
     """Which kernels each library that multiplies took."""
     findings["kernels, oneDNN"] = blas.onednn_instructions()
+    findings["kernels, class centres"] = (
+        "compiled by numba" if find_spec("numba") else "NumPy's; with numba (make setup FAST=1) updates are faster"
+    )
     for name, kernels in (("MXNet's OpenBLAS", blas.mxnet_kernels()), ("NumPy's OpenBLAS", blas.numpy_kernels())):
         if kernels:
             findings[f"kernels, {name}"] = kernels

@@ -8,6 +8,8 @@ import platform
 import resource
 import time
 from argparse import ArgumentParser, Namespace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
@@ -169,6 +171,7 @@ def environment(devices: Sequence[mx.Context]) -> dict:
         "python": platform.python_version(),
         "mxnet": mx.__version__,
         "numpy": np.__version__,
+        "numba": version("numba") if find_spec("numba") else None,
         "devices": [str(device) for device in devices],
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         "processor": processor(),

@@ -77,7 +77,7 @@ class HostKernels:
         def work(first, last):
             np.multiply(array[first:last], column[first:last], out=out[first:last])
 
-        in_parts(work, len(array), _rows_worth_a_thread(array))
+        in_parts(work, len(array), rows_worth_a_thread(array))
 
     def blend(self, total: np.ndarray, before: np.ndarray, part: np.ndarray, now: np.ndarray) -> None:
         def work(first, last):
@@ -86,7 +86,7 @@ class HostKernels:
             np.multiply(p, now[first:last], out=p)
             np.add(t, p, out=t)
 
-        in_parts(work, len(total), _rows_worth_a_thread(total))
+        in_parts(work, len(total), rows_worth_a_thread(total))
 
     def mask(self, logits: np.ndarray, places: np.ndarray, value: float) -> None:
         logits.reshape(-1)[places] = value
@@ -121,7 +121,7 @@ class HostKernels:
                 here = slice(a, min(a + CENTRE_ROWS, last))
                 _measure(weight[here], inverse[here, 0])
 
-        in_parts(work, len(weight), _rows_worth_a_thread(weight))
+        in_parts(work, len(weight), rows_worth_a_thread(weight))
 
     def remove_radial_part(self, weight: np.ndarray, gradient: np.ndarray, inverse: np.ndarray) -> None:
         def work(first, last):
@@ -131,7 +131,7 @@ class HostKernels:
                 np.multiply(w, _radial(w, g, inverse[here, 0])[:, None], out=own)
                 np.subtract(g, own, out=g)
 
-        in_parts(work, len(weight), _rows_worth_a_thread(weight))
+        in_parts(work, len(weight), rows_worth_a_thread(weight))
 
     def sgd(
         self,
@@ -163,7 +163,7 @@ class HostKernels:
                 if unit:
                     _measure(w, inverse[here, 0])
 
-        in_parts(work, len(weight), _rows_worth_a_thread(weight))
+        in_parts(work, len(weight), rows_worth_a_thread(weight))
 
 
 def _radial(w, g, inverse):
@@ -175,7 +175,8 @@ def _measure(w, inverse):
     np.divide(1, np.sqrt(np.einsum("ij,ij->i", w, w) + np.float32(SMALLEST_SQUARE)), out=inverse)
 
 
-def _rows_worth_a_thread(array):
+def rows_worth_a_thread(array: np.ndarray) -> int:
+    """Rows of an array (n, d) that are worth a thread."""
     return max(1, WORTH_A_THREAD // array.shape[1])
 
 

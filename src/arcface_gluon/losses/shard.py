@@ -10,6 +10,7 @@ A step is a chain of objects, each made by the one before (shard_step.py): `pick
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import mxnet as mx
@@ -18,6 +19,7 @@ import numpy as np
 from ..errors import UserError
 from ..parallel.products import block_products
 from ..parallel.shards import shard_ranges
+from .compiled_kernels import CompiledKernels
 from .device_kernels import DeviceKernels
 from .host_kernels import HostKernels
 from .interfaces import Kernels, Modulation
@@ -27,7 +29,7 @@ nd = mx.nd
 
 # Classes a block: what a block leaves should be in a CPU's last cache when it is read again; a GPU wants few calls.
 BLOCK_CLASSES = {"cpu": 8192, "gpu": 65536}
-KERNELS: dict[str, Any] = {"cpu": HostKernels, "gpu": DeviceKernels}
+KERNELS: dict[str, Any] = {"cpu": CompiledKernels if find_spec("numba") else HostKernels, "gpu": DeviceKernels}
 MAX_ELEMENTS = 2**31 - 1
 
 
