@@ -14,7 +14,7 @@ import numpy as np
 
 from ..parallel.threads import in_parts
 from .host_kernels import HostKernels, rows_worth_a_thread
-from .interfaces import SMALLEST_SQUARE
+from .interfaces import SGD, SMALLEST_SQUARE
 
 
 class CompiledKernels(HostKernels):
@@ -34,16 +34,13 @@ class CompiledKernels(HostKernels):
         gradient: np.ndarray,
         momentum: np.ndarray,
         inverse: np.ndarray,
-        lr: float,
-        keep: float,
-        wd: float,
+        rule: SGD,
         unit: bool,
-        nesterov: bool = False,
     ) -> None:
-        compiled, numbers = _compiled().sgd, [np.float32(value) for value in (lr, keep, wd)]
+        compiled, numbers = _compiled().sgd, [np.float32(value) for value in (rule.lr, rule.momentum, rule.wd)]
 
         def work(a, b):
-            compiled(weight[a:b], gradient[a:b], momentum[a:b], inverse[a:b], *numbers, unit, nesterov)
+            compiled(weight[a:b], gradient[a:b], momentum[a:b], inverse[a:b], *numbers, unit, rule.nesterov)
 
         self._over_rows(work, weight)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import runtime
 from ..errors import UserError
+from ..parallel.threads import in_parts
 from ..progress import progress
 from .scores.blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
 from .scores.copies import first_copies
@@ -22,6 +23,8 @@ from .scores.curves import HighestScores, VerificationCurve, nearest_tar
 # Rows in a block of products, and pairs whose scores are gathered at a time.
 _PAIR_ROWS = 512
 _PAIRS_TOGETHER = 1 << 14
+# Pairs that are worth a thread.
+_WORTH_A_THREAD = 1 << 16
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # Share of the impostor scores that is sorted; FARS need somewhat more than the largest of them.
 _SORTED_SHARE = 0.125
@@ -45,7 +48,15 @@ class Templates:
             # Its two ends stand for all numbers below and above.
             table = np.full(high - low + 3, -1)
             table[self.ids - low + 1] = np.arange(len(self.ids))
-            return table.take(ids - (low - 1), mode="clip")
+            found = np.empty(len(ids), table.dtype)
+
+            def look_up(first, last):
+                for begin in range(first, last, _PAIRS_TOGETHER):
+                    here = slice(begin, min(begin + _PAIRS_TOGETHER, last))
+                    np.take(table, ids[here] - (low - 1), out=found[here], mode="clip")
+
+            in_parts(look_up, len(ids), _WORTH_A_THREAD)
+            return found
         positions = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[positions] == ids, positions, -1)
 
@@ -121,9 +132,12 @@ def _weighted_sums(features, rows, weights, count, device):
 def _lengths(features, names):
     """Euclidean lengths (n,); refuses NaN and zero features as `unit` does."""
     lengths = np.empty(len(features))
-    for start in range(0, len(features), COLUMN_BLOCK):
-        block = features[start : start + COLUMN_BLOCK]
-        lengths[start : start + len(block)] = np.sqrt(np.einsum("ij,ij->i", block, block))
+
+    def measure(first, last):
+        part = features[first:last]
+        np.sqrt(np.einsum("ij,ij->i", part, part), out=lengths[first:last])
+
+    in_parts(measure, len(features), COLUMN_BLOCK // 8)
     wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if wrong.size:
         unit(features[wrong[:1]], [_name(names, wrong[0])], what="image")
@@ -196,15 +210,19 @@ def _without_copies(vectors, first, second):
 
 def _gather(block, starts, places, first, second, out):
     """out[i] = block[starts[first[i]] + places[second[i]]], a few at a time, so that the indices stay in the cache."""
-    rows, columns = np.empty(_PAIRS_TOGETHER, np.int64), np.empty(_PAIRS_TOGETHER, np.int64)
-    for begin in range(0, len(out), _PAIRS_TOGETHER):
-        end = min(begin + _PAIRS_TOGETHER, len(out))
-        row, column = rows[: end - begin], columns[: end - begin]
-        # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
-        np.take(starts, first[begin:end], out=row, mode="clip")
-        np.take(places, second[begin:end], out=column, mode="clip")
-        np.add(row, column, out=row)
-        np.take(block, row, out=out[begin:end], mode="clip")
+
+    def work(start, stop):
+        rows, columns = np.empty(_PAIRS_TOGETHER, np.int64), np.empty(_PAIRS_TOGETHER, np.int64)
+        for begin in range(start, stop, _PAIRS_TOGETHER):
+            end = min(begin + _PAIRS_TOGETHER, stop)
+            row, column = rows[: end - begin], columns[: end - begin]
+            # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
+            np.take(starts, first[begin:end], out=row, mode="clip")
+            np.take(places, second[begin:end], out=column, mode="clip")
+            np.add(row, column, out=row)
+            np.take(block, row, out=out[begin:end], mode="clip")
+
+    in_parts(work, len(out), _WORTH_A_THREAD)
 
 
 def _places(positions, count):
