@@ -126,13 +126,24 @@ def test_half_weights_halve_the_file():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["r18", "r50", "mobilefacenet"])
-def test_whole_networks(name):
-    net = randomise(ag.get_model(name))
-    batch = images(3, 112)
+@pytest.mark.parametrize(
+    "name, options", [("r18", {}), ("r18", {"se": True}), ("r50", {}), ("mobilefacenet", {})], ids=str
+)
+def test_whole_networks(name, options, tmp_path):
+    """Those of the paper, by every client: one image, and three."""
+    net = randomise(ag.get_model(name, 512, options))
+    batch, file = images(3, 112), tmp_path / "net.onnx"
     want = embeddings(net, batch)
-    same(run_onnx(content(net), batch), want, 1e-3)
-    same(run_onnx(content(net), batch[:1]), want[:1], 1e-3)
+    file.write_bytes(content(net))
+    same(run_onnx(file.read_bytes(), batch), want, 1e-3)
+    same(run_onnx(file.read_bytes(), batch[:1]), want[:1], 1e-3)
+    reader = cv2.dnn.readNetFromONNX(str(file))
+    reader.setInput(batch[:1].astype(np.float32))
+    same(reader.forward(), want[:1], 1e-3)
+    client = optional("insightface.model_zoo").ArcFaceONNX(str(file))
+    bgr = [np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1]) for image in batch]
+    same(client.get_feat(bgr), want, 1e-3)
+    same(client.get_feat(bgr[0]), want[:1], 1e-3)
 
 
 @pytest.mark.slow
