@@ -43,6 +43,13 @@ esac
 
 case ",$extras," in *,horovod,*)
     command -v g++ >/dev/null || { echo "make: Horovod is built from source: install g++ (Debian and Ubuntu: apt-get install g++)" >&2; exit 2; }
+    # Horovod's build imports MXNet, whose GPU build needs the driver's library.
+    reason=$("$venv/bin/python" -c "import arcface_gluon, mxnet" 2>&1 >/dev/null | tail -n 1)
+    case $reason in *libcuda.so.1*)
+        echo "make: Horovod is built with MXNet, which needs libcuda.so.1 of the NVIDIA driver: build where there is one, or put the CUDA toolkit's stub on LD_LIBRARY_PATH (docs/scale.md)" >&2
+        exit 2
+        ;;
+    esac
     echo "building Horovod (a few minutes)"
     $pip install -q -c constraints.txt cmake cloudpickle psutil pyyaml packaging cffi
     # Horovod's build and horovodrun import MXNet without knowing of us; in this environment every Python process
