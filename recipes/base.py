@@ -102,6 +102,11 @@ recipe = dict(
         warm_up=Option(0, "iterations over which the rate rises evenly to lr", NOT_NEGATIVE),
         momentum=Option(0.9, "of SGD", BELOW_ONE),
         nesterov=Option(False, "MXNet's NAG in place of SGD, for backbone and centres"),
+        compression=Option(
+            "none",
+            "of the backbone's gradients between processes: float16 halves what is sent, at three digits",
+            one_of("none", "float16"),
+        ),
         clip_norm=Option(
             0.0,
             "longest gradient of backbone and centres together (2-norm); longer ones are scaled; 0: any",

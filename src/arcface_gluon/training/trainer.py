@@ -110,6 +110,7 @@ class Trainer:
             self.processes,
             accumulate=settings.accumulate > 1,
             nesterov=settings.nesterov,
+            compression=settings.compression,
         )
         self.update = Update(self.optimizer, head, settings, self.processes)
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
