@@ -70,7 +70,7 @@ def test_ready_features_agree_with_the_rates_written_out(trillion, features, cap
     assert 0 < results()["verification_tpr_at_fpr"]["1e-09"] < 1
     assert_naive(results(), np.load("probes.npy"), np.load("others.npy"))
     assert json.loads(Path("copy.json").read_text()) == results()
-    rows = json.loads(Path("runs/net/results/trillion-pairs.json").read_text())
+    rows = json.loads(Path("runs/net/results/trillion-pairs-part.json").read_text())
     assert [(row["table"], row["column"]) for row in rows] == [
         ("table8_trillion_pairs", "Id at FPR 1e-3"),
         ("table8_trillion_pairs", "Ver at FPR 1e-9"),
@@ -97,7 +97,9 @@ def test_matrix_files_and_a_part(trillion, features, capfd):
     assert (found["persons"], found["probes"], found["distractors"], found["part"]) == (2, 8, 30, 3)
     assert_naive(found, np.load("probes.npy")[:8], np.load("others.npy")[:30], PROBES[:8])
     assert "the first 1/3 of both lists" in capfd.readouterr().out
-    assert json.loads(Path("runs/net/results/trillion-pairs.json").read_text())[0]["data"].endswith("2,160 pairs only")
+    assert json.loads(Path("runs/net/results/trillion-pairs-part.json").read_text())[0]["data"].endswith(
+        "2,160 pairs only"
+    )
 
 
 def test_a_signal_keeps_the_state_and_the_digits_stay(trillion, features, monkeypatch, capfd):

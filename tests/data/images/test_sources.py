@@ -8,7 +8,7 @@ import pytest
 
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.images.align import TEMPLATE, align
-from arcface_gluon.data.images.sources import EncodedImages, ImageError, open_images
+from arcface_gluon.data.images.sources import EncodedImages, ImageError, ImageFiles, open_images
 from arcface_gluon.errors import UserError
 
 
@@ -177,3 +177,18 @@ def test_an_image_under_another_ending_is_read(folder):
     path.write_text("a/deep/3.jpg\nb/2.jpg\n")
     images = open_images(path)
     assert images.missing() == [] and [grey(images, i) for i in range(2)] == [30, 20]
+
+
+def test_other_files_under_the_same_names_are_other_images(tmp_path):
+    """Embeddings that are there are taken by the fingerprint: images that are aligned anew must not pass for old."""
+
+    def fingerprint(folder, **contents):
+        for name, content in contents.items():
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{name}.bmp").write_bytes(content)
+        return ImageFiles("list", tmp_path / folder, ["a.bmp", "b.bmp"]).fingerprint()
+
+    one = fingerprint("one", a=b"BM12", b=b"BM3")
+    assert one == fingerprint("copied", a=b"BM12", b=b"BM3")
+    others = fingerprint("longer", a=b"BM123", b=b"BM3"), fingerprint("same_size", a=b"BM21", b=b"BM3")
+    assert len({one, *others, fingerprint("missing", a=b"BM12")}) == 4

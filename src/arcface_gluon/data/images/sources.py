@@ -24,6 +24,7 @@ from .folder import find_image, find_images, left_out_line
 from .sizes import size_line
 
 _LOOKED_AT = 256  # images of a set whose size is looked at beforehand
+_DIGESTED = 64  # files of which the content tells them from others
 
 
 class ImageError(UserError):
@@ -156,6 +157,23 @@ class ImageFiles(Images):
     def describe(self, index: int) -> str:
         return str(self.root / self.names[index])
 
+    def _sizes(self):
+        """The size of every file, and a digest of some: others under the same names are other images."""
+        yield from (self._size(name) for name in self.names)
+        for index in range(0, len(self), -(-len(self) // _DIGESTED)):
+            try:
+                yield hashlib.sha256(self.read(index)).hexdigest()
+            except ImageError:
+                yield "missing"
+
+    def _size(self, name):
+        path = self.root / name
+        try:
+            return os.stat(path).st_size
+        except (OSError, ValueError):  # ValueError: a name that no file can have
+            other = find_image(path)
+            return other.stat().st_size if other else None
+
     def missing(self) -> list[int]:
         names = progress(self.names, desc="looking for files", unit=" images", delay=2)
         absent = [index for index, name in enumerate(names) if not os.path.isfile(os.path.join(self.root, name))]
@@ -185,7 +203,8 @@ class UnalignedFiles(ImageFiles):
         return None  # they are aligned here
 
     def _sizes(self):
-        return (np.asarray(points).tolist() for points in self._points)
+        yield from super()._sizes()
+        yield from (np.asarray(points).tolist() for points in self._points)
 
 
 class RecordImages(Images):
