@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import os
 import re
 import subprocess
@@ -30,7 +31,10 @@ _HOSTILE = (
 
 
 def measure(quick: bool = False) -> list[dict]:
-    """Rows of rates, latencies and memory."""
+    """Rows of rates, latencies and memory; one that says so where what the server needs is not installed."""
+    missing = [name for name in ("flask", "waitress", "mtcnn") if importlib.util.find_spec(name) is None]
+    if missing:
+        return [{"what": f"left out: needs {', '.join(missing)} (make setup DETECT=1)", "value": None, "unit": ""}]
     import mxnet as mx
 
     import arcface_gluon as ag
