@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..losses import build_head
 from ..models import get_model, model_options
 from ..models.backbone import input_size
+from ..models.folded import EvaluationNetwork, evaluation_network
 from ..models.registry import model_class
 from ..models.training_network import training_precision
 from ..parallel.process_group import ProcessGroup
@@ -27,7 +28,7 @@ from .loggers import make_loggers
 from .trainer import Trainer
 
 # (network, set's name, set, devices) → measures of one validation
-Validator = Callable[[HybridBlock, str, VerificationSet, list], dict]
+Validator = Callable[[EvaluationNetwork, str, VerificationSet, list], dict]
 
 
 def build_trainer(
@@ -82,7 +83,8 @@ def build_trainer(
     head = build_head(values.head, records.num_identities, values.network.embedding_size, devices, values.seed, group)
 
     def validate() -> dict:
-        return {name: validator(net, name, one, devices) for name, one in validation.items()}
+        network = evaluation_network(net, devices)  # folded once for all sets
+        return {name: validator(network, name, one, devices) for name, one in validation.items()}
 
     return Trainer(
         *(net, head, batches, devices, values.train, values.seed, folder),
