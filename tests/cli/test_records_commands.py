@@ -81,6 +81,48 @@ def test_images_far_from_their_centre(command, faces, tmp_path):
     assert (tmp_path / "again/train.rec").read_bytes() == (tmp_path / "out/train.rec").read_bytes()
 
 
+def test_trained_centres_of_a_run_that_left_identities_out(command, model, faces, tmp_path):
+    """Two centres each of the 12 of 24 identities that data.min_images left: as many as of 24 with one."""
+    import mxnet as mx
+    import numpy as np
+
+    from arcface_gluon import load_model
+
+    kept = [(image, label) for i, (image, label) in enumerate(faces) if label % 2 or i % 4 < 2]
+    write_training_set(tmp_path / "set", [(tiny_jpeg(i, i, size=(112, 112)), k) for i, (_, k) in enumerate(kept)])
+    checkpoint = tmp_path / "run/checkpoints/00000001"
+    checkpoint.mkdir(parents=True)
+    net = load_model(model)
+    (checkpoint / "network.json").write_text(json.dumps(net.spec))
+    net.save_parameters(str(checkpoint / "backbone.params"))
+    centres = np.random.default_rng(0).normal(size=(24, 16)).astype("f")
+    mx.nd.save(str(checkpoint / "head-00000000.params"), {"weight": mx.nd.array(centres)})
+    recipe = {"data": {"min_images": 3}, "head": {"sub_centres": 2}, "network": {"name": "r18"}}
+    (tmp_path / "run/recipe.json").write_text(json.dumps(recipe))
+    done = command("clean", "set", "--model", "run", "--angle", "0.01", "--quiet")
+    assert "24 images have no trained centre" in done.stderr
+    rows, units = np.load(tmp_path / "clean.npy"), centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    cosines = (rows / np.linalg.norm(rows, axis=1, keepdims=True)) @ units.T
+    found = {}
+    for line in (tmp_path / "clean.csv").read_text().splitlines()[1:]:
+        key, label, _, reason, angle, *_ = line.split(",")
+        assert reason == "far" and int(label) % 2
+        found[int(key)] = float(angle)
+    labels = np.array([label for _, label in kept])
+    for label in range(1, 24, 2):
+        own = np.flatnonzero(labels == label)
+        block = cosines[own, label // 2 * 2 : label // 2 * 2 + 2]
+        dominant = np.bincount(block.argmax(axis=1), minlength=2).argmax()
+        wanted = np.degrees(np.arccos(block[:, dominant]))
+        np.testing.assert_allclose([found[i + 1] for i in own], wanted, atol=0.02)
+    command("clean", "set", "--model", "run", "--centres", "mean", "--quiet")
+    recipe["data"]["min_images"] = 5
+    (tmp_path / "run/recipe.json").write_text(json.dumps(recipe))
+    assert "no trained centre" not in command("clean", "set", "--model", "run", "--quiet").stderr
+    done = command("clean", "set", "--model", "run", "--centres", "trained", check=2)
+    assert "trained on another set" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

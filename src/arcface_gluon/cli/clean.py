@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from pathlib import Path
@@ -82,6 +83,7 @@ def _angles(args: Namespace, records: FaceRecords) -> np.ndarray:
     from ..data.embeddings.embedding_file import read_embeddings
     from ..protocols.cleaning import angles_to_centres, angles_to_mean
 
+    trained, centres = _centres(args, records)
     path = args.features or _embed(args, records)
     found = read_embeddings(path)
     place = {str(key): index for index, key in enumerate(records.keys)}
@@ -91,13 +93,21 @@ def _angles(args: Namespace, records: FaceRecords) -> np.ndarray:
     labels = records.labels()[rows].astype(np.int64)
     usable = labels >= 0
     vectors = found.vectors if usable.all() else found.vectors[usable]
-    centres = _centres(args, records)
     angles = np.full(len(records), np.nan, np.float32)
-    angles[rows[usable]] = (
-        angles_to_mean(vectors, labels[usable])
-        if centres is None
-        else angles_to_centres(vectors, labels[usable], centres, records.num_identities)
-    )
+    if centres is None:
+        angles[rows[usable]] = angles_to_mean(vectors, labels[usable])
+    else:
+        numbers = np.full(len(records), -1, np.int64)  # the run's number of each image's identity
+        numbers[np.isin(records.keys, trained.keys)] = trained.labels()
+        own = numbers[rows[usable]]
+        known = own >= 0
+        angles[rows[usable][known]] = angles_to_centres(vectors[known], own[known], centres, trained.num_identities)
+        if not known.all():
+            print(
+                f"note: {np.sum(~known):,} images have no trained centre, since data.min_images left their identities "
+                "out of training; --centres mean compares them too",
+                file=sys.stderr,
+            )
     args.embeddings = (vectors, rows[usable], labels[usable])
     return angles
 
@@ -113,26 +123,41 @@ def _embed(args, records):
     return path
 
 
-def _centres(args: Namespace, records: FaceRecords) -> np.ndarray | None:
-    """The trained centres that images are compared with; None for means."""
+def _centres(args: Namespace, records: FaceRecords) -> tuple[FaceRecords, np.ndarray | None]:
+    """The part of the set that the run in --model was trained on, numbered as its centres are, and these; the set and
+    None for means."""
     from ..losses.centres import read_centres
+    from ..report.results import subject_of
     from ..run_layout import checkpoint_folders
 
     if args.centres == "mean" or args.features:
         if args.centres == "trained":
             raise UserError("--centres trained needs the run in --model, not --features")
-        return None
+        return records, None
     path = model_path(args)
     checkpoints = checkpoint_folders(path) or ([path] if path.is_dir() else [])
     centres = read_centres(checkpoints[-1]) if checkpoints else None
-    if args.centres == "trained":
-        if centres is None:
+    if centres is None:
+        if args.centres == "trained":
             raise UserError(f"{path} has no trained centres; compare with mean embeddings: --centres mean")
-        return centres
-    several = (
-        centres is not None and len(centres) > records.num_identities and not len(centres) % records.num_identities
+        return records, None
+    recipe = subject_of(path).recipe
+    each = recipe.get("head", {}).get("sub_centres") or max(1, len(centres) // records.num_identities)
+    if not args.centres and each == 1:
+        return records, None
+    least = recipe.get("data", {}).get("min_images")
+    try:
+        trained = records.of_identities_with(least) if least else records
+        if len(centres) == each * trained.num_identities:
+            return trained, centres
+    except UserError:
+        pass  # no identity of this set has so many images: it is another one
+    if not args.centres:
+        return records, None
+    raise UserError(
+        f"{path} has centres of {len(centres) // each:,} identities that are not those of {records.path}: it was "
+        "trained on another set; compare with --centres mean"
     )
-    return centres if several else None
 
 
 def _far(args: Namespace, records: FaceRecords, angles: np.ndarray | None, found: set[int]) -> list[Finding]:
