@@ -8,19 +8,21 @@ way: this is a report, not a test.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Iterator
 
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 
 # Of a ratio whose rounds were not kept: what such a figure changes by from run to run on a busy machine.
 USUAL_SPREAD = 0.1
 
+EXAMPLE = "arcface-gluon bench compare before.json after.json"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon bench compare", description=__doc__.splitlines()[0])
+    parser = command_parser("bench compare", __doc__, EXAMPLE)
     parser.add_argument("before", type=Path, help="bench.json of the earlier run")
     parser.add_argument("after", type=Path, help="bench.json of the later run")
     args = parser.parse_args(arguments)

@@ -12,7 +12,6 @@ Nothing of this was ever run on a GPU where this project is developed. Please po
 
 from __future__ import annotations
 
-import argparse
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator
 
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead, get_model, runtime
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.embed import embed_images
 from arcface_gluon.errors import UserError
 from arcface_gluon.gpus import find_gpus
@@ -44,9 +44,11 @@ HEADS: dict[str, dict[str, Any]] = {
     "CurricularFace": {"kind": CurricularHead},
 }
 
+EXAMPLE = "arcface-gluon bench gpu-check"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon bench gpu-check", description=__doc__.splitlines()[0])
+    parser = command_parser("bench gpu-check", __doc__, EXAMPLE)
     parser.add_argument("--devices", help="default: every GPU; cpu(1),cpu(2) tries the GPUs' code on CPUs")
     parser.add_argument("--quick", action="store_true", help="a small network")
     args = parser.parse_args(arguments)

@@ -9,22 +9,24 @@ measured, of the most identities that fit GPUs of several sizes.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead, runtime
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.errors import UserError
 from arcface_gluon.parallel.cost import Machine, Network, Setting, largest
 
 SIZE = 512
 GPUS, GIGABYTES, BATCHES = (4, 8), (11, 24, 80), (256, 512, 1024)
 
+EXAMPLE = "arcface-gluon bench million"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon bench million", description=__doc__.splitlines()[0])
+    parser = command_parser("bench million", __doc__, EXAMPLE)
     parser.add_argument("--identities", type=int, default=1_000_000)
     parser.add_argument("--contexts", default="cpu(0),cpu(1),cpu(2),cpu(3)", help="devices, or their number")
     parser.add_argument("--batch", type=int, default=64)

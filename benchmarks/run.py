@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Sequence
 
 from arcface_gluon import blas, runtime
-from arcface_gluon.cli.modules import own_module
+from arcface_gluon.cli.modules import command_parser, own_module
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json, write_json
 
@@ -32,9 +32,11 @@ ORDER = (
     "templates", "serving",
 )  # fmt: skip
 
+EXAMPLE = "arcface-gluon bench head verification --quick"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon bench", description=__doc__.splitlines()[0])
+    parser = command_parser("bench", __doc__, EXAMPLE)
     parser.add_argument("names", nargs="*", help=f"which of {', '.join(ORDER)} (default: all), or a file.py")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results")

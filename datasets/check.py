@@ -13,21 +13,22 @@ import argparse
 from pathlib import Path
 
 from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data.catalogue.present import ABSENT, Presence, check
 from arcface_gluon.data.catalogue.table1 import TABLE1, DataSet
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import write_json
 
+EXAMPLE = "arcface-gluon data check datasets --set LFW --set IJB-C"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon data check", description=__doc__.splitlines()[0])
+    parser = command_parser("data check", __doc__, EXAMPLE)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("datasets"), help="of data sets (datasets)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME", help="only this one, with all that is known"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the states as JSON")
-    parser.epilog = "example:\n  arcface-gluon data check datasets --set LFW --set IJB-C"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     args = parser.parse_args(arguments)
     return run_safely(lambda: tell(args))
 

@@ -9,7 +9,6 @@ builder takes the images of a dozen people or more, at least eight of each. The 
 
 from __future__ import annotations
 
-import argparse
 import os
 from itertools import product
 from pathlib import Path
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 from arcface_gluon.datasets import demo_pairs, orl
 
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.data.benchmarks.ijb import BENCHMARKS, layout
 from arcface_gluon.data.benchmarks.megaface import distractor_list_path
@@ -32,6 +32,8 @@ DATASETS = Path("datasets")  # of the working folder
 _ENOUGH = 8
 # Faces of IJB lie in loose crops: the demo's have this many pixels more on the left and above.
 _MARGIN = 24, 16
+
+EXAMPLE = "arcface-gluon data demo megaface --from datasets/orl --out datasets/demo/megaface"
 
 
 def megaface(
@@ -225,7 +227,7 @@ def prepare(name: str, folder: str | os.PathLike[str] | None = None) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon data demo", description=__doc__.splitlines()[0])
+    parser = command_parser("data demo", __doc__, EXAMPLE)
     parser.add_argument("set", choices=BUILDERS, help="which benchmark's layout")
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder with train.rec")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")

@@ -8,7 +8,6 @@ compared with it. Images are of one person where genuine pairs connect them. The
 
 from __future__ import annotations
 
-import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from scipy.io import savemat
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import read_bin
 from arcface_gluon.data.demos import mark_demo
 from arcface_gluon.data.verification.pair_lists import FOLDS, folds_of
@@ -27,6 +27,8 @@ from arcface_gluon.files import atomic_write
 
 DATASETS = Path("datasets")  # of the working folder
 _FRAMES = 2  # pictures that make a "video"
+
+EXAMPLE = "arcface-gluon data demo-pairs lfw --from datasets/orl/orl.bin --out datasets/demo/lfw"
 
 
 @dataclass
@@ -188,7 +190,7 @@ BUILDERS = {builder.__name__: builder for builder in (lfw, cfp, agedb, calfw, cp
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon data demo-pairs", description=__doc__.splitlines()[0])
+    parser = command_parser("data demo-pairs", __doc__, EXAMPLE)
     parser.add_argument("set", choices=BUILDERS, help="which set's layout")
     parser.add_argument("--from", dest="source", required=True, help="a verification set, such as datasets/orl/orl.bin")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")

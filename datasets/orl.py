@@ -17,7 +17,6 @@ For research; when using these images, credit AT&T Laboratories Cambridge.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 from itertools import combinations
@@ -27,6 +26,7 @@ import cv2
 import numpy as np
 
 from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
 from arcface_gluon.data.records.training_set import RECORD_FILES
@@ -37,6 +37,8 @@ HELD_OUT_PEOPLE = range(31, 41)
 PICTURES = range(1, 11)
 FILES = (*RECORD_FILES, "orl.bin", *(f"unseen/{name}" for name in RECORD_FILES))
 FACTS = {"set": "orl", "version": 2}
+
+EXAMPLE = "arcface-gluon data orl --out datasets/orl"
 
 
 def prepare(folder: str | os.PathLike[str], source: Path | None = None) -> bool:
@@ -114,7 +116,7 @@ def find_source() -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon data orl", description=__doc__.splitlines()[0])
+    parser = command_parser("data orl", __doc__, EXAMPLE)
     parser.add_argument("--out", default=Path("datasets") / "orl", help="folder to write (datasets/orl)")
     folder = parser.parse_args(arguments).out
 

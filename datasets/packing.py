@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data.verification.packing import pack
 from arcface_gluon.data.verification.pair_lists import differences
 
@@ -30,7 +31,7 @@ def command_line(
         readers: {set's name: function from the list's path to pairs}; each becomes <name>.bin.
         list_help: what --list is.
     """
-    parser = argparse.ArgumentParser(prog=f"arcface-gluon data {name}", description=text.splitlines()[0])
+    parser = command_parser(f"data {name}", text, example=text.splitlines()[2].strip())
     parser.add_argument("--list", required=True, type=Path, help=list_help)
     parser.add_argument("--images", required=True, type=Path, help="folder of the aligned 112x112 images")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the .bin (default: this one)")

@@ -11,7 +11,6 @@ For research; when using these images, credit AT&T Laboratories Cambridge.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import os
@@ -21,6 +20,7 @@ import cv2
 import numpy as np
 
 from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
 from arcface_gluon.files import atomic_write
 from arcface_gluon.progress import progress
@@ -32,6 +32,8 @@ PEOPLE = 40
 PLACES = "places.csv"
 _SCALES, _TURN = (1.5, 2.5), 15.0  # of the pasted picture; degrees either way
 _BORDER = 6  # pixels of the pasted picture over which it fades into the background
+
+EXAMPLE = "arcface-gluon data photos --out datasets/photos --people 5"
 
 
 def paste(grey: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +106,7 @@ def prepare(folder: str | os.PathLike[str], people: int = PEOPLE, seed: int = 0,
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon data photos", description=__doc__.splitlines()[0])
+    parser = command_parser("data photos", __doc__, EXAMPLE)
     parser.add_argument("--out", default=Path("datasets") / "photos", help="folder to write (datasets/photos)")
     parser.add_argument("--people", type=int, choices=range(1, PEOPLE + 1), default=PEOPLE, metavar="N", help="1 to 40")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of places and backgrounds (0)")

@@ -23,7 +23,6 @@ difficulty 0.3, and people unseen at 0.3 and 0.5.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ import cv2
 import numpy as np
 
 from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.images.align import TEMPLATE
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
@@ -52,6 +52,8 @@ UNSEEN_IDENTITIES, IMAGES_PER_UNSEEN = 1000, 8
 _TRAINING, _HELD_OUT, _UNSEEN = 0, 1, 2
 _VERSION = 1
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+
+EXAMPLE = "arcface-gluon data synthetic --identities 1000 --images 20 --out datasets/synthetic"
 
 
 def prepare(
@@ -360,7 +362,7 @@ def difficulties(text: str) -> list[float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon data synthetic", description=__doc__.splitlines()[0])
+    parser = command_parser("data synthetic", __doc__, EXAMPLE)
     parser.add_argument("--identities", type=int, default=1000)
     parser.add_argument("--images", type=int, default=20, help="of each identity (20)")
     default = Path("datasets") / "synthetic"

@@ -16,7 +16,6 @@ stand in the paper's order, and a figure.
 
 from __future__ import annotations
 
-import argparse
 import platform
 import re
 import shlex
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Mapping, Sequence
 from arcface_gluon.eval import runs
 
 from arcface_gluon import recipe
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import add_overrides, overrides
 from arcface_gluon.data.places import find_data, find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
@@ -46,9 +46,11 @@ RECIPES = {"orl": "orl", "synthetic": "synthetic", "casia": "casia_r50"}
 # ORL: two fifths of the recipe's schedule, so that all rows with three seeds end in under an hour on two cores.
 SHORT = {"orl": ["train.iterations=360", "train.lr_steps=224,316", "train.validate_every=360"]}
 
+EXAMPLE = "arcface-gluon eval ablation --data orl --seeds 1 --losses arcface,cosface"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval ablation", description=__doc__.splitlines()[0])
+    parser = command_parser("eval ablation", __doc__, EXAMPLE)
     add_overrides(parser)
     parser.add_argument("--data", help="orl, synthetic, casia, or a folder with train.rec (--recipe's, else orl)")
     parser.add_argument("--recipe", help="recipe of every run (default: by --data)")

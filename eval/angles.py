@@ -25,6 +25,7 @@ import numpy as np
 
 from arcface_gluon import load_model, recipe
 from arcface_gluon.arrays import load_npy
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
 from arcface_gluon.data.images.sources import EncodedImages, open_images
@@ -58,9 +59,11 @@ COLUMNS = {
     "triplet": "TripletL",
 }
 
+EXAMPLE = "arcface-gluon eval angles runs/orl"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval angles", description=__doc__.splitlines()[0])
+    parser = command_parser("eval angles", __doc__, EXAMPLE)
     parser.add_argument("runs", nargs="*", action=Several, type=Path, metavar="RUN", help="folders of runs")
     parser.add_argument("--recipe", default="orl", help="without RUN and ablation: the last run of this recipe")
     parser.add_argument("--bin", help="verification set (default: the recipe's first)")

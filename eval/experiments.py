@@ -10,7 +10,6 @@ people, and what follows from them.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import time
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from arcface_gluon.datasets import synthetic
 from arcface_gluon.eval import ablation
 
 from arcface_gluon.blas import why_no_amx
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several
 from arcface_gluon.data.places import find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
@@ -40,6 +40,8 @@ DATA: dict[str, dict[str, Any]] = {
 }
 # Differences of less than this many points are called small where a claim says that nothing changes.
 SMALL = 1.0
+
+EXAMPLE = "arcface-gluon eval experiments --list"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ EXPERIMENTS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval experiments", description=__doc__.splitlines()[0])
+    parser = command_parser("eval experiments", __doc__, EXAMPLE)
     parser.add_argument("names", nargs="*", action=Several, metavar="NAME", help=f"{', '.join(EXPERIMENTS)} (all)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row (3)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, which share the cores (1)")

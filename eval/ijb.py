@@ -28,6 +28,7 @@ from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, open_source
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.verify import check_row
 from arcface_gluon.data.benchmarks import ijb
 from arcface_gluon.data.images.sources import ImageFiles, UnalignedFiles
@@ -47,9 +48,11 @@ NAMES = {"IJBB": "IJB-B", "IJBC": "IJB-C"}
 # What the paper's numbers are of: images, genuine pairs, impostor pairs.
 WHOLE = {"IJBB": (227_630, 10_270, 8_000_000), "IJBC": (469_375, 19_557, 15_638_932)}
 
+EXAMPLE = "arcface-gluon eval ijb --recipe orl --data demo"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval ijb", description=__doc__.splitlines()[0])
+    parser = command_parser("eval ijb", __doc__, EXAMPLE)
     add_source_options(parser, "a .npy or a folder of feature files for each benchmark", TABLE)
     parser.add_argument("--data", required=True, help="folder with IJBB/ or IJBC/, or demo")
     parser.add_argument(

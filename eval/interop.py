@@ -30,6 +30,7 @@ import numpy as np
 from arcface_gluon.datasets import orl, photos
 
 from arcface_gluon.cli import run_safely
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import decode_image, read_bin
 from arcface_gluon.data.images.align import align
 from arcface_gluon.detect.crops import choose
@@ -51,9 +52,11 @@ FILES = {
 MIN_FACE, SEEDS = 40, 3
 _PASSES = 3  # of the O-Net, each on the box that the one before gave
 
+EXAMPLE = "arcface-gluon eval interop --out runs/interop"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval interop", description=__doc__.splitlines()[0])
+    parser = command_parser("eval interop", __doc__, EXAMPLE)
     parser.add_argument("--package", type=Path, metavar="FILE.tgz", help="the package, if it is there already")
     parser.add_argument("--data", type=Path, default=Path("datasets/orl"), help="folder of the ORL faces")
     parser.add_argument("--out", type=Path, default=Path("runs/interop"), help="folder of the results (runs/interop)")

@@ -28,6 +28,7 @@ from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, open_sources
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data.benchmarks.iqiyi import frames, read_set
 from arcface_gluon.data.embeddings.by_name import find_features, rows_by_name
 from arcface_gluon.data.embeddings.embedding_file import read_embeddings
@@ -51,6 +52,8 @@ FOUND = 100
 # The paper's test set, and its people.
 VIDEOS, PEOPLE = 172_835, 4_934
 
+EXAMPLE = "arcface-gluon eval iqiyi --recipe orl --data demo"
+
 
 @dataclass
 class Centres:
@@ -61,7 +64,7 @@ class Centres:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval iqiyi", description=__doc__.splitlines()[0])
+    parser = command_parser("eval iqiyi", __doc__, EXAMPLE)
     add_source_options(parser, "features of frames or videos, a .npy a model", TABLE, several=True)
     parser.add_argument("--data", required=True, help="folder of the lists and of frames/, or demo")
     parser.add_argument("--train", type=Path, metavar="LIST", help="training videos (default: the folder's train.txt)")

@@ -27,6 +27,7 @@ from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, open_source
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.verify import check_row
 from arcface_gluon.data.benchmarks import megaface
 from arcface_gluon.data.embeddings.devkit_files import write_feature
@@ -51,9 +52,11 @@ PROTOCOLS = {"": "original", REFINED: "refined (R)"}
 # What the paper's numbers are of: FaceScrub's probes, their people, MegaFace's largest list.
 PROBES, PEOPLE, DISTRACTORS = 3530, 80, 1_000_000
 
+EXAMPLE = "arcface-gluon eval megaface --recipe orl --data demo"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval megaface", description=__doc__.splitlines()[0])
+    parser = command_parser("eval megaface", __doc__, EXAMPLE)
     add_source_options(parser, "root of the devkit's feature files, or .npy of probes and distractors", TABLE)
     parser.add_argument("--data", required=True, help="folder of the benchmark, or demo")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="distractors (default: all that have lists)")

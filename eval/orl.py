@@ -16,7 +16,6 @@ people and measured on the other ten. This is what chose the recipe's settings.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import time
@@ -31,6 +30,7 @@ from arcface_gluon.datasets.orl import verification_pairs
 from arcface_gluon.eval.runs import finished, train
 
 from arcface_gluon import recipe
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import add_flip_option, add_overrides, overrides
 from arcface_gluon.data import FaceRecords, decode_image, write_bin, write_training_set
 from arcface_gluon.data.places import find_data, open_validation
@@ -54,6 +54,8 @@ MEASURES = {
     "std over folds": lambda result: result["std"],
 }
 
+EXAMPLE = "arcface-gluon eval orl --seeds 3"
+
 
 @dataclass
 class Method:
@@ -66,7 +68,7 @@ class Method:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval orl", description=__doc__.splitlines()[0])
+    parser = command_parser("eval orl", __doc__, EXAMPLE)
     add_overrides(parser)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each loss (default 3)")
     parser.add_argument("--quick", action="store_true", help="one seed and 60 iterations: does it work at all?")

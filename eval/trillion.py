@@ -28,6 +28,7 @@ from arcface_gluon.datasets import demo as demo_sets
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, open_source
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.verify import check_row
 from arcface_gluon.data.benchmarks.megaface import read_distractor_list, read_probe_list
 from arcface_gluon.data.images.sources import ImageFiles
@@ -46,6 +47,8 @@ TABLE = "table8_trillion_pairs"
 COLUMNS = {"Id at FPR 1e-3": ("identification", 1e-3), "Ver at FPR 1e-9": ("verification", 1e-9)}
 _TELLING = 100_000_000  # pairs: a second or two; with fewer, starting weighs more than the scores
 _TRIAL = 8192, 16384  # probes and distractors
+
+EXAMPLE = "arcface-gluon eval trillion --recipe orl --data demo"
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Side:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval trillion", description=__doc__.splitlines()[0])
+    parser = command_parser("eval trillion", __doc__, EXAMPLE)
     add_source_options(parser, "features of the probes and of the distractors", TABLE)
     parser.add_argument("--data", required=True, help="folder with elfw_lst and flickr_lst, or demo")
     parser.add_argument("--part", type=int, default=1, metavar="N", help="measure an N-th, tell what all would take")

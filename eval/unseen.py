@@ -12,11 +12,11 @@ compares losses by them.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
 from arcface_gluon import load_model, recipe
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 
     from arcface_gluon.report.unseen import UnseenResult
 
+EXAMPLE = "arcface-gluon eval unseen --recipe orl"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval unseen", description=__doc__.splitlines()[0])
+    parser = command_parser("eval unseen", __doc__, EXAMPLE)
     parser.add_argument("runs", nargs="*", action=Several, type=Path, metavar="RUN", help="folders of runs")
     parser.add_argument("--recipe", default="orl", help="without RUN: the last run of this recipe (orl)")
     parser.add_argument("--data", action=Several, type=Path, help="folders with train.rec of unseen people")

@@ -24,6 +24,7 @@ from arcface_gluon.datasets import demo_pairs
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.evaluation import add_source_options, open_source
+from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.verify import check_row, describe
 from arcface_gluon.data.demos import demo_name, is_demo
 from arcface_gluon.data.images.folder import find_images
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
 
 TABLE = "table4_lfw_ytf"
 
+EXAMPLE = "arcface-gluon eval ytf --recipe orl --data demo"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="arcface-gluon eval ytf", description=__doc__.splitlines()[0])
+    parser = command_parser("eval ytf", __doc__, EXAMPLE)
     add_source_options(parser, "features of the frames: a .npy, best with the index of `embed` beside it", TABLE)
     parser.set_defaults(usual_flip=False)  # of the table's other column, LFW, it is not
     parser.add_argument("--data", required=True, help="folder of YouTube Faces, or demo")

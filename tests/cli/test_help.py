@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from arcface_gluon.cli import COMMANDS, build_parser
+from arcface_gluon.cli import COMMANDS, build_parser, main
+from arcface_gluon.cli.modules import modules
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -17,6 +18,22 @@ def test_the_example_of_each_command_parses(name, command):
     words = shlex.split(example.partition(">")[0])
     assert words[:2] == ["arcface-gluon", name]
     build_parser([name]).parse_args(words[1:])
+
+
+@pytest.mark.parametrize("group, folder", [("eval", "eval"), ("data", "datasets"), ("bench", "benchmarks")])
+def test_the_help_of_each_module_ends_with_an_example_of_it(group, folder, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in modules(folder):
+        with pytest.raises(SystemExit) as stop:
+            main([group, name, "--help"])
+        said = capsys.readouterr().out
+        example = said.rpartition("example:\n  ")[2].strip()
+        words = shlex.split(example)
+        # `eval verification` is `verify`; `bench run` is what `bench` does with the names of benchmarks.
+        called = {"verification": ["verify"], "run": ["bench", "head"]}.get(name, [group, name])
+        assert stop.value.code == 0 and words[: 1 + len(called)] == ["arcface-gluon", *called], name
+        unknown = [word for word in words if word.startswith("--") and word not in said.partition("example:")[0]]
+        assert not unknown, (name, unknown)
 
 
 def test_bash_completes_commands_and_options(command, tmp_path):

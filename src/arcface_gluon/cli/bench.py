@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from .modules import modules
+from .modules import list_modules, modules
 
 EXAMPLE = "arcface-gluon bench head verification"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    list_modules(parser, "benchmarks")
     parser.add_argument(
-        "arguments", nargs=argparse.REMAINDER, metavar="…", help="names and options: `bench run --help`"
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="…",
+        help="one of the commands below with its options; or what `run` takes, the names of benchmarks (default: all)",
     )
 
 

@@ -24,8 +24,7 @@ def command_of(folder: str) -> tuple[Callable[[argparse.ArgumentParser], None], 
 
 def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     """The name of a module of `folder`, and whatever that module takes."""
-    lines = "\n".join(f"  {name:14} {line}" for name, line in modules(folder).items())
-    parser.epilog = f"{lines}\n\n`{parser.prog} NAME --help` tells the options of one."
+    list_modules(parser, folder)
     parser.add_argument(
         "name",
         nargs="?",
@@ -33,6 +32,29 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
         help="one of those below, or a file.py of your own; without it they are listed",
     )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="what that one takes")
+
+
+def list_modules(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Let the help of a command end with the modules of `folder`, a line each."""
+    lines = "\n".join(f"  {name:14} {line}" for name, line in modules(folder).items())
+    # Not at the beginning of the epilog, where argparse would take the first line's indentation away.
+    parser.epilog = f"commands:\n{lines}\n\n`{parser.prog} NAME --help` tells the options of one."
+
+
+def command_parser(command: str, document: str | None, example: str) -> argparse.ArgumentParser:
+    """The parser of a module's own command, whose help ends with an example, as that of every command does.
+
+    Args:
+        command: as it is called, such as "eval megaface".
+        document: the module's docstring, whose first line says what it does.
+        example: a whole command line.
+    """
+    return argparse.ArgumentParser(
+        prog=f"arcface-gluon {command}",
+        description=(document or "").split("\n")[0],
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def run(args: argparse.Namespace, folder: str) -> int:
