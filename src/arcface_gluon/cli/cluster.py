@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from .enroll import print_left_out
 from .recognition import (
     add_recogniser_options,
     add_threshold_options,
+    angle,
     describe_threshold,
     open_recogniser,
     open_threshold,
@@ -33,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "complete linkage, or dbscan (average)",
     )  # fmt: skip
     add_threshold_options(parser)
-    parser.add_argument("--angle", type=_angle, metavar="DEG", help="in place of --threshold: an angle of your choice")
+    parser.add_argument("--angle", type=angle, metavar="DEG", help="in place of --threshold: an angle of your choice")
     add_recogniser_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -97,13 +98,3 @@ def _write_folders(folder, labels, gallery, crops):
         name = entry.photo.replace("/", "_")
         save(crop, folder, f"{label:0{digits}}/{number:05}_{name}.png")
     print(f"{folder}: the crops")
-
-
-def _angle(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 180:
-        raise ArgumentTypeError(f"{text!r} is no angle in degrees between 0 and 180")
-    return value

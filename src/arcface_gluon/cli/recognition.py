@@ -125,12 +125,21 @@ def describe_threshold(found: tuple[Thresholds, OperatingPoint] | None) -> str:
 
 def rate(text: str) -> float:
     """A rate between 0 and 1, as a type of argparse."""
+    return _between_0_and(1, text, "rate between 0 and 1, such as 1e-3")
+
+
+def angle(text: str) -> float:
+    """An angle in degrees, as a type of argparse."""
+    return _between_0_and(180, text, "angle in degrees between 0 and 180")
+
+
+def _between_0_and(limit, text, what):
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 1:
-        raise ArgumentTypeError(f"{text!r} is no rate between 0 and 1, such as 1e-3")
+    if not 0 < value < limit:
+        raise ArgumentTypeError(f"{text!r} is no {what}")
     return value
 
 
