@@ -7,7 +7,7 @@ FROM python:3.11-slim-bookworm
 # What MXNet's and OpenCV's libraries need beside Python.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libgomp1 libglib2.0-0 make \
+    && apt-get install -y --no-install-recommends libgomp1 libquadmath0 libglib2.0-0 make \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /opt/arcface-gluon

@@ -183,6 +183,7 @@ def import_mxnet() -> ModuleType:
         cure = {
             "libcuda.so.1": "it belongs to the NVIDIA driver: install that, or use the CPU build (make setup GPU=0)",
             "libgomp.so.1": "install the system's OpenMP runtime (Debian and Ubuntu: apt-get install libgomp1)",
+            "libquadmath.so.0": "install GCC's library of that name (Debian and Ubuntu: apt-get install libquadmath0)",
         }.get(library, "install the GPU packages with `make setup GPU=1`, or use the CPU build (make setup GPU=0)")
         raise UserError(f"MXNet cannot load {error}; {cure}") from error
     return mxnet

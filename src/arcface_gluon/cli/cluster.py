@@ -44,7 +44,7 @@ def run(args: Namespace) -> None:
         raise UserError("say how near two faces of a person are: give --threshold FILE, or --angle DEG, not both")
     if args.folders and Path(args.folders).exists() and any(Path(args.folders).iterdir()):
         raise UserError(f"--folders {args.folders} is there already; name another folder, or delete it")
-    recogniser = open_recogniser(args)
+    recogniser = open_recogniser(args, detects=not _is_gallery(args.source))
     threshold = open_threshold(args, recogniser)
     from ..recognition.clusters import MOST, agreement, cluster
 
@@ -72,12 +72,18 @@ def run(args: Namespace) -> None:
         _write_folders(args.folders, labels, gallery, crops)
 
 
+def _is_gallery(source):
+    from ..recognition.gallery import ENDING
+
+    return Path(source).suffix == ENDING and not Path(source).is_dir()
+
+
 def _faces(args, recogniser):
     """(gallery, crops) of a folder or a gallery."""
     from ..recognition.enrolment import enroll
-    from ..recognition.gallery import ENDING, Gallery
+    from ..recognition.gallery import Gallery
 
-    if Path(args.source).suffix == ENDING and not Path(args.source).is_dir():
+    if _is_gallery(args.source):
         gallery = Gallery.read(args.source)
         gallery.require(recogniser.digest, args.source)
         if args.folders:

@@ -55,8 +55,11 @@ def add_threshold_options(parser: ArgumentParser) -> None:
     )
 
 
-def open_recogniser(args: Namespace) -> Recogniser:
+def open_recogniser(args: Namespace, detects: bool = True) -> Recogniser:
     """The Recogniser of the options; prints what there is to say of the model's and the detector's weights.
+
+    Args:
+        detects: faces will be looked for in photographs, unless the options say that they are aligned.
 
     Raises:
         UserError: no such model, device or detector.
@@ -87,7 +90,7 @@ def open_recogniser(args: Namespace) -> Recogniser:
         normalisation=normalisation_of(args),
     )
     print_notes(recogniser.net.net)
-    if not getattr(args, "aligned", False):
+    if detects and not getattr(args, "aligned", False):
         _ = recogniser.detector  # what is wrong with it is told before the first photograph
         if not args.detector.endswith(".onnx"):
             from ..models.formats.mtcnn_weights import LICENCE
