@@ -136,6 +136,8 @@ def test_missing_things_are_named(tiny, tmp_path):
     export_model(tiny, tmp_path / "m")
     (tmp_path / "m-symbol.json").unlink()
     refuses(tmp_path / "m-0000.params", "m-symbol.json missing")
+    (tmp_path / "net.PTH").write_text("weights")
+    refuses(tmp_path / "net.PTH", "no model by its name", ".pth", "rename")
     folder = checkpoint(tiny, tmp_path / "c")
     (folder / "backbone.params").unlink()
     refuses(folder, "backbone.params is missing")
@@ -171,7 +173,7 @@ def test_wrong_parameters_beside_an_export_are_told_in_its_names(tiny, tmp_path)
     refuses(tmp_path / "m", "m-0000.params", "lacks stage2_unit2_bn1_beta")
 
 
-def test_a_foreign_symbol_with_wrong_parameters(tmp_path):
+def test_a_foreign_symbol_with_wrong_parameters(tmp_path, capfd):
     symbol = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=4, name="fc1")
     symbol.save(str(tmp_path / "m-symbol.json"))
     write_params(tmp_path / "m-0000.params", {"arg:fc1_weight": np.ones((4, 12), np.float32)})
@@ -179,12 +181,15 @@ def test_a_foreign_symbol_with_wrong_parameters(tmp_path):
     write_params(tmp_path / "m-0000.params", {"fc1_weight": np.ones((5, 12), np.float32), "fc1_bias": np.ones(4, "f")})
     with pytest.raises(UserError, match="m-0000.params cannot process images 1x3x2x2"):
         load_model(tmp_path / "m", CPU)(mx.nd.ones((1, 3, 2, 2)))
+    assert "infer_shape" not in "".join(capfd.readouterr())
     write_params(tmp_path / "m-0000.params", {"fc1_weight": np.ones((4, 12), np.float32), "fc1_bias": np.ones(4, "f")})
     net = load_model(tmp_path / "m", CPU)
     assert isinstance(net, SymbolNetwork)
     assert net(mx.nd.ones((1, 3, 2, 2))).asnumpy().tolist() == [[13.0] * 4]
-    with pytest.raises(UserError, match="built by get_model"):
-        export_model(net, tmp_path / "again")
+    export_model(net, tmp_path / "again")
+    assert load_model(tmp_path / "again", CPU)(mx.nd.ones((1, 3, 2, 2))).asnumpy().tolist() == [[13.0] * 4]
+    with pytest.raises(UserError, match="only networks of get_model and load_model"):
+        export_model(mx.gluon.nn.Dense(3), tmp_path / "other")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"nodes": [{"op": "NoSuchOperator", "name": "x", "inputs": []}]}'])

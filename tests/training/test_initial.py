@@ -75,6 +75,14 @@ def test_another_network_is_refused(exported, options, message):
         load_backbone(network(**options), exported[1])
 
 
+def test_a_network_of_nan_is_refused(exported):
+    old, path = exported
+    old.conv0.weight.set_data(old.conv0.weight.data() * np.nan)
+    export_model(old, path)
+    with pytest.raises(UserError, match="is damaged: conv0.weight has NaN"):
+        load_backbone(network(), path)
+
+
 def test_a_network_with_more_than_ours_is_refused(tmp_path):
     export_model(network(se=True), tmp_path / "se")
     with pytest.raises(UserError, match="is of another network: it has stage1.unit1.se.* too"):

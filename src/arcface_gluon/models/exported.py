@@ -18,7 +18,7 @@ from .normalisation import Normalisation
 from .parameters import assign, check_names, mismatch, shown
 from .params_file import read_params
 from .reference import TRANSPARENT, attribute, recognise, reference_name
-from .symbol_file import read_symbol
+from .symbol_file import read_symbol, shapes_of
 
 OUTPUT_NODE = "fc1_output"  # the embedding in the reference's symbols
 # Parameters of the classifier, which training checkpoints keep though their symbol ends before it.
@@ -171,11 +171,10 @@ class SymbolNetwork(HybridBlock):
 def _input_size(symbol, shapes):
     """The first of the usual sizes whose maps fit the parameters of these shapes, or None."""
     for size in _SIZES:
-        try:
-            arguments, _, auxiliary = symbol.infer_shape(data=(1, 3, *size))
-        except mx.MXNetError:
+        found = shapes_of(symbol, size)
+        if found is None:
             continue
-        wanted = dict(zip(symbol.list_arguments() + symbol.list_auxiliary_states(), arguments + auxiliary))
+        wanted = dict(zip(symbol.list_arguments() + symbol.list_auxiliary_states(), found[0] + found[2]))
         if all(wanted[name] == shape for name, shape in shapes.items()):
             return size
     return None

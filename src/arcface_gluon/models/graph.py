@@ -16,6 +16,7 @@ from .backbone import Backbone, input_size
 from .exported import SymbolNetwork
 from .parameters import parameter_values
 from .reference import TRANSPARENT, export_symbol, reference_name
+from .symbol_file import shapes_of
 
 # Inputs of MXNet's operators that are parameters, in the order of the graph.
 _ARRAYS = {
@@ -93,10 +94,8 @@ def symbol_and_values(net: Backbone | SymbolNetwork) -> tuple[mx.sym.Symbol, dic
 def _shapes(symbol, size):
     """{name of an output: its shape for one image of this size}; empty where that does not fit the network."""
     inside = symbol.get_internals()
-    try:
-        return dict(zip(inside.list_outputs(), inside.infer_shape(data=(1, 3, *size))[1]))
-    except mx.MXNetError:
-        return {}
+    found = shapes_of(inside, size)
+    return {} if found is None else dict(zip(inside.list_outputs(), found[1]))
 
 
 def _output(nodes, names, source, number):

@@ -145,6 +145,11 @@ def _exported_files(path: Path) -> tuple[Path, Path]:
     epochs = sorted(symbol.parent.glob(f"{glob.escape(Path(prefix).name)}-[0-9][0-9][0-9][0-9].params"))
     params = path if path.suffix == ".params" else epochs[-1] if epochs else Path(f"{prefix}-0000.params")
     missing = [str(file) for file in (symbol, params) if not file.is_file()]
+    if missing and path.is_file() and not match:
+        raise UserError(
+            f"{path} is no model by its name, which must end in -symbol.json, .params, {', '.join(OTHER_FORMATS)} (in "
+            "small letters); rename it"
+        )
     if missing:
         raise UserError(f"no model at {path}: {' and '.join(missing)} missing; give a run, a checkpoint or both files")
     return symbol, params

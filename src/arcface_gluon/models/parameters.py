@@ -98,4 +98,4 @@ def _reason_shape(name):
 
 def shown(shape: tuple[int, ...]) -> str:
     """A shape as text: 512x3x3."""
-    return "x".join(map(str, shape))
+    return "x".join(map(str, shape)) or "a single number"

@@ -6,11 +6,13 @@ files, foreign code or nested graphs), in an order without circles, with counts 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import re
 from collections.abc import Collection
+from contextlib import redirect_stdout
 
 import mxnet as mx
 
@@ -185,6 +187,16 @@ def _checked_text(text):
 
 def _is_count(number):
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 1 << 31
+
+
+def shapes_of(symbol: mx.sym.Symbol, size: tuple[int, int]) -> tuple[list, list, list] | None:
+    """Shapes of a network's arguments, outputs and auxiliary states for an RGB image (height, width) at `data`; None
+    where that does not fit it."""
+    try:
+        with redirect_stdout(io.StringIO()):  # MXNet prints the size where it does not fit
+            return symbol.infer_shape(data=(1, 3, *size))
+    except mx.MXNetError:
+        return None
 
 
 def _check_sizes(path, symbol):

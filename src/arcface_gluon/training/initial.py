@@ -65,6 +65,8 @@ def load_backbone(net: HybridBlock, path: str) -> list[str]:
     for name, parameter in wanted.items():
         if name not in found:
             raise UserError(f"train.init={path} is of another network: it has no {name}; {_cure(source)}")
+        if not np.isfinite(found[name].asnumpy()).all():
+            raise UserError(f"train.init={path} is damaged: {name} has NaN or infinite values; copy or train it again")
         shapes = found[name].shape, parameter.shape
         if shapes[0] == shapes[1]:
             parameter.set_data(found[name].astype(parameter.dtype))

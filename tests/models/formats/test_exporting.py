@@ -71,6 +71,14 @@ def test_a_file_that_gives_other_embeddings_is_not_written(tiny, tmp_path, monke
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_of_nan_is_told_as_such(tiny, tmp_path):
+    optional("onnx"), optional("onnxruntime")
+    tiny.conv0.weight.set_data(tiny.conv0.weight.data() * np.nan)
+    with pytest.raises(UserError, match="the network gives NaN"):
+        ag.export(tiny, tmp_path / "net.onnx", images=BATCH)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_says_what_it_is(tiny, tmp_path):
     run = tmp_path / "mine"
     export_model(tiny, run / "m")

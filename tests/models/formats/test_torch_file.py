@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -122,6 +124,9 @@ class Trap:
         (lambda net: {"layers.0.layers.0.weight": torch.ones(2)}, "MobileFaceNet"),
         (lambda net: {"patch_embed.proj.weight": torch.ones(2)}, "vision transformer"),
         (lambda net: {"fc.weight": torch.ones(3, 3)}, "another network"),
+        (lambda net: {**net.state_dict(), "fc7.weight": torch.ones(3, 3)}, "another network (it has fc7.weight)"),
+        (lambda net: {**net.state_dict(), "features.weight": torch.full((16,), 0.5)}, "features.weight"),
+        (lambda net: {**net.state_dict(), "bn2.weight": torch.tensor(1.0)}, "another network"),
         (lambda net: {n: v for n, v in net.state_dict().items() if "layer1.0.conv2" not in n}, "stage1.unit1.conv2"),
         (lambda net: {**net.state_dict(), "conv1.weight": torch.ones(8, 1, 3, 3)}, "conv0.weight is 8x1x3x3"),
     ],
@@ -135,12 +140,35 @@ def test_others_are_refused(content, words, theirs, tmp_path, capfd):
     assert "executed" not in capfd.readouterr().out
 
 
+def test_files_from_before_zip_archives(theirs, tmp_path):
+    file = tmp_path / "backbone.pth"
+    torch.save(theirs.state_dict(), file, _use_new_zipfile_serialization=False)
+    same(our_embeddings(ag.load_model(file, CPU), BATCH), their_embeddings(theirs, BATCH))
+
+
+def test_a_full_disk_is_told_and_leaves_what_was_there(theirs, tmp_path):
+    net = ag.load_model(save(theirs, tmp_path / "in.pth"), CPU)
+    (tmp_path / "out.pth").write_text("before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match="cannot write .*out.pth"):
+            ag.export(net, tmp_path / "out.pth", "torch")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.pth", "out.pth"]
+    assert (tmp_path / "out.pth").read_text() == "before"
+
+
 def test_damaged_files_are_refused(theirs, tmp_path):
     file = save(theirs, tmp_path / "backbone.pth")
     content = file.read_bytes()
-    for damaged in (content[:1000], content[: len(content) // 2], b"", b"hello"):
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1  # in a weight: torch.load does not look
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    for damaged in (content[:1000], content[: len(content) // 2], b"", b"hello", flipped, pointer):
         file.write_bytes(damaged)
-        with pytest.raises(UserError, match="backbone.pth cannot be read") as caught:
+        with pytest.raises(UserError, match="backbone.pth cannot be read: it is damaged or no PyTorch file") as caught:
             ag.load_model(file, CPU)
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="cannot read .*none.pth"):

@@ -124,6 +124,8 @@ def _agreement(net, images, after, path, normalise=False) -> tuple[float | None,
     if after is None:
         return None, None
     before, after = _embeddings(net, images).astype(np.float64), after.astype(np.float64)
+    if not np.isfinite(before).all():
+        raise UserError("the network gives NaN or infinite values; its parameters are damaged, or overflow")
     lengths = np.linalg.norm(before, axis=1)
     cosines = np.sum(before * after, axis=1) / (lengths * np.linalg.norm(after, axis=1))
     before = before / lengths[:, None] if normalise else before

@@ -37,5 +37,9 @@ def read_npz(path: Path, contexts: list[mx.Context]) -> Backbone:
     except ValueError:
         raise UserError(f"{path} does not say which network it holds; {_CURE}") from None
     net = network_of(spec, path)
-    load_parameters(net, load_npz(path, net._collect_params_with_prefix(), _CURE, _WHAT), path, contexts)
+    values = load_npz(path, net._collect_params_with_prefix(), _CURE, _WHAT)
+    other = next((name for name, value in values.items() if value.dtype.kind != "f"), None)
+    if other:
+        raise UserError(f"{path}: {other} is of {values[other].dtype}, not of real numbers; {_CURE}")
+    load_parameters(net, {name: value.astype(np.float32) for name, value in values.items()}, path, contexts)
     return net

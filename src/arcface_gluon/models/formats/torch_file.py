@@ -6,7 +6,10 @@ input: read networks keep both, as options; written ones have them worked into t
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
+import zipfile
 from pathlib import Path
 
 import mxnet as mx
@@ -83,7 +86,13 @@ def read_torch(path: Path, contexts: list[mx.Context]) -> Backbone:
     values = {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
     unknown = [name for name in values if our_name(name) is None]
     if unknown or "fc.weight" not in values:
-        raise UserError(f"{path} holds {_kind(values)}; of arcface_torch, iresnet18 to iresnet200 are read")
+        raise UserError(f"{path} holds {_kind(unknown or values)}; of arcface_torch, iresnet18 to iresnet200 are read")
+    gamma = values.get("features.weight")
+    if gamma is not None and not np.all(gamma == 1):
+        raise UserError(
+            f"{path} scales its embedding by features.weight, which arcface_torch holds at 1 and this network cannot; "
+            "divide the running variances of features by its square"
+        )
     values = {str(our_name(name)): value for name, value in values.items()}
     net = network_of(_spec(path, values), path)
     load_parameters(net, values, path, contexts)
@@ -94,7 +103,10 @@ def _state(path):
     """{name: float32 array} of a file's state dict."""
     torch = import_optional("torch")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        _check_whole(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript, which is refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except MemoryError:
@@ -111,6 +123,21 @@ def _state(path):
     if not isinstance(state, dict) or not state or not all(_is_plain(torch, value) for value in state.values()):
         raise UserError(f"{path} is not a state dict of plain tensors; save net.state_dict() alone")
     return {_PREFIXES.sub("", str(name)): value.detach().float().numpy() for name, value in state.items()}
+
+
+def _check_whole(path):
+    """Refuse what is no file of torch.save, or has other bytes than were saved, which torch.load does not look for.
+
+    Raises:
+        ValueError, BadZipFile, OSError: it is so, or cannot be read.
+    """
+    with open(path, "rb") as file:
+        if not file.read(2).startswith((b"PK", b"\x80")):  # a zip archive, or before PyTorch 1.6 a pickle
+            raise ValueError("no file of torch.save")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():
+                raise ValueError("a checksum differs")
 
 
 def _is_plain(torch, value):
@@ -191,5 +218,7 @@ def write_torch(net: Backbone, path: Path) -> None:
         state[their_name(name)] = torch.from_numpy(np.ascontiguousarray(value))
         if name.endswith("running_var"):
             state[f"{their_name(name).rpartition('.')[0]}.{_COUNTER}"] = torch.tensor(0)
+    whole = io.BytesIO()  # torch.save fails in its own way where the disk is full
+    torch.save(state, whole)
     with atomic_write(path) as file:
-        torch.save(state, file)
+        file.write(whole.getbuffer())
