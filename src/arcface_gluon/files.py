@@ -181,13 +181,13 @@ def write_npz(path: str | os.PathLike[str], /, **arrays: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; the checksum of a sealed one is compared and left out.
+    """Read a JSON file; the checksum of a sealed one is compared and left out, and so is a byte order mark.
 
     Raises:
         UserError: the file is missing, unreadable, not JSON, or was changed since it was sealed.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             value = parse_json(file.read())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.data.verification.sets import SETS
+from arcface_gluon.errors import UserError
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.report.measurements import collect
 from arcface_gluon.report.results import keep_benchmark, keep_verification, subject_of, subject_of_features
@@ -67,6 +68,21 @@ def test_names_and_folders(run, tmp_path, monkeypatch):
     ):
         subject = subject_of(path)
         assert (subject.name, str(subject.folder), subject.recipe) == (name, f"runs/{name}", {})
+
+
+@pytest.mark.parametrize(
+    "file, text, words",
+    [
+        ("recipe.json", "[1]", "recipe.json holds no JSON object"),
+        ("recipe.json", "null", "recipe.json holds no JSON object"),
+        ("recipe.json", '{"network": []}', "recipe.json is no recipe of a run: its network"),
+        ("summary.json", "3", "summary.json holds no JSON object"),
+    ],
+)
+def test_a_runs_files_of_other_content_are_refused_in_a_line(run, file, text, words):
+    (run / file).write_text(text)
+    with pytest.raises(UserError, match=words):
+        subject_of(run)
 
 
 def test_a_set_that_the_training_did_not_verify_joins_the_runs_row(run, whole):

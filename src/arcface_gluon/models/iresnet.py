@@ -123,10 +123,10 @@ class IResNet(Backbone):
     OPTIONS = {
         "units": Option((3, 4, 14, 3), "residual units in each of the four stages", FOUR_COUNTS),
         "width": Option(
-            1.0, "multiplies all channel counts", must_be("above 0", lambda v: is_number(v) and 0 < v <= 16)
+            1.0, "multiplies all channel counts", must_be("above 0, up to 16", lambda v: is_number(v) and 0 < v <= 16)
         ),
         "se": Option(False, "squeeze-and-excitation in every unit", FLAG),
-        "output": Option("E", "head", must_be("one of " + ", ".join(OUTPUTS), lambda v: v in OUTPUTS)),
+        "output": Option("E", "head", must_be("one of " + ", ".join(OUTPUTS), lambda v: v in tuple(OUTPUTS))),
         "dropout": Option(0.4, "heads E and F", must_be("in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)),
         "input_size": INPUT_SIZE,
         "stem_stride": Option(1, "stride of the first convolution", must_be("1 or 2", lambda v: v in (1, 2))),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
+from ..errors import UserError
 from ..files import read_json, seal, write_json
 from ..models.load import OTHER_FORMATS, checkpoint_of
 from ..run_layout import RECIPE, SUMMARY, run_of
@@ -64,10 +65,14 @@ def subject_of(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "run
     if checkpoint is None or run is None or not (run / RECIPE).is_file() or not checkpoint.name.isdigit():
         name = _model_name(path)
         return Subject(path, Path(runs) / name, name)
-    recipe = read_json(run / RECIPE)
-    summary = read_json(run / SUMMARY) if (run / SUMMARY).is_file() else {}
-    network, iterations = recipe.get("network", {}).get("name"), int(checkpoint.name)
-    return Subject(path, run, run_title(run.resolve().name, network, iterations), recipe, summary)
+    recipe = _read_object(run / RECIPE)
+    summary = _read_object(run / SUMMARY) if (run / SUMMARY).is_file() else {}
+    network, iterations = recipe.get("network", {}), int(checkpoint.name)
+    if not isinstance(network, dict):
+        raise UserError(f"{run / RECIPE} is no recipe of a run: its network is no group of options; copy it again")
+    return Subject(
+        path, run, run_title(run.resolve().name, network.get("name", "network not known"), iterations), recipe, summary
+    )
 
 
 def subject_of_features(path: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Subject:
@@ -79,6 +84,13 @@ def subject_of_features(path: str | os.PathLike[str], runs: str | os.PathLike[st
     if isinstance(model, str) and Path(model).exists():
         return subject_of(model, runs)
     return Subject(path, Path(runs) / path.stem, path.stem)
+
+
+def _read_object(path):
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object, as training writes; it may be damaged, copy it again")
+    return value
 
 
 def _model_name(path):

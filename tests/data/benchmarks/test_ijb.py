@@ -34,6 +34,8 @@ def test_pairs(tmp_path):
     read = ijb.read_pairs(written(tmp_path, "1 11065 1\n1 11066 0\n2 7 0\n"))
     assert read.first.tolist() == [1, 1, 2] and read.second.tolist() == [11065, 11066, 7]
     assert read.same.tolist() == [True, False, False]
+    marked = ijb.read_pairs(written(tmp_path, "\ufeff1 11065 1\n"))
+    assert (marked.first.tolist(), marked.second.tolist(), marked.same.tolist()) == ([1], [11065], [True])
 
 
 def test_landmarks(tmp_path):
@@ -62,6 +64,10 @@ def test_enrolment_has_each_template_once(tmp_path):
         (ijb.read_pairs, "1 2 1\n3 x 0\n", "no number"),
         (ijb.read_pairs, "1 2 1\n3 4 2\n", "line 2: the label is 2"),
         (ijb.read_pairs, "", "0 numbers"),
+        (ijb.read_pairs, f"1 2 1\n3 {2**32 + 4} 0\n", "line 2: a number is beyond 32 bits"),
+        (ijb.read_pairs, f"1 {10**30} 1\n", "line 1: a number is beyond 32 bits"),
+        (ijb.read_media, f"a.jpg {10**30} 2\n", "line 1: expected `name template media`"),
+        (ijb.read_enrolment, f"head\n{10**30},2\n", "line 2: expected `template,subject"),
         (ijb.read_landmarks, "a.jpg 1 2 3\n", "line 1: expected a name, five points and a score"),
         (ijb.read_landmarks, "a.jpg 1 2 3 4 5 6 7 8 9 10 nan\n", "line 1: expected"),
         (ijb.read_enrolment, "head\n1,2\n1,3\n", "line 3: template 1 has subjects 2 and 3"),

@@ -146,6 +146,8 @@ def test_ytf(tmp_path):
         read_ytf(write(tmp_path / "splits.txt", header, "1, 1, Ann/0, 1"))
     with pytest.raises(UserError, match=r"splits\.txt line 2: expected"):
         read_ytf(write(tmp_path / "splits.txt", header, "², 1, Ann/0, Ann/1, 1"))  # a digit that is no number
+    with pytest.raises(UserError, match="splits.txt names no pair"):
+        read_ytf(write(tmp_path / "splits.txt", header))
 
 
 def test_whole_sets_have_no_differences():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 import warnings
@@ -17,6 +18,16 @@ from ...files import read_lines
 BENCHMARKS = ("IJBB", "IJBC")
 
 _HINT = "check the path of the meta folder"
+# What template, medium and subject numbers can be.
+_NUMBERS = np.iinfo(np.int32)
+
+
+def _number(text: str) -> int:
+    """A whole number of a list; ValueError where it is none, or beyond 32 bits."""
+    value = int(text)
+    if not _NUMBERS.min <= value <= _NUMBERS.max:
+        raise ValueError(f"{value} is beyond 32 bits")
+    return value
 
 
 @dataclass
@@ -67,7 +78,7 @@ def read_media(path: str | os.PathLike[str]) -> Media:
     for number, line in read_lines(path, _HINT):
         parts = line.split()
         try:
-            name, template, medium = parts[0], int(parts[1]), int(parts[2])
+            name, template, medium = parts[0], _number(parts[1]), _number(parts[2])
         except (IndexError, ValueError):
             raise UserError(f"{path} line {number}: expected `name template media`, found {line!r}") from None
         if (name, template) in seen:
@@ -137,14 +148,21 @@ def read_pairs(path: str | os.PathLike[str]) -> Pairs:
         with warnings.catch_warnings():
             # NumPy stops at what is no number, with this warning or (later versions) a ValueError.
             warnings.simplefilter("error", DeprecationWarning)
-            values = np.fromfile(path, np.int32, sep=" ")
+            with open(path, "rb") as file:
+                if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                    file.seek(0)
+                # Twice the width that is kept: NumPy lets larger numbers wrap round to those of other templates.
+                values = np.fromfile(file, np.int64, sep=" ")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; {_HINT}") from error
     except (DeprecationWarning, ValueError):
         raise UserError(f"{path} has something that is no number; lines must be `template template 0|1`") from None
     if not values.size or values.size % 3:
         raise UserError(f"{path} has {values.size} numbers, not three a line; it may be cut short, fetch it again")
-    first, second, same = values.reshape(-1, 3).T
+    large = np.flatnonzero((values < _NUMBERS.min) | (values > _NUMBERS.max))
+    if large.size:
+        raise UserError(f"{path} line {large[0] // 3 + 1}: a number is beyond 32 bits; fetch the list again")
+    first, second, same = values.astype(np.int32).reshape(-1, 3).T
     wrong = np.flatnonzero((same != 0) & (same != 1))
     if wrong.size:
         raise UserError(f"{path} line {wrong[0] + 1}: the label is {same[wrong[0]]}, it must be 0 or 1")
@@ -170,7 +188,7 @@ def read_enrolment(path: str | os.PathLike[str]) -> Enrolment:
         if number == 1:
             continue
         try:
-            template, subject = (int(value) for value in next(csv.reader([line]))[:2])
+            template, subject = (_number(value) for value in next(csv.reader([line]))[:2])
         except ValueError:
             raise UserError(f"{path} line {number}: expected `template,subject,…`, found {line!r}") from None
         known = subjects.setdefault(template, subject)

@@ -155,6 +155,8 @@ def read_ytf(path: str | os.PathLike[str]) -> list:
         if (first.split("/")[0] == second.split("/")[0]) != same:
             raise UserError(f"{path} line {number}: the mark {fields[-1]} contradicts the names in {line!r}")
         pairs.append((int(fields[0]), Pair(first, second, same)))
+    if not pairs:
+        raise UserError(f"{path} names no pair; it may be cut short, fetch it again")
     return [pair for _, pair in sorted(pairs, key=lambda item: item[0])]
 
 
