@@ -135,7 +135,9 @@ def _content(path):
     if path.suffix == ".json":
         return _without(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
-        return [_without(json.loads(line)) for line in path.read_text().splitlines()]
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        # How long a checkpoint took is told after it; a kill between the two leaves the line out.
+        return [_without(line) for line in lines if "checkpoint_seconds" not in line]
     if path.suffix == ".npz":
         with np.load(path) as archive:
             return {name: hashlib.sha256(archive[name].tobytes()).hexdigest() for name in archive.files}

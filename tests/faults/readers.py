@@ -94,8 +94,13 @@ def _checkpoint(folder, file):
 
     arrays, state = load_checkpoint(file.parent)
     load_model(file.parent, [mx.cpu()])
-    values = {name: {key: _digest(value.asnumpy()) for key, value in part.items()} for name, part in arrays.items()}
+    values = {name: {key: _digest(_host(value)) for key, value in part.items()} for name, part in arrays.items()}
     return [values, state]
+
+
+def _host(value):
+    """Of a checkpoint's arrays, those of the class centres are in the file still."""
+    return value if isinstance(value, np.ndarray) else value.asnumpy()
 
 
 def _exported(folder, file):

@@ -90,7 +90,7 @@ def test_short_write_of_a_checkpoint(name, data, model, tmp_path, straight, ledg
 def test_metrics_that_cannot_grow(data, model, tmp_path, ledger):
     shutil.copytree(model, tmp_path / "run" / "runs" / "t")
     metrics = tmp_path / "run" / "runs" / "t" / "metrics.jsonl"
-    before = metrics.read_text() + json.dumps({"iteration": 4, "long": "x" * (1 << 22)}) + "\n"
+    before = metrics.read_text() + json.dumps({"iteration": 4, "long": [0] * (1 << 20)}) + "\n"
     metrics.write_text(before)
     command = [*train(data), "train.iterations=6", "--resume"]
     check_refusal(run(command, tmp_path / "run", file_limit=len(before) + 10))

@@ -35,3 +35,12 @@ def test_results_come_in_the_order_of_the_tasks(processes):
 def test_a_killed_process_is_told():
     with pytest.raises(UserError, match="was killed"):
         list(ordered_map(die, [(0,)] * 3, 2))
+
+
+def test_the_threads_of_this_process_are_as_before_in_whatever_order_they_end(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    first, second = (ordered_map(abs, [(-1,), (-2,)], 2) for _ in range(2))
+    assert (next(first), next(second)) == (1, 1) and os.environ["OMP_NUM_THREADS"] == "7"
+    first.close()
+    second.close()
+    assert os.environ["OMP_NUM_THREADS"] == "7"

@@ -53,13 +53,9 @@ def run(args: Namespace) -> int:
     if args.np:
         return run_processes(args, values.run)
     import_mxnet()
-    from ..models.registry import model_class
-    from ..models.training_network import training_precision
     from ..parallel.processes import join
 
-    # What "auto" comes to is noted with the run, which goes on in it.
-    network, devices = model_class(values.network.name), devices_of(values.train.contexts)
-    values.train.dtype = training_precision(values.train.dtype, devices, network)
+    choose_precision(values)
     processes = join()
     processes.must_agree(json.dumps(values), "recipe")
     found = environment([])
@@ -68,8 +64,18 @@ def run(args: Namespace) -> int:
     with owned_run(root, name, args.resume, processes) as folder:
         if args.resume:
             before, values = own_recipe(folder, values.run, overrides(args))
+            choose_precision(values)
         _train(args, values, before, find_data(values.data.path), folder, processes)
     return 0
+
+
+def choose_precision(values: EasyDict) -> None:
+    """Put what train.dtype=auto comes to in its place: it is noted with the run, which goes on in it."""
+    from ..models.registry import model_class
+    from ..models.training_network import training_precision
+
+    network, devices = model_class(values.network.name), devices_of(values.train.contexts)
+    values.train.dtype = training_precision(values.train.dtype, devices, network)
 
 
 def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:

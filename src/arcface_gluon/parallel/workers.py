@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, Callable, Generator, Iterable
 
@@ -45,13 +46,13 @@ def ordered_map(
             yield function(*task)
         return
     # New interpreters: a forked one may wait for ever on a lock that a thread of a library held.
-    threads, os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS"), "1"
     spawned = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, spawned, _begin, (prepare, arguments))
     waiting: deque[Any] = deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(function, *task))
+            with _one_thread():
+                waiting.append(pool.submit(function, *task))
             if len(waiting) >= _AHEAD * processes:
                 yield waiting.popleft().result()
         while waiting:
@@ -64,6 +65,15 @@ def ordered_map(
         for future in waiting:
             future.cancel()
         pool.shutdown()
+
+
+@contextmanager
+def _one_thread():
+    """What processes that start meanwhile are told; they start where a task finds none idle."""
+    threads, os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS"), "1"
+    try:
+        yield
+    finally:
         if threads is None:
             del os.environ["OMP_NUM_THREADS"]
         else:
