@@ -57,6 +57,7 @@ def test_without_a_driver_there_are_none(tmp_path):
     assert find_gpus(str(tmp_path / "libcuda.so.1")) == []
 
 
+@pytest.mark.slow
 def test_the_check_of_gpus_compares_devices(command):
     said = command("bench", "gpu-check", "--devices", "cpu(1),cpu(2)", "--quick").stdout
     assert said.rstrip().endswith("all well") and said.count("ok     head") == 12

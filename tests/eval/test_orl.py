@@ -74,6 +74,7 @@ def test_trainings_fill_the_table_and_are_not_repeated(run, tmp_path, evaluation
         run(in_process, *tiny, "data.augment.shift=1")
 
 
+@pytest.mark.slow
 def test_spread_over_seeds_and_a_failed_run(run, capsys):
     def train(settings, place):
         return 1 if place.parts[-2:] == ("seed-1", "arcface") else made_up(settings, place)

@@ -147,6 +147,7 @@ for key in ("r18", "mobilefacenet"):
 
 
 @pytest.mark.skipif(blas.why_no_amx() is not None, reason="needs a processor with AMX")
+@pytest.mark.slow
 def test_bfloat16_in_a_process_that_may_use_amx():
     done = subprocess.run([sys.executable, "-c", LOW, str(Path(__file__).parent)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
