@@ -28,6 +28,12 @@ def hosts(tmp_path_factory):
         yield made
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("HOROVOD_GLOO_TIMEOUT_SECONDS", "12")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 class Training:
     """`arcface-gluon train` from the first host over both, with its output line by line."""
 
@@ -37,8 +43,6 @@ class Training:
         words = [sys.executable, "-m", "arcface_gluon", "train", "orl", "data.validation=[]", *settings]
         self.folder, self.lines = folder, []
         self.checkpoints = folder / "runs" / "orl" / "checkpoints"
-        os.environ["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "12"
-        os.environ["OMP_NUM_THREADS"] = "1"
         self.process = hosts.start(
             "one",
             [*words, "--np", "2", "--hosts", places],
