@@ -146,7 +146,7 @@ def _known(error):
         )
     if type(error).__name__ == "MXNetError":  # by name: MXNet may not be imported
         text = str(error)
-        if "Horovod" in text or "Gloo" in text or "gloo" in text:
+        if any(word in text for word in ("Horovod", "Gloo", "gloo", "by peer")):
             _drain(type(error))
             return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"
     return None

@@ -155,7 +155,7 @@ class Trainer:
                 share_weights(self.net._collect_params_with_prefix(), self.contexts[0], self.processes)
                 self._loop(stream, self._interrupts, log)
         except mx.MXNetError as error:
-            lost = self.processes.lost() if re.search("Horovod|[Gg]loo|NCCL", str(error)) else None
+            lost = self.processes.lost() if re.search("Horovod|[Gg]loo|NCCL|by peer", str(error)) else None
             if lost is None:
                 raise
             raise LostProcess(
