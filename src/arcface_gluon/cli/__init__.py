@@ -12,6 +12,7 @@ from typing import Callable, Iterable, NoReturn, Sequence
 
 from .. import __version__
 from ..errors import UserError, did_you_mean
+from ..parallel.failures import drain_failures, transfer_failed
 from ..runtime import out_of_memory
 from ..training.interrupt import Interrupted
 
@@ -144,20 +145,10 @@ def _known(error):
             "this machine, or a device, is out of memory; lower --batch-size. In a training, train.accumulate, "
             "head.block_rows and head.sample_rate help; `arcface-gluon plan` says how much"
         )
-    if type(error).__name__ == "MXNetError":  # by name: MXNet may not be imported
-        text = str(error)
-        if any(word in text for word in ("Horovod", "Gloo", "gloo", "by peer")):
-            _drain(type(error))
-            return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"
+    if transfer_failed(error):
+        drain_failures()
+        return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"
     return None
-
-
-def _drain(failure):
-    """Wait for what else fails for the same reason: MXNet would raise it at exit, after the line, as a traceback."""
-    import mxnet as mx
-
-    with contextlib.suppress(failure):
-        mx.nd.waitall()
 
 
 def _fail(message, status):

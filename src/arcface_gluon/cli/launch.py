@@ -13,7 +13,7 @@ from easydict import EasyDict
 from ..errors import GO_ON, UserError
 from ..parallel.launcher import Ending, horovodrun, installed, launch, parse_hosts, reachable
 from ..progress import write_line
-from ..run_layout import checkpoint_folders
+from ..run_layout import checkpoint_folders, last_good
 from ..training.run_folder import LOCK, run_folder
 from .options import overrides
 
@@ -97,8 +97,8 @@ def _last_run(place):
 
 def _account(ending: Ending, hosts, seconds, folder):
     """One line: who ended, how, after how long, and where to go on."""
-    saved = checkpoint_folders(folder) if folder else []
-    last = f"the last good checkpoint is {saved[-1]}; --resume goes on" if saved else "there is no checkpoint"
+    resumable = folder is not None and checkpoint_folders(folder)
+    last = f"{last_good(folder)}; --resume goes on" if resumable else "there is no checkpoint"
     if ending.rank is None:
         said = next(
             (line for line in reversed(ending.said) if not line.startswith("warnings.warn")), "nothing was said"

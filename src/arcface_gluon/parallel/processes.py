@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import suppress
 
 import mxnet as mx
 import numpy as np
 
 from ..errors import GO_ON, UserError
+from .failures import drain_failures
 from .interface import use_own_interface
 from .rollcall import missing
 
@@ -168,8 +168,7 @@ class HorovodProcesses(Processes):
 
     def lost(self) -> str | None:
         waited = time.monotonic() - self._since
-        with suppress(mx.MXNetError):
-            mx.nd.waitall()  # what else failed for this reason would be raised at exit, as a traceback
+        drain_failures()
         gone = missing(self.rank, self.size)
         if gone is None:
             return f"another process of this run has ended, or did not answer for {waited:.0f} s"

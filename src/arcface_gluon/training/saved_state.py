@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING
 
 from .. import run_layout
 from ..errors import UserError
+from ..run_layout import last_good
 from .agreement import must_have_equal_weights
 from .checkpoint import load_last, refuse_other_loss, save_checkpoint
 from .optimizer import all_finite
 
 if TYPE_CHECKING:
     from .trainer import Trainer
-
-
-def last_good(run_folder: Path) -> str:
-    """Which checkpoint to go on from, in a message."""
-    saved = run_layout.checkpoint_folders(run_folder)
-    return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
 
 
 def validation_of(trainer: Trainer) -> dict:

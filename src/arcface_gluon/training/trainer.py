@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import signal
 import time
 from contextlib import closing
@@ -21,10 +20,12 @@ from ..data import Batches
 from ..errors import UserError
 from ..losses.interfaces import Head
 from ..models.training_network import training_network
+from ..parallel.failures import transfer_failed
 from ..parallel.processes import LostProcess, Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from ..protocols.verification import accuracy_text, mean_accuracy
+from ..run_layout import last_good
 from .agreement import share_weights
 from .angles import AngleHistograms
 from .average import WeightAverage
@@ -34,7 +35,7 @@ from .log import TrainingLog
 from .loggers import Logger
 from .meter import Meter
 from .optimizer import ReplicaSGD
-from .saved_state import last_good, resume_trainer, save_trainer, validation_of
+from .saved_state import resume_trainer, save_trainer, validation_of
 from .schedule import Schedule
 from .statistics import RunningStatistics
 from .update import Update
@@ -155,7 +156,7 @@ class Trainer:
                 share_weights(self.net._collect_params_with_prefix(), self.contexts[0], self.processes)
                 self._loop(stream, self._interrupts, log)
         except mx.MXNetError as error:
-            lost = self.processes.lost() if re.search("Horovod|[Gg]loo|NCCL|by peer", str(error)) else None
+            lost = self.processes.lost() if transfer_failed(error) else None
             if lost is None:
                 raise
             raise LostProcess(
