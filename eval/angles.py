@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
+from arcface_gluon.eval.runs import last_checkpoint, last_run
 
 from arcface_gluon import load_model, recipe
 from arcface_gluon.arrays import load_npy
@@ -37,13 +38,13 @@ from arcface_gluon.evaluation import embeddings_path
 from arcface_gluon.files import atomic_write
 from arcface_gluon.losses.centres import read_centres
 from arcface_gluon.protocols.angles import angle_statistics, table3
+from arcface_gluon.protocols.thresholds import connected_images
 from arcface_gluon.report.mode import papers_mode
 from arcface_gluon.report.paper import is_papers_training_set, paper_tables, paper_value
 from arcface_gluon.report.results import measurement, save_results, subject_of
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.run_layout import RECIPE, SUMMARY, checkpoint_folders
+from arcface_gluon.run_layout import RECIPE, SUMMARY
 from arcface_gluon.runtime import contexts
-from arcface_gluon.training.run_folder import run_folder
 
 if TYPE_CHECKING:
     from easydict import EasyDict
@@ -90,18 +91,11 @@ def ablation_runs(data: str | os.PathLike[str]) -> list[Path]:
     return [folder / loss for loss in COLUMNS if (folder / loss / SUMMARY).is_file()]
 
 
-def last_run(name: str) -> Path:
-    values = recipe.resolve(name)
-    return run_folder(Path(values.run.folder), values.run.name, resume=True)
-
-
 def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     """The six rows of one run, also written to its results/angles.json."""
-    checkpoints = checkpoint_folders(run)
-    if not checkpoints:
-        raise UserError(f"{run} has no checkpoint; name a trained run's folder")
+    checkpoint = last_checkpoint(run)
     devices = contexts(args.contexts)
-    net = load_model(checkpoints[-1], devices)
+    net = load_model(checkpoint, devices)
     data = find_data(args.data or values.data.path)
     sets = open_validation([args.bin] if args.bin else values.data.validation[:1], data)
     if not sets:
@@ -109,10 +103,10 @@ def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     ((test_set, (images, issame)),) = sets.items()
 
     training = open_images(data / "train.rec", first_label=values.data.first_label)
-    path = embeddings_path(run, f"training-{checkpoints[-1].name}.npy", net, training, args.flip)
+    path = embeddings_path(run, f"training-{checkpoint.name}.npy", net, training, args.flip)
     path.parent.mkdir(parents=True, exist_ok=True)
     embed_to_file(net, training, path, devices, flip=args.flip)
-    found = angle_statistics(load_npy(path), training.labels, read_centres(checkpoints[-1]), devices)
+    found = angle_statistics(load_npy(path), training.labels, read_centres(checkpoint), devices)
 
     kept, labels = identities_of_pairs(images, issame)
     features = embed_images(net, EncodedImages(test_set, kept), devices, flip=args.flip, quiet=False, what=test_set)
@@ -134,24 +128,12 @@ def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
 
 def identities_of_pairs(images: Sequence[bytes], issame: Sequence[bool] | np.ndarray) -> tuple[list[bytes], np.ndarray]:
     """Distinct images of the genuine pairs, and their identities: the groups that genuine pairs connect."""
-    index = {}
-    numbers = [index.setdefault(image, len(index)) for image in images]
-    parent = list(range(len(index)))
-
-    def root(i):
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    genuine = [(a, b) for a, b, same in zip(numbers[0::2], numbers[1::2], issame) if same and a != b]
-    for a, b in genuine:
-        parent[root(a)] = root(b)
-    kept = sorted({i for pair in genuine for i in pair})
-    if not kept:
+    numbers, people = connected_images(images, issame)
+    kept = np.unique([pair for pair, same in zip(numbers, issame) if same and pair[0] != pair[1]])
+    if not len(kept):
         raise UserError("the verification set has no genuine pair of two different images; take another one with --bin")
-    distinct = list(index)
-    return [distinct[i] for i in kept], np.unique([root(i) for i in kept], return_inverse=True)[1]
+    distinct = list(dict.fromkeys(images))
+    return [distinct[i] for i in kept.astype(int)], np.unique(people[kept.astype(int)], return_inverse=True)[1]
 
 
 def on_paper_data(

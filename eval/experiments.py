@@ -158,7 +158,7 @@ def report(tried: Mapping[str, Experiment], left_out: list[str], out: Path, comm
             if difference is None:
                 verdicts.append(f"{test_set}: not measured")
                 continue
-            cells = [_text(found) for found in (row.interval, reference.interval, difference)]
+            cells = [str(found) for found in (row.interval, reference.interval, difference)]
             rows.append([test_set, *cells, str(len(row.values))])
             verdicts.append(f"{test_set}: {verdict(difference, one.equal)}")
         heads = ["set", one.row, one.reference, "difference", "n"]
@@ -208,7 +208,3 @@ def _trained(folder, one):
         values = [value for run in _finished(folder, loss) if (value := training_accuracy(run)) is not None]
         texts += [f"{loss} {sum(values) / len(values):.1f}"] if values else []
     return f"Training images at their own centre, per cent: {', '.join(texts)}." if texts else ""
-
-
-def _text(found):
-    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")

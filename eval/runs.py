@@ -1,4 +1,4 @@
-"""Trainings that an evaluation asks for: each once, with its own settings, in a process of its own."""
+"""Runs that an evaluation takes, and trainings that it asks for: each once, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from typing import Mapping, Sequence
 from arcface_gluon import recipe
 from arcface_gluon.errors import UserError
 from arcface_gluon.run_layout import RECIPE, SUMMARY, checkpoint_folders
+from arcface_gluon.training.run_folder import run_folder
+
+
+def last_run(name: str) -> Path:
+    """Folder of the last run of a recipe.
+
+    Raises:
+        UserError: there is no such recipe, or no run of it.
+    """
+    values = recipe.resolve(name)
+    return run_folder(Path(values.run.folder), values.run.name, resume=True)
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Folder of a run's last checkpoint.
+
+    Raises:
+        UserError: it has none.
+    """
+    checkpoints = checkpoint_folders(run)
+    if not checkpoints:
+        raise UserError(f"{run} has no checkpoint; name a trained run's folder")
+    return checkpoints[-1]
 
 
 def log_of(place: Path) -> Path:

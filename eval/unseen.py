@@ -15,6 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
+from arcface_gluon.eval.runs import last_checkpoint, last_run
+
 from arcface_gluon import load_model, recipe
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
@@ -24,11 +26,10 @@ from arcface_gluon.embed import embed_images
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.run_report import write_report
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.report.unseen import load_unseen, save_unseen
+from arcface_gluon.report.unseen import load_unseen, rate_cells, save_unseen
 from arcface_gluon.report.verification_store import load_verification
-from arcface_gluon.run_layout import RECIPE, checkpoint_folders
+from arcface_gluon.run_layout import RECIPE
 from arcface_gluon.runtime import contexts
-from arcface_gluon.training.run_folder import run_folder
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -47,24 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     args = parser.parse_args(arguments)
     devices = contexts(args.contexts)
-    rows, heads = [], ["run", "set", "people", "pairs of one", "pairs of two"]
-    for run in args.runs or [_last_run(args.recipe)]:
+    measured = []
+    for run in args.runs or [last_run(args.recipe)]:
         folders = {folder.name: folder for folder in args.data} if args.data else unseen_of(run)
         for name, folder in folders.items():
-            found = measure(run, name, folder, devices, args.flip)
-            intervals = {measure: found.interval(measure) for measure in found.measures}
-            heads += [measure for measure in intervals if measure not in heads]
-            cells = {m: f"{i.mean:.2f} ({i.low:.2f} to {i.high:.2f})" for m, i in intervals.items()}
-            counts = [f"{n:,}" for n in (found.identities, found.genuine, found.impostors)]
-            rows.append([str(run), name, *counts, *(cells.get(head, "") for head in heads[5:])])
+            measured.append((run, measure(run, name, folder, devices, args.flip)))
         print(f"report: {write_report(run)}")
+    measures = list(dict.fromkeys(name for _, found in measured for name in found.measures))
+    heads = ["run", "set", "people", "pairs of one", "pairs of two", *measures]
+    rows = [[str(run), found.name, *rate_cells(found, measures)] for run, found in measured]
     print("Per cent, with 95 % intervals over people\n", *markdown_table(heads, rows), sep="\n")
     return 0
-
-
-def _last_run(name: str) -> Path:
-    values = recipe.resolve(name)
-    return run_folder(Path(values.run.folder), values.run.name, resume=True)
 
 
 def unseen_of(run: Path) -> dict[str, Path]:
@@ -82,15 +76,13 @@ def unseen_of(run: Path) -> dict[str, Path]:
 
 def measure(run: Path, name: str, folder: Path, devices: Sequence[mx.Context], flip: bool) -> UnseenResult:
     """Measure a run's last checkpoint on a set, unless that was done already."""
-    checkpoints = checkpoint_folders(run)
-    if not checkpoints:
-        raise UserError(f"{run} has no checkpoint; name a trained run's folder")
+    checkpoint = last_checkpoint(run)
     images = RecordImages(folder / "train.rec")
-    facts = {"checkpoint": checkpoints[-1].name, "set": images.fingerprint(), "flip": flip}
+    facts = {"checkpoint": checkpoint.name, "set": images.fingerprint(), "flip": flip}
     before = load_unseen(run, name)
     if before is not None and before.facts == facts:
         return before
-    net = load_model(checkpoints[-1], devices)
+    net = load_model(checkpoint, devices)
     embeddings = embed_images(net, images, devices, flip=flip, quiet=False, what=name)
     known = [load_verification(path) for path in sorted((run / "verification").glob("*.npz"))]
     return save_unseen(run, name, facts, embeddings, images.labels, known)

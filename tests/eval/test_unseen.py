@@ -26,7 +26,9 @@ def test_a_result_is_kept_whole_and_a_changed_one_is_named(people, tmp_path):
     found = load_unseen(tmp_path, "unseen-0.3")
     assert (found.images, found.identities, found.genuine, found.impostors) == (160, 40, 240, 12480)
     assert found.facts == {"checkpoint": "00000009"} and found.measures == kept.measures
-    assert found.measures["accuracy"] == pytest.approx(100 * pair_measures(count_pairs(*people))["accuracy"][0])
+    assert found.measures["accuracy"] == pytest.approx(
+        100 * pair_measures(count_pairs(*people).shares())["accuracy"][0]
+    )
     low, mean, high = (getattr(found.interval("accuracy"), name) for name in ("low", "mean", "high"))
     assert low < mean < high < low + 5
     path = tmp_path / "unseen" / "unseen-0.3.json"

@@ -47,8 +47,8 @@ def test_counts_and_rates_are_those_of_all_pairs():
     assert counts.genuine.sum() == genuine == 60 * 6
     assert counts.impostor.sum() == impostors
     assert (counts.genuine.sum(axis=1) == 6).all() and (counts.impostor.sum(axis=1) == 4 * 236 / 2).all()
-    measured = pair_measures(counts)
-    assert list(measured) == counts.measures == [ACCURACY, tar_name(1e-2), tar_name(1e-3)] == list(measured)
+    measured = pair_measures(counts.shares())
+    assert list(measured) == counts.shares().measures == [ACCURACY, tar_name(1e-2), tar_name(1e-3)] == list(measured)
     assert measured[ACCURACY][0] == pytest.approx(accuracy, abs=2e-3)
     assert [measured[tar_name(far)][0] for far in (1e-2, 1e-3)] == pytest.approx(tars, abs=4e-3)
 
@@ -69,7 +69,7 @@ def test_one_person_or_no_genuine_pair_is_refused(labels):
 
 def test_a_rate_that_few_impostors_stand_for_is_left_out():
     embeddings, labels = draw_people(np.random.default_rng(0), 8, images=2)
-    assert count_pairs(embeddings, labels).measures == [ACCURACY]
+    assert count_pairs(embeddings, labels).shares().measures == [ACCURACY]
 
 
 def test_draws_are_the_same_for_all_models_and_keep_the_number_of_people():
@@ -80,13 +80,22 @@ def test_draws_are_the_same_for_all_models_and_keep_the_number_of_people():
 
 def test_the_spread_over_draws_is_that_of_other_people():
     rng = np.random.default_rng(3)
-    measured = [pair_measures(count_pairs(*draw_people(rng, 100))) for _ in range(60)]
+    measured = [pair_measures(count_pairs(*draw_people(rng, 100)).shares()) for _ in range(60)]
     counts = count_pairs(*draw_people(rng, 100))
-    drawn = pair_measures(counts, draw_identities(100))
+    drawn = pair_measures(counts.shares(draw_identities(100)))
     for measure in (ACCURACY, tar_name(1e-2), tar_name(1e-3)):
         truth = np.std([one[measure][0] for one in measured], ddof=1)
         assert drawn[measure].std(ddof=1) == pytest.approx(truth, rel=0.35)
-        assert drawn[measure].mean() == pytest.approx(pair_measures(counts)[measure][0], abs=truth / 2)
+        assert drawn[measure].mean() == pytest.approx(pair_measures(counts.shares())[measure][0], abs=truth / 2)
+
+
+def test_a_rate_of_impostor_pairs_varies_over_draws_no_less_than_over_other_people():
+    rng, threshold = np.random.default_rng(6), 0.3
+    place = int((1 - threshold) * 2048)
+    people = [count_pairs(*draw_people(rng, 40)) for _ in range(150)]
+    truth = np.std([counts.shares().false[0, place] for counts in people])
+    found = np.mean([counts.shares(draw_identities(40, 200)).false[:, place].std() for counts in people[:10]])
+    assert truth < found < 2 * truth  # weighed by one of its two people alone it would be below
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

@@ -32,15 +32,15 @@ def test_a_threshold_accepts_as_many_impostors_as_it_may(people):
     _, _, pairs, counts = people
     impostors = np.array([cosine for *_, cosine, same in pairs if not same])
     for far in (1e-2, 1e-3):
-        cosine = cosine_at(counts, far)
+        cosine = cosine_at(counts.shares(), far)
         assert np.mean(impostors >= cosine) <= far < np.mean(impostors >= cosine - 2 / 2048) + 3 / len(impostors)
-        rate, low, high = false_accept_rate(counts, cosine, draw_identities(50))
+        rate, low, high = false_accept_rate(counts.shares(), counts.shares(draw_identities(50)), cosine)
         assert rate == pytest.approx(np.mean(impostors >= cosine)) and low < rate < high
 
 
 def test_errors_of_each_identity(people):
     _, labels, pairs, counts = people
-    cosine = cosine_at(counts, 1e-2)
+    cosine = cosine_at(counts.shares(), 1e-2)
     refused, accepted = identity_errors(counts, cosine)
     for person in (0, 17):
         own = [c for a, b, c, same in pairs if same and labels[a] == person]
@@ -58,7 +58,7 @@ def test_a_person_with_one_image_has_no_genuine_pairs_to_refuse():
 
 def test_det_curve_is_that_of_the_list_of_pairs(people):
     *_, pairs, counts = people
-    curve = det_curve(counts, draw_identities(50))
+    curve = det_curve(counts.shares(), counts.shares(draw_identities(50)))
     genuine = np.array([c for *_, c, same in pairs if same])
     impostors = np.sort([c for *_, c, same in pairs if not same])[::-1]
     for far, fnmr in list(zip(curve.far, curve.fnmr))[5::8]:

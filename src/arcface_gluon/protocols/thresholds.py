@@ -11,6 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..errors import UserError
+from .scores.curves import allowed_accepts
 from .verification import pair_angles
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -71,11 +72,11 @@ def calibrate(
     """
     issame = np.asarray(issame, bool)
     impostors, genuine = np.sort(distances[~issame].astype(np.float64)), np.sort(distances[issame].astype(np.float64))
-    possible = [far for far in sorted(fars, reverse=True) if round(far * len(impostors), 6) >= 1]
+    possible = [far for far in sorted(fars, reverse=True) if allowed_accepts(far, len(impostors)) >= 1]
     if not possible:
         wanted = f"; FAR {max(fars):g} needs {int(np.ceil(1 / max(fars))):,}" if len(impostors) else ""
         raise UserError(f"{len(impostors):,} impostor pairs give no threshold{wanted}: take a set with more pairs")
-    thresholds = [float(impostors[min(_allowed(far, len(impostors)), len(impostors) - 1)]) for far in possible]
+    thresholds = [float(impostors[min(allowed_accepts(far, len(impostors)), len(impostors) - 1)]) for far in possible]
     if people is None:
         intervals = [_binomial(impostors, genuine, far, t) for far, t in zip(possible, thresholds)]
     else:
@@ -99,20 +100,28 @@ def people_of_pairs(images: Sequence[Any], issame: np.ndarray | Sequence[bool]) 
     Returns:
         (n, 2) numbers from 0; None where hardly an image is in more than one pair, so that nothing is told.
     """
-    index: dict = {}
-    numbers = np.array([index.setdefault(image, len(index)) for image in images])
-    if 2 * len(index) > len(numbers):  # images are in fewer than two pairs in the mean
+    numbers, people = connected_images(images, issame)
+    if len(people) > len(numbers):  # images are in fewer than two pairs in the mean
         return None
-    first, second = numbers[::2], numbers[1::2]
-    same = np.asarray(issame, bool)
-    links = coo_matrix((np.ones(same.sum()), (first[same], second[same])), shape=(len(index), len(index)))
-    labels = connected_components(links, directed=False)[1]
-    return np.stack([labels[first], labels[second]], axis=1)
+    return people[numbers]
 
 
-def _allowed(far, impostors):
-    """False accepts that a rate allows; 1000 pairs at 1e-3 are one, whatever the product's last bit."""
-    return int(np.floor(round(far * impostors, 6)))
+def connected_images(images: Sequence[Any], issame: np.ndarray | Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct images of pairs, and the people that genuine pairs connect them to.
+
+    Args:
+        images: 2n, hashable; 2i and 2i+1 are a pair.
+        issame: (n,).
+
+    Returns:
+        (n, 2) the number of each pair's images among the m distinct ones, in the order in which they first stand; and
+        (m,) whose each of these is, as numbers from 0.
+    """
+    index: dict = {}
+    numbers = np.array([index.setdefault(image, len(index)) for image in images], np.intp).reshape(-1, 2)
+    first, second = numbers[np.asarray(issame, bool)].T
+    links = coo_matrix((np.ones(len(first)), (first, second)), shape=(len(index), len(index)))
+    return numbers, connected_components(links, directed=False)[1]
 
 
 def _binomial(impostors, genuine, far, threshold):

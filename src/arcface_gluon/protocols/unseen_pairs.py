@@ -42,10 +42,37 @@ class PairCounts:
     genuine: np.ndarray
     impostor: np.ndarray
 
+    def shares(self, weights: np.ndarray | None = None) -> Shares:
+        """Shares of the pairs that are accepted, for identities taken so many times.
+
+        An impostor pair has two identities; its weight, the product of theirs, is taken to first order
+        (w_i + w_j - 1), as is usual for statistics of pairs.
+
+        Args:
+            weights: (R, I), as from `draw_identities`; None: each identity once.
+        """
+        weights = np.ones((1, len(self.genuine))) if weights is None else weights
+        impostors = int(self.impostor.sum())
+        return Shares(_accepted(weights, self.genuine), _accepted(2 * weights - 1, self.impostor), impostors)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of genuine and of impostor pairs at or above each cosine.
+
+    Attributes:
+        true, false: (R, BINS + 1), from 0 to 1, never falling: of cosines of 1 - k/2048 and more.
+        impostors: how many impostor pairs there are.
+    """
+
+    true: np.ndarray
+    false: np.ndarray
+    impostors: int
+
     @property
     def measures(self) -> list[str]:
         """What is defined: "accuracy", and "TAR@FAR=…" where at least ten impostor pairs stand for the FAR."""
-        return [ACCURACY, *(tar_name(far) for far in FARS if far * self.impostor.sum() >= LEAST_ACCEPTS)]
+        return [ACCURACY, *(tar_name(far) for far in FARS if far * self.impostors >= LEAST_ACCEPTS)]
 
 
 def tar_name(far: float) -> str:
@@ -100,31 +127,21 @@ def draw_identities(identities: int, draws: int = DRAWS, seed: int = 0) -> np.nd
     return rng.multinomial(identities, np.full(identities, 1 / identities), draws).astype(np.float64)
 
 
-def pair_measures(counts: PairCounts, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Balanced accuracy at its best threshold, and TAR at the FARs, for identities taken so many times.
+def pair_measures(shares: Shares) -> dict[str, np.ndarray]:
+    """Balanced accuracy at its best threshold, and TAR at the FARs.
 
     Balanced: the mean of the rates at which genuine pairs are accepted and impostor pairs refused, as in a set with as
-    many of both. An impostor pair has two identities; its weight, the product of theirs, is taken to first order
-    (w_i + w_j - 1), as is usual for statistics of pairs.
-
-    Args:
-        weights: (R, I), as from `draw_identities`; None: each identity once.
+    many of both.
 
     Returns:
-        {measure: (R,) in 0 to 1}, of `counts.measures`.
+        {measure: (R,) in 0 to 1}, of `shares.measures`.
     """
-    true, false = accepted_shares(counts, weights)
-    measured = {ACCURACY: 0.5 + np.max(true - false, axis=1) / 2}
+    measured = {ACCURACY: 0.5 + np.max(shares.true - shares.false, axis=1) / 2}
     for far in FARS:
-        if tar_name(far) in counts.measures:
-            measured[tar_name(far)] = np.array([np.interp(far, f, t) for f, t in zip(false, true)])
+        if tar_name(far) in shares.measures:
+            rows = zip(shares.true, shares.false)
+            measured[tar_name(far)] = np.array([np.interp(far, false, true) for true, false in rows])
     return measured
-
-
-def accepted_shares(counts: PairCounts, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of genuine and of impostor pairs at or above cosine 1 - b/2048: (R, BINS + 1) each, from 0 to 1."""
-    weights = np.ones((1, len(counts.genuine))) if weights is None else weights
-    return _accepted(weights, counts.genuine), _accepted(2 * weights - 1, counts.impostor)
 
 
 def _accepted(weights, counts):
@@ -141,6 +158,10 @@ class Interval:
     mean: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        """With two digits: 93.53 (92.86 to 94.20)."""
+        return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})".replace("-", "−")
 
     @property
     def resolved(self) -> bool:

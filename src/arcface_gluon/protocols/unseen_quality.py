@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .scores.blocks import unit
-from .unseen_pairs import BINS, PairCounts, accepted_shares
+from .scores.curves import allowed_accepts
+from .unseen_pairs import BINS, FARS, LEAST_ACCEPTS, PairCounts, Shares
 
 _DET_POINTS = 41
 
@@ -31,33 +32,28 @@ class DetCurve:
     high: np.ndarray
 
 
-def det_curve(counts: PairCounts, weights: np.ndarray) -> DetCurve:
+def det_curve(shares: Shares, drawn: Shares) -> DetCurve:
     """Detection error trade-off with its interval over people.
 
     Args:
-        weights: (R, I), as from `draw_identities`.
+        shares: of all people. drawn: of people drawn with `draw_identities`.
     """
-    far = np.logspace(np.log10(min(1.0, 10 / counts.impostor.sum())), 0, _DET_POINTS)
-    (true, false), (drawn_true, drawn_false) = accepted_shares(counts), accepted_shares(counts, weights)
-    drawn = 1 - np.array([np.interp(far, f, t) for t, f in zip(drawn_true, drawn_false)])
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
-    return DetCurve(far, 1 - np.interp(far, false[0], true[0]), low, high)
+    far = np.logspace(np.log10(min(1.0, LEAST_ACCEPTS / shares.impostors)), 0, _DET_POINTS)
+    refused = 1 - np.array([np.interp(far, false, true) for true, false in zip(drawn.true, drawn.false)])
+    low, high = np.quantile(refused, (0.025, 0.975), axis=0)
+    return DetCurve(far, 1 - np.interp(far, shares.false[0], shares.true[0]), low, high)
 
 
-def cosine_at(counts: PairCounts, far: float) -> float:
+def cosine_at(shares: Shares, far: float) -> float:
     """The lowest border of a bin at which no more impostor pairs are accepted than the share `far`."""
-    false = accepted_shares(counts)[1][0]
-    return 1 - 2 * (int(np.searchsorted(false, far, side="right")) - 1) / BINS
+    return 1 - 2 * (int(np.searchsorted(shares.false[0], far, side="right")) - 1) / BINS
 
 
-def false_accept_rate(counts: PairCounts, cosine: float, weights: np.ndarray) -> tuple[float, float, float]:
+def false_accept_rate(shares: Shares, drawn: Shares, cosine: float) -> tuple[float, float, float]:
     """Share of impostor pairs at or above a cosine: (rate, 2.5 %, 97.5 % over drawn people)."""
-    place = (1 - cosine) * BINS / 2
-    borders = np.arange(BINS + 1)
-    rate = np.interp(place, borders, accepted_shares(counts)[1][0])
-    drawn = [np.interp(place, borders, one) for one in accepted_shares(counts, weights)[1]]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return float(rate), float(low), float(high)
+    place, borders = (1 - cosine) * BINS / 2, np.arange(BINS + 1)
+    low, high = np.quantile([np.interp(place, borders, one) for one in drawn.false], (0.025, 0.975))
+    return float(np.interp(place, borders, shares.false[0])), float(low), float(high)
 
 
 def promised_cosines(distances: np.ndarray, issame: np.ndarray) -> dict[float, float]:
@@ -67,8 +63,8 @@ def promised_cosines(distances: np.ndarray, issame: np.ndarray) -> dict[float, f
         distances: (n,) squared L2 distances of pairs of unit embeddings. issame: (n,) bool.
     """
     impostors = np.sort(1 - np.asarray(distances, np.float64)[~np.asarray(issame)] / 2)[::-1]
-    allowed = {far: round(far * len(impostors)) for far in (1e-1, 1e-2, 1e-3, 1e-4)}
-    return {far: float(impostors[count - 1]) for far, count in allowed.items() if count >= 10}
+    allowed = {far: allowed_accepts(far, len(impostors)) for far in (1e-1, *FARS)}
+    return {far: float(impostors[count - 1]) for far, count in allowed.items() if count >= LEAST_ACCEPTS}
 
 
 def identity_errors(counts: PairCounts, cosine: float) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ def _table(name, by_loss, trained, rows):
     }
     lines = []
     for loss, results in by_loss.items():
-        cells = [_interval(measured[measure][loss].interval) for measure in measures]
+        cells = [str(measured[measure][loss].interval) for measure in measures]
         lines.append([loss, _trained(trained.get(loss)), *cells, str(len(results))])
     differences = {
         loss: {measure: measured[measure][loss].minus(measured[measure][REFERENCE]) for measure in measures}
@@ -102,10 +102,6 @@ def _trained(accuracies):
         return "no centres"
     worst = mean(accuracies)
     return f"{worst:.1f}" + (" (not trained out)" if worst < _TRAINED_OUT else "")
-
-
-def _interval(found: Interval) -> str:
-    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def _difference(found: Interval | None) -> str:

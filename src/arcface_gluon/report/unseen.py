@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..files import read_json, unseal, write_json
+from ..files import read_json, write_json
 from ..protocols.unseen_pairs import (
     FARS,
     Interval,
@@ -88,8 +88,7 @@ def save_unseen(
     labels = np.asarray(labels)
     counts = count_pairs(embeddings, labels)
     identities = len(counts.genuine)
-    weights = draw_identities(identities)
-    drawn = pair_measures(counts, weights)
+    shares, drawn = counts.shares(), counts.shares(draw_identities(identities))
     value = {
         "set": name,
         "facts": facts,
@@ -97,9 +96,9 @@ def save_unseen(
         "identities": identities,
         "genuine": int(counts.genuine.sum()),
         "impostors": int(counts.impostor.sum()),
-        "measures": {measure: 100 * float(found[0]) for measure, found in pair_measures(counts).items()},
-        "draws": {measure: np.round(100 * found, 5).tolist() for measure, found in drawn.items()},
-        "quality": _quality(counts, weights, embeddings, labels, verifications),
+        "measures": {measure: 100 * float(found[0]) for measure, found in pair_measures(shares).items()},
+        "draws": {measure: np.round(100 * found, 5).tolist() for measure, found in pair_measures(drawn).items()},
+        "quality": _quality(counts, shares, drawn, embeddings, labels, verifications),
     }
     folder = Path(run) / UNSEEN
     folder.mkdir(exist_ok=True)
@@ -107,17 +106,17 @@ def save_unseen(
     return _result(value)
 
 
-def _quality(counts, weights, embeddings, labels, verifications):
+def _quality(counts, shares, drawn, embeddings, labels, verifications):
     """Shares: the DET curve; errors by identity and by norm at a stated FAR; thresholds of verification sets tried."""
-    det = det_curve(counts, weights)
-    far = max((far for far in FARS if far <= 1e-3 and tar_name(far) in counts.measures), default=FARS[0])
-    cosine = cosine_at(counts, far)
+    det = det_curve(shares, drawn)
+    far = max((far for far in FARS if far <= 1e-3 and tar_name(far) in shares.measures), default=FARS[0])
+    cosine = cosine_at(shares, far)
     refused, accepted = identity_errors(counts, cosine)
     known = np.flatnonzero(~np.isnan(refused))
     worst = known[np.argsort(-refused[known], kind="stable")][:_WORST]
     names = np.unique(labels)
     promises = [
-        [one.name, promised, *false_accept_rate(counts, threshold, weights)]
+        [one.name, promised, *false_accept_rate(shares, drawn, threshold)]
         for one in verifications
         for promised, threshold in promised_cosines(one.distances, one.issame).items()
     ]
@@ -144,9 +143,15 @@ def load_unseen(run: str | os.PathLike[str], name: str) -> UnseenResult | None:
     if not path.is_file():
         return None
     try:
-        return _result(unseal(read_json(path), path))
+        return _result(read_json(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is damaged; delete it, and measure again") from error
+
+
+def rate_cells(result: UnseenResult, measures: Sequence[str]) -> list[str]:
+    """People, genuine and impostor pairs, and each measure with its interval, as a table shows them."""
+    counts = [f"{n:,}" for n in (result.identities, result.genuine, result.impostors)]
+    return [*counts, *(str(result.interval(m)) if m in result.measures else "" for m in measures)]
 
 
 def unseen_names(run: str | os.PathLike[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .figures.run import svg_markup
 from .figures.unseen import det_curves
 from .html import Markup, element, join, section, table
+from .unseen import rate_cells
 
 if TYPE_CHECKING:
     from .run_files import RunFiles
@@ -25,11 +26,7 @@ def unseen_sections(run: RunFiles) -> Markup | None:
 
 def _rates(results):
     measures = list(dict.fromkeys(measure for one in results for measure in one.measures))
-    rows = []
-    for one in results:
-        intervals = [one.interval(measure) if measure in one.measures else None for measure in measures]
-        cells = [f"{i.mean:.2f} ({i.low:.2f} to {i.high:.2f})" if i else "" for i in intervals]
-        rows.append([one.name, f"{one.identities:,}", f"{one.genuine:,}", f"{one.impostors:,}", *cells])
+    rows = [[one.name, *rate_cells(one, measures)] for one in results]
     caption = "Per cent, with 95 % intervals over people; accuracy is balanced, at its best threshold."
     return table(["set", "people", "genuine pairs", "impostor pairs", *measures], rows, caption)
 
