@@ -29,13 +29,13 @@ from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
-from arcface_gluon.data.records.training_set import RECORD_FILES
+from arcface_gluon.data.records.training_set import RECORD_FILES, UNSEEN
 from arcface_gluon.errors import UserError
 
 TRAINING_PEOPLE = range(1, 31)
 HELD_OUT_PEOPLE = range(31, 41)
 PICTURES = range(1, 11)
-FILES = (*RECORD_FILES, "orl.bin", *(f"unseen/{name}" for name in RECORD_FILES))
+FILES = (*RECORD_FILES, "orl.bin", *(f"{UNSEEN}/{name}" for name in RECORD_FILES))
 FACTS = {"set": "orl", "version": 2}
 
 EXAMPLE = "arcface-gluon data orl --out datasets/orl"
@@ -68,7 +68,7 @@ def prepare(folder: str | os.PathLike[str], source: Path | None = None) -> bool:
         [first[0] == second[0] for first, second in pairs],
     )
     unseen = ((image, label) for label, images in enumerate(held_out) for image in images)
-    write_training_set(folder / "unseen", unseen)
+    write_training_set(folder / UNSEEN, unseen)
     mark_prepared(folder, FILES, FACTS)
     return True
 

@@ -40,7 +40,7 @@ from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.images.align import TEMPLATE
 from arcface_gluon.data.prepared import is_prepared, mark_prepared
-from arcface_gluon.data.records.training_set import RECORD_FILES
+from arcface_gluon.data.records.training_set import RECORD_FILES, UNSEEN
 from arcface_gluon.errors import UserError
 from arcface_gluon.progress import progress
 from arcface_gluon.runtime import physical_cores
@@ -99,16 +99,7 @@ def prepare(
         facts.update(size=size, unseen=list(unseen), unseen_identities=unseen_identities)
     if label_noise or tail or mixed:
         facts.update(label_noise=label_noise, tail=tail, mixed=mixed)
-    if identities < 1 or images < 1 or not 0 <= difficulty <= 1 or seed < 0 or pairs < 20 or pairs % 20:
-        raise UserError(
-            f"out of range: one of {identities=}, {images=}, {difficulty=} (0 to 1), {seed=}, {pairs=} (multiple of 20)"
-        )
-    if not 0 <= label_noise < 1 or not 0 <= tail <= 2 or (label_noise and identities < 2):
-        raise UserError(
-            f"out of range: {label_noise=} (0 to below 1, with two identities or more), or {tail=} (0 to 2)"
-        )
-    if not 16 <= size <= SIZE or unseen_identities < 2 or not all(0 <= value <= 1 for value in unseen):
-        raise UserError(f"out of range: one of {size=} (16 to {SIZE}), {unseen=} (0 to 1), {unseen_identities=} (2 …)")
+    _check(identities, images, difficulty, seed, pairs, size, unseen, unseen_identities, label_noise, tail)
     folder = Path(folder)
     if is_prepared(folder, facts):
         return False
@@ -125,11 +116,24 @@ def prepare(
             people = run(
                 partial(draw, group=_UNSEEN, count=IMAGES_PER_UNSEEN, difficulty=value), range(unseen_identities)
             )
-            _write_records(folder / f"unseen-{value:g}", people, unseen_identities, size)
-            files += [f"unseen-{value:g}/{name}" for name in RECORD_FILES]
+            _write_records(folder / f"{UNSEEN}-{value:g}", people, unseen_identities, size)
+            files += [f"{UNSEEN}-{value:g}/{name}" for name in RECORD_FILES]
     write_bin(folder / "synthetic.bin", [held_out[person][image] for person, image in chosen], issame)
     mark_prepared(folder, files, facts)
     return True
+
+
+def _check(identities, images, difficulty, seed, pairs, size, unseen, unseen_identities, label_noise, tail):
+    if identities < 1 or images < 1 or not 0 <= difficulty <= 1 or seed < 0 or pairs < 20 or pairs % 20:
+        raise UserError(
+            f"out of range: one of {identities=}, {images=}, {difficulty=} (0 to 1), {seed=}, {pairs=} (multiple of 20)"
+        )
+    if not 0 <= label_noise < 1 or not 0 <= tail <= 2 or (label_noise and identities < 2):
+        raise UserError(
+            f"out of range: {label_noise=} (0 to below 1, with two identities or more), or {tail=} (0 to 2)"
+        )
+    if not 16 <= size <= SIZE or unseen_identities < 2 or not all(0 <= value <= 1 for value in unseen):
+        raise UserError(f"out of range: one of {size=} (16 to {SIZE}), {unseen=} (0 to 1), {unseen_identities=} (2 …)")
 
 
 def _write_records(folder, people, identities, size, relabel=lambda label, image: label):

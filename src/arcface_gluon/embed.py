@@ -114,12 +114,8 @@ def embed_to_file(
     others = None if force else holds_others(path, key)
     if others:
         raise UserError(f"{path} holds other embeddings, {others}; choose another name, or replace them with --force")
-    missing = images.missing()
-    if missing and not skip_missing:
-        raise UserError(
-            f"{len(missing):,} of {len(images):,} images are missing, the first is {images.describe(missing[0])}; "
-            "get them, or leave them out with --skip-missing"
-        )
+    if not skip_missing:
+        images.must_be_there()
     net = evaluation_network(net, contexts)
     with EmbeddingWriter(path, key) as writer:
         begun, began = writer.done, time.perf_counter()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import overlap
-from arcface_gluon.protocols.scores import search
+from arcface_gluon.protocols.scores import search, sums
 
 
 def naive_centres(features, labels):
@@ -22,11 +22,11 @@ def test_centres_in_blocks(seed, count, people, block):
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, 5)).astype(np.float32) * rng.uniform(0.1, 30, (count, 1)).astype(np.float32)
     labels = rng.integers(0, people, count)
-    before, overlap.COLUMN_BLOCK = overlap.COLUMN_BLOCK, block
+    before, sums.COLUMN_BLOCK = sums.COLUMN_BLOCK, block
     try:
         identities, centres = overlap.identity_centres(features, labels)
     finally:
-        overlap.COLUMN_BLOCK = before
+        sums.COLUMN_BLOCK = before
     assert identities.tolist() == sorted(set(labels.tolist())) and centres.dtype == np.float32
     np.testing.assert_allclose(centres, naive_centres(features, labels), atol=2e-5)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import UserError
 from .options import add_first_label_option, add_model_options, model_path, open_model
+from .recognition import angle
 from .stopping import unless_stopped
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     which.add_argument("--listed", metavar="LIST.csv", help="look for nothing: --drop what a list has, once edited")
     parser.add_argument(
         "--angle",
-        type=_angle,
+        type=angle,
         default=75.0,
         metavar="DEG",
         help="images farther than this from their identity's centre are listed (75, as in Sub-center ArcFace)",
@@ -63,10 +64,11 @@ def run(args: Namespace) -> None:
     if args.listed:
         dropped = read_list(args.listed, records)
     else:
-        angles = None if args.copies else _angles(args, records)
+        looked = None if args.copies else _embedded(args, records)
         with unless_stopped(args.list) as stop:
-            findings = find_copies(records, angles, stop)
-        findings += _far(args, records, angles, {one.row for one in findings})
+            findings = find_copies(records, looked.angles if looked else None, stop)
+        if looked:
+            findings += _far(args, records, looked, {one.row for one in findings})
         findings.sort(key=lambda one: one.row)
         write_list(args.list, records, findings)
         _tell(args, records, findings)
@@ -78,8 +80,22 @@ def run(args: Namespace) -> None:
         print(f"{args.drop}: {images}, without {written.skipped:,} images (skipped.txt)")
 
 
-def _angles(args: Namespace, records: FaceRecords) -> np.ndarray:
-    """Angles (n,) in degrees of the set's images to their centres, NaN where there is none."""
+class _Embedded(NamedTuple):
+    """The images of a set as the model sees them.
+
+    Attributes:
+        angles: (n,) degrees of each image to its centre, NaN where there is none.
+        vectors, rows, labels: of the k images with an embedding and an identity: (k, d), (k,) their places in the set,
+            (k,).
+    """
+
+    angles: np.ndarray
+    vectors: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+
+
+def _embedded(args: Namespace, records: FaceRecords) -> _Embedded:
     from ..data.embeddings.embedding_file import read_embeddings
     from ..protocols.cleaning import angles_to_centres, angles_to_mean
 
@@ -108,8 +124,7 @@ def _angles(args: Namespace, records: FaceRecords) -> np.ndarray:
                 "out of training; --centres mean compares them too",
                 file=sys.stderr,
             )
-    args.embeddings = (vectors, rows[usable], labels[usable])
-    return angles
+    return _Embedded(angles, vectors, rows[usable], labels[usable])
 
 
 def _embed(args, records):
@@ -160,31 +175,28 @@ def _centres(args: Namespace, records: FaceRecords) -> tuple[FaceRecords, np.nda
     )
 
 
-def _far(args: Namespace, records: FaceRecords, angles: np.ndarray | None, found: set[int]) -> list[Finding]:
+def _far(args: Namespace, records: FaceRecords, looked: _Embedded, found: set[int]) -> list[Finding]:
     """Images far from their centre, with the identity whose centre is nearest."""
     from ..data.records.cleaning import FAR, Finding
     from ..protocols.overlap import identity_centres, nearest
     from ..protocols.scores.blocks import unit
 
-    if angles is None:
-        return []
     with np.errstate(invalid="ignore"):
-        far = np.flatnonzero(angles > args.angle)
+        far = np.flatnonzero(looked.angles > args.angle)
     far = far[~np.isin(far, list(found))]
     if not len(far):
         return []
-    vectors, rows, labels = args.embeddings
     row_of = np.full(len(records), -1, np.int64)
-    row_of[rows] = np.arange(len(rows))
-    labels_there, centres = identity_centres(vectors, labels)
-    cosines, which = nearest(unit(vectors[row_of[far]]), centres, args.contexts)
+    row_of[looked.rows] = np.arange(len(looked.rows))
+    labels_there, centres = identity_centres(looked.vectors, looked.labels)
+    cosines, which = nearest(unit(looked.vectors[row_of[far]]), centres, args.contexts)
     others = labels_there[which]
     own = records.labels()[far]
     return [
         Finding(
             int(index),
             FAR,
-            float(angles[index]),
+            float(looked.angles[index]),
             str(int(other) + records.first_label) if other != label else "",
             float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) if other != label else None,
         )
@@ -206,13 +218,3 @@ def _tell(args, records, findings):
     for reason, text in words.items():
         if counts[reason]:
             print(f"  {counts[reason]:,} {text}")
-
-
-def _angle(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 180:
-        raise ArgumentTypeError(f"{text!r} is no angle between 0 and 180 degrees")
-    return value

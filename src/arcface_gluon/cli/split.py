@@ -35,7 +35,8 @@ def run(args: Namespace) -> None:
     import numpy as np
 
     from ..data import FaceRecords
-    from ..data.records.rearranging import PAIRS, UNSEEN, split_identities, write_split
+    from ..data.records.rearranging import PAIRS, split_identities, write_split
+    from ..data.records.training_set import UNSEEN
     from ..data.verification.drawing import draw_pairs, write_drawn
 
     records = FaceRecords(args.set, args.first_label)

@@ -10,6 +10,7 @@ from typing import Any, Iterator, Sequence
 
 from ..errors import UserError, did_you_mean
 from .demos import set_name
+from .records.training_set import UNSEEN
 from .verification.bin_file import read_bin
 from .verification.check import check_pairs
 from .verification.pair_lists import is_whole_set
@@ -108,7 +109,7 @@ def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, Verifi
 
 def find_unseen(data_folder: Path) -> dict[str, Path]:
     """{name: folder} of labelled sets of people who are not in the training set: unseen…/train.rec beside it."""
-    return {path.parent.name: path.parent for path in sorted(data_folder.glob("unseen*/train.rec"))}
+    return {path.parent.name: path.parent for path in sorted(data_folder.glob(f"{UNSEEN}*/train.rec"))}
 
 
 def name_of(path: str | os.PathLike[str], images: Sequence[bytes], issame: Sequence[bool]) -> str:

@@ -22,6 +22,7 @@ from .. import runtime
 from ..errors import UserError
 from ..progress import progress
 from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
+from .scores.sums import identity_sums
 
 # Embeddings taken at a time; in float64 they are 32 MiB at 512 values.
 _BLOCK = 8192
@@ -123,13 +124,7 @@ def mean_smallest_angle(vectors: np.ndarray, contexts: runtime.Devices = None) -
 
 def _feature_centres(embeddings, classes, rows, images):
     """Unit float32 centres of the classes."""
-    sums = np.zeros((len(classes), embeddings.shape[1]))
-    for start in range(0, len(embeddings), _BLOCK):
-        stop = min(start + _BLOCK, len(embeddings))
-        block = unit(embeddings[start:stop], range(start, stop))
-        order = np.argsort(rows[start:stop], kind="stable")
-        present, first = np.unique(rows[start:stop][order], return_index=True)
-        sums[present] += np.add.reduceat(block[order], first, axis=0)
+    sums = identity_sums(embeddings, rows, len(classes), dtype=np.float64, block=_BLOCK)
     for i in np.flatnonzero(np.einsum("ij,ij->i", sums, sums) < (1e-5 * images) ** 2)[:1]:
         raise UserError(f"the embeddings of class {classes[i]} cancel out, so it has no centre; look at its images")
     return unit(sums)

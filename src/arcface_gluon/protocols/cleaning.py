@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import UserError
 from .scores.blocks import COLUMN_BLOCK, unit
+from .scores.sums import identity_sums
 
 
 def angles_to_mean(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -25,9 +26,7 @@ def angles_to_mean(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     _, rows = np.unique(labels, return_inverse=True)
     counts = np.bincount(rows)
-    sums = np.zeros((len(counts), features.shape[1]), np.float32)
-    for start, stop in _blocks(len(features)):
-        np.add.at(sums, rows[start:stop], unit(features[start:stop]))
+    sums = identity_sums(features, rows, len(counts))
     cosines = np.empty(len(features), np.float32)
     for start, stop in _blocks(len(features)):
         block = unit(features[start:stop])

@@ -7,9 +7,9 @@ from typing import Any, Sequence
 import numpy as np
 
 from .. import runtime
-from ..progress import progress
-from .scores.blocks import COLUMN_BLOCK, unit
+from .scores.blocks import unit
 from .scores.search import top_k
+from .scores.sums import identity_sums
 
 
 def identity_centres(
@@ -29,15 +29,7 @@ def identity_centres(
         UserError: a row with NaN or zero features, or an identity whose features cancel out; it is named.
     """
     identities, rows = np.unique(np.asarray(labels), return_inverse=True)
-    names = names if names is not None else range(len(features))
-    sums = np.zeros((len(identities), features.shape[1]), np.float32)
-    for start in progress(range(0, len(features), COLUMN_BLOCK), desc="centres", unit=" blocks", delay=1):
-        stop = min(start + COLUMN_BLOCK, len(features))
-        block = unit(features[start:stop], names=names[start:stop])
-        order = np.argsort(rows[start:stop], kind="stable")
-        sorted_rows = rows[start:stop][order]
-        first = np.flatnonzero(np.r_[True, np.diff(sorted_rows) > 0])
-        sums[sorted_rows[first]] += np.add.reduceat(block[order], first, axis=0)
+    sums = identity_sums(features, rows, len(identities), names)
     return identities, unit(sums, names=[str(identity) for identity in identities], what="the centre of identity")
 
 

@@ -12,7 +12,6 @@ from typing import Iterable
 import numpy as np
 
 from ..data.images.folder import find_images, left_out_line
-from ..detect.crops import choose
 from ..errors import UserError
 from ..progress import progress
 from ..training.interrupt import Interrupted, Interrupts
@@ -143,7 +142,7 @@ def _faces(recogniser, data, path, done, name) -> list[FoundFace]:
         raise PhotographError(f"no face was found in {path}")
     if len(found) > 1 and not settings["every"]:
         done.several.append(name)
-        found = [found[i] for i in choose(found, "largest", (0, 0))]
+        found = found[:1]  # the largest
     return recogniser.embedded(found)
 
 

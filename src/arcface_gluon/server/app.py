@@ -12,7 +12,6 @@ from werkzeug.exceptions import HTTPException
 
 from ..data.images.decode import image_size
 from ..errors import UserError
-from ..recognition.recogniser import PhotographError
 from ..runtime import out_of_memory
 from .answers import Answers
 from .schema import openapi
@@ -77,8 +76,6 @@ def create_app(answers: Answers, hosts: tuple[str, ...] | None = ("127.0.0.1", "
             return flask.jsonify(worker(lambda: work({**photos, **options})))
         except Busy:
             raise Refused(503, "too many requests at once; try again in a moment") from None
-        except PhotographError as error:
-            raise Refused(422, str(error)) from None
         except UserError as error:
             raise Refused(422, str(error)) from None
 

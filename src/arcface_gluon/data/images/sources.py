@@ -96,6 +96,19 @@ class Images:
         """Indices of images that are known to be missing without reading any."""
         return []
 
+    def must_be_there(self) -> None:
+        """Refuse to go on without images that are missing.
+
+        Raises:
+            UserError: some are; the first is named.
+        """
+        missing = self.missing()
+        if missing:
+            raise UserError(
+                f"{len(missing):,} of {len(self):,} images are missing, the first is {self.describe(missing[0])}; "
+                "get them, or leave them out with --skip-missing"
+            )
+
     def fingerprint(self) -> str:
         """Tells these images from others (by names, labels and sizes, not by every byte)."""
         digest = hashlib.sha256()

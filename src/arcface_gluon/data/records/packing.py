@@ -121,12 +121,8 @@ def pack_files(
             f"{listing.images.source}: {len(listing.empty):,} identities have no images, such as "
             f"{listing.empty[0]}; remove their folders, or leave them out with --skip-missing"
         )
-    missing = listing.images.missing()
-    if missing and not skip_missing:
-        raise UserError(
-            f"{len(missing):,} of {len(listing.images):,} images are missing, the first is "
-            f"{listing.images.describe(missing[0])}; get them, or leave them out with --skip-missing"
-        )
+    if not skip_missing:
+        listing.images.must_be_there()
     left_out, sizes, unchanged = list(listing.empty), [], 0
     beside: dict[str, list[str]] = {NAMES: name_lines(listing.names)} if listing.names else {}
 

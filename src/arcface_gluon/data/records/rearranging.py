@@ -22,16 +22,10 @@ from .rewriting import (
     write_chosen,
     write_identities,
 )
-from .training_set import LABELS, FaceRecords
+from .training_set import LABELS, UNSEEN, FaceRecords
 
-# Labelled images of people who are not trained on, beside the training set: `data.places.find_unseen` finds them.
-UNSEEN = "unseen"
 # Pairs of them.
 PAIRS = "verification.bin"
-
-
-def _never_stops() -> None:
-    pass
 
 
 def merge(
@@ -40,7 +34,7 @@ def merge(
     by_name: bool = False,
     skip_missing: bool = False,
     force: bool = False,
-    stop: Callable[[], object] = _never_stops,
+    stop: Callable[[], object] = lambda: None,
 ) -> Written:
     """Write several sets as one: the identities of the second are numbered on from those of the first, and so on.
 
@@ -103,7 +97,7 @@ def shuffle(
     seed: int = 0,
     skip_missing: bool = False,
     force: bool = False,
-    stop: Callable[[], object] = _never_stops,
+    stop: Callable[[], object] = lambda: None,
 ) -> Written:
     """Write a set in random order, which depends on `seed` alone, for readers that go through it from end to end.
 
@@ -157,7 +151,7 @@ def write_split(
     parts: Split,
     skip_missing: bool = False,
     force: bool = False,
-    stop: Callable[[], object] = _never_stops,
+    stop: Callable[[], object] = lambda: None,
 ) -> tuple[Written, Written]:
     """Write the training part into a folder and the other into its subfolder `unseen`; no identity is in both.
 

@@ -25,6 +25,8 @@ from .name_file import NAMES
 from .property_file import missing_property, read_property
 from .recordio import EXACT_FLOAT, Header, RecordReader, RecordWriter, pack, unpack
 
+# Folder of labelled images of people who are not trained on, beside the training set; its name may go on.
+UNSEEN = "unseen"
 RECORD_FILES = ("train.rec", "train.idx", "property")
 # Text files that tell of the records beside them: names, labels before and after, and what was left out.
 LABELS, SKIPPED = "labels.tsv", "skipped.txt"
