@@ -1,10 +1,12 @@
 """What several tests share."""
 
+# First: it prepares the runtime before a test imports MXNet or OpenCV.
+import arcface_gluon  # noqa: F401  isort: skip
+
 import hypothesis
 import pytest
 from helpers import tiny_jpeg
 
-import arcface_gluon  # noqa: F401  (prepares the runtime before a test imports MXNet)
 from arcface_gluon.cli import main
 
 # The same examples every time: a run of the tests must not depend on luck.
