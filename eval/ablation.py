@@ -1,12 +1,13 @@
 """Table 2: every loss of recipes/losses.py with several seeds, and one table beside the paper's.
 
     arcface-gluon eval ablation [--data orl | synthetic | casia | FOLDER] [--recipe R] [--seeds N] [--losses a,b …]
-                                [--jobs J] [name=value …]
+                                [--jobs J] [--docs PAGE] [name=value …]
 
 `--data orl` (the default) takes the recipe orl, made short; synthetic its own; casia the recipe casia_r50, the paper's
 setting. A loss may have settings of its own, as a further row: --losses arcface,arcface+head.scale=64. Runs go to
 runs/ablation-<data>/seed-<k>/<loss>. What is finished is not done again, what was interrupted is resumed, and the table
-is written anew after every run: ablation.md, ablation.csv and ablation.html beside the runs.
+is written anew after every run: ablation.md, ablation.csv and ablation.html beside the runs. It holds every run of
+these losses that is there, of further seeds too. --docs docs/ablation-synthetic.md puts it into that page in the end.
 
 Where labelled images of unseen people lie beside the training records (unseen…/train.rec, as for orl and synthetic),
 every run is measured on all their pairs (`arcface-gluon eval unseen`): accuracy and TAR at FARs with 95 % intervals
@@ -16,26 +17,28 @@ stand in the paper's order, and a figure.
 
 from __future__ import annotations
 
-import platform
 import re
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping, Sequence
+from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 from arcface_gluon.eval import runs
 
 from arcface_gluon import recipe
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import add_overrides, overrides
+from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import read_json
 from arcface_gluon.losses import build_head
 from arcface_gluon.report.ablation import run_place, write_ablation
-from arcface_gluon.report.unseen import unseen_names
+from arcface_gluon.report.measured_page import around_measured
+from arcface_gluon.report.unseen import load_unseen
 from arcface_gluon.run_layout import SUMMARY
 from arcface_gluon.runtime import import_mxnet, physical_cores
 
@@ -60,45 +63,73 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, which share the cores (1)")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/ablation-<data>)")
+    parser.add_argument("--docs", type=Path, help="page whose measured part is to be what ablation.md has in the end")
     args = parser.parse_args(arguments)
     command = shlex.join(["arcface-gluon", "eval", "ablation", *(arguments or [])])
     losses = chosen_losses(args.losses)
     data = args.data or (recipe.resolve(args.recipe).data.path if args.recipe else "orl")
     name = Path(data).name
-    folder = args.out or Path("runs") / f"ablation-{name}"
+    folder = args.out or runs_on(data)
     base = args.recipe or RECIPES.get(name, "orl")
     if args.jobs < 1 or args.seeds < 1:
         raise UserError(f"--jobs={args.jobs} and --seeds={args.seeds} must be 1 or more")
-    settings = [f"data.path={data}", f"run.folder={folder}", *SHORT.get(name, []), *overrides(args)]
-    jobs = [prepare(base, settings, folder, seed, loss) for seed in range(args.seeds) for loss in losses]
-    scale, failures = recipe.resolve(base, settings).head.scale, []
+    if args.docs is not None:
+        around_measured(args.docs)
+    settings = [*settings_on(data), *overrides(args)]
+    jobs = prepare_all(base, settings, folder, args.seeds, losses)
+    values, failures = recipe.resolve(base, settings), []
 
-    def write() -> list[str]:
-        return write_ablation(folder, losses, facts(folder, base, scale, args.seeds, failures, command))
+    def write(docs: Path | None = None) -> list[str]:
+        return write_ablation(folder, losses, facts(folder, losses, values, failures), command, docs)
 
+    for failure in train_all(base, jobs, args.jobs):
+        failures += [failure] if failure else []
+        write()
+    agreements = write(args.docs)
+    print(f"{folder / 'ablation.md'}", *agreements, sep="\n")
+    return 1 if failures else 0
+
+
+def runs_on(data: str, root: Path = Path("runs")) -> Path:
+    """Folder of the runs on a training set."""
+    return root / f"ablation-{Path(data).name}"
+
+
+def settings_on(data: str) -> list[str]:
+    """Overrides of every run on a training set."""
+    return [f"data.path={data}", *SHORT.get(Path(data).name, [])]
+
+
+def prepare_all(base: str, settings: Sequence[str], folder: Path, seeds: int, losses: Mapping[str, dict]) -> list[Job]:
+    """The runs of losses and seeds with a recipe and overrides; see `prepare`."""
+    return [prepare(base, settings, folder, seed, loss) for seed in range(seeds) for loss in losses]
+
+
+def train_all(base: str, jobs: Sequence[Job], at_once: int) -> Iterator[str | None]:
+    """Train and measure the runs that are not finished, and say how far it is; after each, what failed, or None.
+
+    Raises:
+        UserError: the first cannot begin, for want of data or a wrong setting, and nor would the others.
+    """
     todo = [job for job in jobs if not finished(job)]
     began = time.perf_counter()
-    with ThreadPoolExecutor(args.jobs) as pool:
-        running = {pool.submit(train, base, job, args.jobs): job for job in todo}
+    with ThreadPoolExecutor(at_once) as pool:
+        running = {pool.submit(train, base, job, at_once): job for job in todo}
         try:
             for done, future in enumerate(as_completed(running), start=1):
-                job, status = running[future], future.result()
+                job, status, failure = running[future], future.result(), None
                 if status != 0:
-                    failures.append(f"{job.loss}, seed {job.seed}")
-                    reason = reason_of(job)
+                    failure, reason = f"{job.loss}, seed {job.seed}", reason_of(job)
                     if status == 2 and done == 1 and not job.place.exists():
-                        raise UserError(reason)  # no data, or a wrong setting: the others would not begin either
+                        raise UserError(reason)
                     print(f"{job.loss}, seed {job.seed}: FAILED with status {status}: {reason}", flush=True)
                 left = (len(todo) - done) * (time.perf_counter() - began) / done
                 print(f"[{done}/{len(todo)}] {job.loss}, seed {job.seed}; about {left / 60:.0f} min left", flush=True)
-                write()
+                yield failure
         except BaseException:
             for future in running:
                 future.cancel()
             raise
-    agreements = write()
-    print(f"{folder / 'ablation.md'}", *agreements, sep="\n")
-    return 1 if failures else 0
 
 
 def chosen_losses(names: str | None) -> dict[str, dict]:
@@ -126,7 +157,7 @@ class Job:
     values: EasyDict
 
 
-def prepare(base: str, settings: list[str], folder: Path, seed: int, loss: str) -> Job:
+def prepare(base: str, settings: Sequence[str], folder: Path, seed: int, loss: str) -> Job:
     """The run of a loss and a seed, whose head can be built with the settings of all.
 
     Raises:
@@ -145,8 +176,20 @@ def prepare(base: str, settings: list[str], folder: Path, seed: int, loss: str) 
 
 
 def finished(job: Job) -> bool:
-    """Whether a run is trained and measured; see `runs.finished`."""
-    return runs.finished(job.place, job.values) and set(unseen_names(job.place)) >= set(unseen_sets(job))
+    """Whether a run is trained (see `runs.finished`), and measured on the unseen people that are there now."""
+    return runs.finished(job.place, job.values) and all(
+        _measured_on(job.place, name) == _fingerprint(folder / "train.rec") for name, folder in unseen_sets(job).items()
+    )
+
+
+def _measured_on(run, name):
+    found = load_unseen(run, name)
+    return None if found is None else found.facts.get("set")
+
+
+@lru_cache(maxsize=None)
+def _fingerprint(records):
+    return RecordImages(records).fingerprint()
 
 
 def unseen_sets(job: Job) -> Mapping[str, Path]:
@@ -170,20 +213,28 @@ def reason_of(job: Job) -> str:
     return reason.partition("arcface-gluon: ")[2] or reason
 
 
-def facts(folder: Path, base: str, scale: str, seeds: int, failures: Sequence[str], command: str) -> list[str]:
-    """What the table must say about itself."""
-    summaries = [read_json(path) for path in folder.glob(f"seed-*/*/{SUMMARY}")]
-    if not summaries:
+def facts(folder: Path, losses: Mapping[str, dict], values: EasyDict, failures: Sequence[str]) -> list[str]:
+    """What the table must say about itself: of the runs that are in it, and the recipe that they share."""
+    found = [path for loss in losses for path in folder.glob(f"seed-*/{loss}/{SUMMARY}")]
+    if not found:
         return ["No run has ended yet."]
+    summaries = [read_json(path) for path in found]
+    seeds = sorted({int(path.parts[-3][len("seed-") :]) for path in found})
     dates = sorted({summary["date"] for summary in summaries})
-    data = summaries[0]["data"]
-    seconds = sum(summary["seconds"] for summary in summaries)
+    data, minutes = summaries[0]["data"], sum(summary["seconds"] for summary in summaries) / 60
+    environments = dict.fromkeys(environment_of(summary["environment"]) for summary in summaries)
     lines = [
-        f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} by `{command}`: recipe {base}, s = {scale:g}, "
-        f"{data['images']:,} images of {data['identities']:,} identities, {summaries[0]['iterations']:,} iterations, "
-        f"seeds 0 to {seeds - 1}; {len(summaries)} runs, {seconds / 60:.1f} minutes of training on "
-        f"{', '.join(summaries[0]['environment']['devices'])} ({platform.machine()})."
+        f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}: s = {values.head.scale:g}, {data['images']:,} "
+        f"images of {data['identities']:,} identities, {values.train.iterations:,} iterations, seeds "
+        f"{', '.join(map(str, seeds))}; {len(summaries)} runs, {minutes:.1f} minutes of training on "
+        f"{'; '.join(environments)}.",
     ]
     if failures:
         lines.append(f"Failed: {'; '.join(failures)} (see the .log files beside the runs).")
     return lines
+
+
+def environment_of(environment: Mapping) -> str:
+    """What of a machine and its settings changes the bits of a run."""
+    devices, threads = ", ".join(environment["devices"]), environment["OMP_NUM_THREADS"]
+    return f"{devices} of {environment['processor']} with {threads} thread{'s' * (threads != '1')}"

@@ -1,22 +1,21 @@
 """Claims of the paper and its successors, each tried by a small experiment: claim, figures with intervals, verdict.
 
-    arcface-gluon eval experiments [NAME …] [--seeds N] [--jobs J] [--list]
+    arcface-gluon eval experiments [NAME …] [--seeds N] [--jobs J] [--docs PAGE] [--list]
 
-Every experiment compares rows of an ablation (`arcface-gluon eval ablation`) on procedural identities, which are no
-faces, by TAR at FAR 1e-3 on 1,000 unseen people at two difficulties. Runs go to runs/experiments-<data>, what is
-finished is not done again, and runs/experiments.md has claim, differences with their 95 % intervals over seeds and
-people, and what follows from them.
+Every experiment compares two rows of an ablation (`arcface-gluon eval ablation`) on all pairs of unseen people: on
+procedural identities, which are no faces, at two difficulties, or on ORL. Runs go to runs/ablation-<data>, where what
+is finished, by `make ablation` too, is not done again; runs/experiments.md has claim, differences with their 95 %
+intervals over seeds and people, and what follows from them. --docs docs/experiments.md puts it into that page, too.
 """
 
 from __future__ import annotations
 
 import shlex
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
-from arcface_gluon.datasets import synthetic
+from arcface_gluon.datasets import orl, synthetic
 from arcface_gluon.eval import ablation
 
 from arcface_gluon.blas import why_no_amx
@@ -24,19 +23,22 @@ from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several
 from arcface_gluon.data.places import find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
-from arcface_gluon.files import atomic_write
-from arcface_gluon.protocols.unseen_pairs import Interval, tar_name
-from arcface_gluon.report.loss_order import Measured, measured_by
+from arcface_gluon.files import atomic_write, read_json
+from arcface_gluon.protocols.unseen_pairs import ACCURACY, Interval, tar_name
+from arcface_gluon.report.loss_order import measured_by
+from arcface_gluon.report.measured_page import around_measured, write_measured
+from arcface_gluon.report.outside_text import markdown_text
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.report.unseen import load_unseen, training_accuracy
+from arcface_gluon.report.unseen import UnseenResult, load_unseen, training_accuracy
 from arcface_gluon.run_layout import SUMMARY
 
-MEASURE = tar_name(1e-3)
+MEASURES = (ACCURACY, tar_name(1e-2), tar_name(1e-3))
 # How the training images differ from those of the recipe synthetic.
-DATA: dict[str, dict[str, Any]] = {
-    "clean": {},
-    "noise": {"label_noise": 0.2},
-    "mixed": {"difficulty": 0.4, "mixed": True},
+SYNTHETIC: dict[str, dict[str, Any]] = {
+    "synthetic": {},
+    "synthetic-noise": {"label_noise": 0.2},
+    "synthetic-mixed": {"difficulty": 0.4, "mixed": True},
+    "synthetic-tail": {"tail": 0.5},
 }
 # Differences of less than this many points are called small where a claim says that nothing changes.
 SMALL = 1.0
@@ -50,7 +52,7 @@ class Experiment:
 
     Attributes:
         claim: what is said, and where.
-        data: a key of DATA.
+        data: training set: a key of SYNTHETIC, or orl.
         row, reference: rows of an ablation; the claim is about `row` less `reference`.
         equal: whether the claim is that the two are alike; else that `row` is better.
         needs_amx: whether it can only be tried on a processor with AMX.
@@ -64,38 +66,43 @@ class Experiment:
     needs_amx: bool = False
 
 
+_BFLOAT16 = "A backbone trained in bfloat16 with float32 weights is as good as one in float32"
+
 EXPERIMENTS = {
     "sub-centres": Experiment(
         "Under wrong labels three centres an identity are better than one (Sub-center ArcFace, ECCV 2020); here a "
         "fifth of the labels is wrong.",
-        *("noise", "sub-centre"),
+        *("synthetic-noise", "sub-centre"),
     ),
     "magface": Experiment(
         "A margin that grows with the embedding's length is better on images of mixed quality (MagFace, CVPR 2021).",
-        *("mixed", "magface"),
+        *("synthetic-mixed", "magface"),
     ),
     "adaface": Experiment(
         "A margin that follows the image's quality is better on images of mixed quality (AdaFace, CVPR 2022).",
-        *("mixed", "adaface"),
+        *("synthetic-mixed", "adaface"),
     ),
     "partial-fc": Experiment(
         "A tenth of the negative class centres in each step is as good as all of them (Partial FC, CVPR 2022).",
-        *("clean", "arcface+head.sample_rate=0.1"),
+        *("synthetic", "arcface+head.sample_rate=0.1"),
         equal=True,
     ),
     "batch": Experiment(
         "A batch of four times the size with four times the learning rate and a quarter of the steps is as good (the "
         "linear scaling rule, Goyal and others, 2017), after a warm-up.",
-        "clean",
+        "synthetic",
         "arcface+train.batch_size=512+train.lr=0.4+train.iterations=112+train.lr_steps=[70,98]+train.warm_up=11"
         "+train.validate_every=112+train.checkpoint_every=112",
         equal=True,
     ),
-    "bfloat16": Experiment(
-        "A backbone trained in bfloat16 with float32 weights is as good as one in float32.",
-        *("clean", "arcface+train.dtype=bfloat16"),
-        equal=True,
-        needs_amx=True,
+    "few-images": Experiment(
+        "ArcFace is better than Norm-Softmax where most identities have few images, too; here identity i has "
+        "40 / sqrt(i), from 40 to 2.",
+        *("synthetic-tail", "arcface", "norm-softmax"),
+    ),
+    "bfloat16": Experiment(f"{_BFLOAT16}.", *("synthetic", "arcface+train.dtype=bfloat16"), equal=True, needs_amx=True),
+    "bfloat16-orl": Experiment(
+        f"{_BFLOAT16}, on ORL.", *("orl", "arcface+train.dtype=bfloat16"), equal=True, needs_amx=True
     ),
 }
 
@@ -105,9 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", action=Several, metavar="NAME", help=f"{', '.join(EXPERIMENTS)} (all)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row (3)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, which share the cores (1)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), help="folder of the runs and of experiments.md (runs)"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of ablation-<data> and experiments.md")
+    parser.add_argument("--docs", type=Path, help="page whose measured part is to be what experiments.md has")
     parser.add_argument("--list", action="store_true", help="say what there is to try, and do nothing")
     args = parser.parse_args(arguments)
     chosen = {name: _experiment(name) for name in args.names or EXPERIMENTS}
@@ -115,20 +121,26 @@ def main(arguments: list[str] | None = None) -> int:
         for name, one in chosen.items():
             print(f"{name}: {one.claim}")
         return 0
+    if args.docs is not None:
+        around_measured(args.docs)
     left_out = [name for name, one in chosen.items() if one.needs_amx and why_no_amx() is not None]
     tried = {name: one for name, one in chosen.items() if name not in left_out}
-    status = 0
+    failures = []
     for data in dict.fromkeys(one.data for one in tried.values()):
-        synthetic.prepare(_records(data), **{**synthetic.FOR_RECIPE, **DATA[data]})
+        prepare(data)
         rows = dict.fromkeys(row for one in tried.values() if one.data == data for row in (one.reference, one.row))
-        options = [f"--data={_records(data)}", f"--losses={','.join(rows)}", f"--out={_runs(args.out, data)}"]
-        status |= ablation.main(["--recipe=synthetic", *options, f"--seeds={args.seeds}", f"--jobs={args.jobs}"])
+        losses, folder = ablation.chosen_losses(",".join(rows)), ablation.runs_on(data, args.out)
+        base = "synthetic" if data in SYNTHETIC else data
+        jobs = ablation.prepare_all(base, ablation.settings_on(data), folder, args.seeds, losses)
+        failures += [failure for failure in ablation.train_all(base, jobs, args.jobs) if failure]
     command = shlex.join(["arcface-gluon", "eval", "experiments", *(arguments or [])])
     lines = report(tried, left_out, args.out, command)
     with atomic_write(args.out / "experiments.md", "w") as file:
-        file.write("\n".join(lines) + "\n")
+        file.write("\n".join(["# Experiments", "", *lines]) + "\n")
+    if args.docs is not None:
+        write_measured(args.docs, lines)
     print(*lines, sep="\n")
-    return status
+    return 1 if failures else 0
 
 
 def _experiment(name):
@@ -137,50 +149,56 @@ def _experiment(name):
     return EXPERIMENTS[name]
 
 
-def _runs(out, data):
-    return out / f"experiments-{data}"
+def prepare(data: str) -> None:
+    """Write a training set with its unseen people, unless it is there."""
+    folder = Path("datasets") / data
+    if data in SYNTHETIC:
+        synthetic.prepare(folder, **{**synthetic.FOR_RECIPE, **SYNTHETIC[data]})
+    else:
+        orl.prepare(folder)
 
 
-def report(tried: Mapping[str, Experiment], left_out: list[str], out: Path, command: str) -> list[str]:
-    """Markdown: of each experiment the claim, a table of both rows and their difference, and a verdict."""
+def report(tried: Mapping[str, Experiment], left_out: Sequence[str], out: Path, command: str) -> list[str]:
+    """Markdown: of each experiment the claim, both rows and their difference by each measure, and verdicts."""
     lines = [
-        "# Experiments",
-        "",
-        f"Measured {time.strftime('%Y-%m-%d')} by `{command}`, on procedural identities, which are no faces: {MEASURE} "
-        "in per cent on all pairs of 1,000 unseen people, with 95 % intervals over seeds and people. A verdict follows "
-        f"from the intervals alone; where a claim is that nothing changes, up to {SMALL:g} point is small.",
+        *("```sh", command, "```", ""),
+        "On all pairs of unseen people, per cent: mean over n seeds, and the difference in points over the same seeds "
+        "and the same drawn people, with 95 % intervals over seeds and people. “Accuracy” is balanced, at its best "
+        f"threshold. A verdict follows from the interval alone; where a claim is that nothing changes, up to {SMALL:g} "
+        "point is small.",
     ]
     for name, one in tried.items():
-        folder, rows, verdicts = _runs(out, one.data), [], []
-        for test_set in find_unseen(_records(one.data)):
-            row, reference = (collect(folder, loss, test_set) for loss in (one.row, one.reference))
-            difference = row.minus(reference)
-            if difference is None:
-                verdicts.append(f"{test_set}: not measured")
-                continue
-            cells = [str(found) for found in (row.interval, reference.interval, difference)]
-            rows.append([test_set, *cells, str(len(row.values))])
-            verdicts.append(f"{test_set}: {verdict(difference, one.equal)}")
-        heads = ["set", one.row, one.reference, "difference", "n"]
-        lines += ["", f"## {name}", "", one.claim, "", *markdown_table(heads, rows), ""]
-        lines += [f"Verdict: {'; '.join(verdicts)}. {_trained(folder, one)}".rstrip()]
+        folder = ablation.runs_on(one.data, out)
+        rows = [row for name in find_unseen(Path("datasets") / one.data) for row in _compared(folder, one, name)]
+        heads = ["set", "measure", _label(one.row), one.reference, "difference", "n", "verdict"]
+        lines += ["", f"## {name}", "", one.claim, ""]
+        lines += [*markdown_table(heads, rows), "", _trained(folder, one)] if rows else ["Not measured."]
     if left_out:
         lines += ["", f"Not tried, for want of AMX on this processor: {', '.join(left_out)}."]
     return lines
 
 
-def _records(data):
-    return Path("datasets") / ("synthetic" if data == "clean" else f"synthetic-{data}")
+def _label(row):
+    """A row of many settings by its first two, so that a table stays narrow."""
+    words = row.split("+")
+    return "+".join(words[:2]) + "+…" * (len(words) > 2)
 
 
-def collect(folder: Path, loss: str, test_set: str) -> Measured:
-    """What all seeds of a row reached on a set."""
-    results = {}
-    for run in _finished(folder, loss):
-        found = load_unseen(run, test_set)
-        if found is not None:
-            results[int(run.parent.name[len("seed-") :])] = found
-    return measured_by(results, MEASURE)
+def _compared(folder, one, test_set):
+    """A line for each measure that both rows have on a set, over the seeds that both have."""
+    row, reference = (collect(folder, loss, test_set) for loss in (one.row, one.reference))
+    for measure in MEASURES:
+        ours, theirs = measured_by(row, measure), measured_by(reference, measure)
+        difference = ours.minus(theirs)
+        if difference is not None:
+            cells = [str(found) for found in (ours.interval, theirs.interval, difference)]
+            yield [test_set, measure, *cells, str(difference.seeds), verdict(difference, one.equal)]
+
+
+def collect(folder: Path, loss: str, test_set: str) -> dict[int, UnseenResult]:
+    """{seed: what a row reached on a set}."""
+    found = {int(run.parent.name[len("seed-") :]): load_unseen(run, test_set) for run in _finished(folder, loss)}
+    return {seed: one for seed, one in found.items() if one is not None}
 
 
 def _finished(folder, loss):
@@ -190,6 +208,8 @@ def _finished(folder, loss):
 
 def verdict(difference: Interval, equal: bool) -> str:
     """What follows for a claim that one is better, or that both are alike."""
+    if difference.seeds < 2:
+        return "open: one seed does not tell how much seeds differ"
     small = difference.low >= -SMALL and difference.high <= SMALL
     if equal and small:
         return "holds: the difference is small"
@@ -203,8 +223,15 @@ def verdict(difference: Interval, equal: bool) -> str:
 
 
 def _trained(folder, one):
-    texts = []
+    """When, where and how far both rows were trained."""
+    texts, dates, places = [], [], []
     for loss in (one.row, one.reference):
-        values = [value for run in _finished(folder, loss) if (value := training_accuracy(run)) is not None]
+        done = _finished(folder, loss)
+        values = [value for run in done if (value := training_accuracy(run)) is not None]
         texts += [f"{loss} {sum(values) / len(values):.1f}"] if values else []
-    return f"Training images at their own centre, per cent: {', '.join(texts)}." if texts else ""
+        summaries = [read_json(run / SUMMARY) for run in done]
+        dates += [summary["date"] for summary in summaries]
+        places += [ablation.environment_of(summary["environment"]) for summary in summaries]
+    days = " to ".join(dict.fromkeys((min(dates), max(dates))))
+    own = f" Training images at their own centre, per cent: {', '.join(texts)}." if texts else ""
+    return markdown_text(f"Trained {days} on {'; '.join(dict.fromkeys(places))}.{own}")

@@ -6,11 +6,16 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from helpers import TINY
 
+from arcface_gluon import recipe
+from arcface_gluon.data import write_training_set
+from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import write_json
+from arcface_gluon.report.unseen import save_unseen
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +49,41 @@ def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tm
 def test_a_run_that_was_not_measured_on_all_unseen_people_is_not_done(ablation, tmp_path):
     data = tmp_path / "data"
     (data / "unseen-0.3").mkdir(parents=True)
-    for path in (data / "train.rec", data / "unseen-0.3" / "train.rec"):
-        path.touch()
+    (data / "train.rec").touch()
+    write_training_set(data / "unseen-0.3", [(b"\xff\xd8\xff\xe0", label) for label in (0, 0, 1, 1)], (8, 8))
     job = ablation.prepare("orl", [f"data.path={data}"], tmp_path, 0, "arcface")
     job.place.mkdir(parents=True)
     write_json(job.place / "recipe.json", job.values)
     (job.place / "summary.json").write_text("{}")
     assert list(ablation.unseen_sets(job)) == ["unseen-0.3"] and not ablation.finished(job)
-    (job.place / "unseen").mkdir()
-    (job.place / "unseen" / "unseen-0.3.json").write_text("{}")
-    assert ablation.finished(job)
+    embeddings = np.random.default_rng(0).normal(size=(4, 8))
+    for fingerprint in ("another", RecordImages(data / "unseen-0.3" / "train.rec").fingerprint()):
+        save_unseen(job.place, "unseen-0.3", {"set": fingerprint}, embeddings, [0, 0, 1, 1])
+        assert ablation.finished(job) == (fingerprint != "another")
+
+
+def test_what_a_table_says_of_itself_is_of_the_runs_that_are_in_it(ablation, tmp_path):
+    environment = {"devices": ["cpu(0)"], "processor": "CPU", "OMP_NUM_THREADS": "1"}
+    for seed, loss in ((0, "arcface"), (4, "arcface"), (0, "softmax"), (1, "triplet")):
+        place = tmp_path / f"seed-{seed}" / loss
+        place.mkdir(parents=True)
+        data = {"images": 300, "identities": 30}
+        summary = {"date": f"2026-11-2{seed}", "seconds": 60, "data": data, "environment": environment}
+        (place / "summary.json").write_text(json.dumps(summary))
+    losses = ablation.chosen_losses("arcface,softmax")
+    (line,) = ablation.facts(tmp_path, losses, recipe.resolve("orl"), [])
+    assert line == (
+        "Measured 2026-11-20 to 2026-11-24: s = 32, 300 images of 30 identities, 900 iterations, seeds 0, 4; 3 runs, "
+        "3.0 minutes of training on cpu(0) of CPU with 1 thread."
+    )
+    assert ablation.facts(tmp_path, losses, recipe.resolve("orl"), ["x"])[1].startswith("Failed: x")
+
+
+def test_a_page_without_a_measured_part_is_refused_before_the_first_run(command, tmp_path):
+    (tmp_path / "page.md").write_text("# Title\n")
+    error = command("eval", "ablation", "--losses", "arcface", "--docs", "page.md", check=2).stderr
+    assert "page.md must have one part between the lines <!-- measured -->" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 
 def test_a_row_with_settings_of_its_own(ablation, tmp_path):
@@ -89,7 +119,7 @@ def test_a_small_ablation_ends_and_is_not_done_twice(orl, tmp_path):
         and "no centres" in text
         and "<svg" in (folder / "ablation.html").read_text()
     )
-    assert "Kendall's tau" in text and "recipe orl, s = 32, 300 images of 30 identities, 2 iter" in text
+    assert "Kendall's tau" in text and "s = 32, 300 images of 30 identities, 2 iter" in text
 
 
 def test_a_setting_that_one_loss_cannot_have_stops_before_the_first_run(command, tmp_path):

@@ -26,8 +26,9 @@ experiments = load_script("eval/experiments.py")
     ],
 )
 def test_a_verdict_follows_from_the_interval(interval, better, alike):
-    assert experiments.verdict(Interval(*interval), equal=False).startswith(better)
-    assert experiments.verdict(Interval(*interval), equal=True).startswith(alike)
+    assert experiments.verdict(Interval(*interval, 3), equal=False).startswith(better)
+    assert experiments.verdict(Interval(*interval, 3), equal=True).startswith(alike)
+    assert experiments.verdict(Interval(*interval, 1), equal=False).startswith("open: one seed")
 
 
 def test_every_row_can_be_built(tmp_path):
@@ -44,15 +45,19 @@ def test_the_page_says_claim_figures_and_verdict(tmp_path, monkeypatch):
     (tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3").mkdir(parents=True)
     (tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3" / "train.rec").touch()
     one = experiments.EXPERIMENTS["sub-centres"]
-    for seed in range(2):
+    for seed in range(4):
         for loss, spread in ((one.row, 0.3), (one.reference, 0.8)):
             rng = np.random.default_rng(seed)
-            run = tmp_path / "runs" / "experiments-noise" / f"seed-{seed}" / loss
+            run = tmp_path / "runs" / "ablation-synthetic-noise" / f"seed-{seed}" / loss
             run.mkdir(parents=True)
-            (run / "summary.json").write_text("{}")
+            environment = {"devices": ["cpu(0)"], "processor": "CPU", "OMP_NUM_THREADS": "2"}
+            (run / "summary.json").write_text(json.dumps({"date": "2026-11-26", "environment": environment}))
             (run / "recipe.json").write_text(json.dumps({"head": {"kind": "margin"}}))
             embeddings = rng.normal(size=(40, 1, 8)) + spread * rng.normal(size=(40, 5, 8))
             save_unseen(run, "unseen-0.3", {}, embeddings.reshape(-1, 8), np.repeat(np.arange(40), 5))
     text = "\n".join(experiments.report({"sub-centres": one}, ["bfloat16"], tmp_path / "runs", "command"))
-    assert "Sub-center ArcFace" in text and "| unseen-0.3 | " in text and "| 2 |" in text
-    assert "Verdict: unseen-0.3: holds." in text and "for want of AMX on this processor: bfloat16" in text
+    assert "Sub-center ArcFace" in text and "| unseen-0.3 | TAR@FAR=1e-2 | " in text
+    assert all(line.endswith("| 4 | holds |") for line in text.splitlines() if line.startswith("| unseen-0.3 "))
+    assert (
+        "2026-11-26 on cpu(0) of CPU with 2 threads" in text and "for want of AMX on this processor: bfloat16" in text
+    )

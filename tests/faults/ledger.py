@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
+from arcface_gluon.report.measured_page import write_measured
 from arcface_gluon.report.tables import markdown_table
 
-_BEGIN, _END = "<!-- make test-faults DOCS=1 -->", "<!-- end -->"
+_MARKS = "<!-- make test-faults DOCS=1 -->", "<!-- end -->"
 
 
 class Ledger:
@@ -54,13 +52,8 @@ class Ledger:
         return lines
 
     def write(self, path) -> None:
-        """Replace the section of a document between its marks by the tables."""
-        path = Path(path)
-        text = path.read_text(encoding="utf-8")
-        section = "\n".join([_BEGIN, *self.tables(), _END])
-        replaced, count = re.subn(f"{_BEGIN}.*?{_END}", lambda _: section, text, flags=re.DOTALL)
-        assert count == 1, f"{path} has not one section {_BEGIN} … {_END}"
-        path.write_text(replaced, encoding="utf-8")
+        """Replace the part of a document between its marks by the tables."""
+        write_measured(path, self.tables(), _MARKS)
 
 
 def _table(heads, rows):

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols.unseen_pairs import (
@@ -105,13 +106,31 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         seeds, people = rng.normal(0, 0.5, 5), rng.normal(0, 0.4)
         points = 1 + seeds + people
         draws = points[:, None] + rng.normal(0, 0.4, 200)
-        found = paired_interval(points, draws)
+        found = paired_interval(points, draws, 1000)
         held += found.low <= 1 <= found.high
     assert 0.92 < held / trials <= 0.995
 
 
-def test_with_one_seed_the_interval_is_that_over_people():
+def test_with_one_seed_the_interval_is_that_over_people_and_resolves_nothing():
     draws = np.random.default_rng(5).normal(2, 0.1, (1, 5000))
-    found = paired_interval(np.array([2.0]), draws)
+    found = paired_interval([2.0], draws, 1000)
     assert found.mean == 2 and found.high - found.low == pytest.approx(2 * 1.96 * 0.1, rel=0.05)
-    assert found.resolved and not Interval(0.1, -0.1, 0.3).resolved
+    assert found.low > 0 and not found.resolved
+    assert Interval(0.2, 0.1, 0.3, 2).resolved and not Interval(0.1, -0.1, 0.3, 2).resolved
+
+
+def test_few_people_tell_less_of_their_own_spread():
+    rng = np.random.default_rng(7)
+    points, draws = rng.normal(2, 0.1, 3), rng.normal(2, 0.1, (3, 4000))
+    few, many = (paired_interval(points, draws, people) for people in (10, 10_000))
+    of_seeds, of_people = points.var(ddof=1) / 3, draws.mean(axis=0).var(ddof=1)
+    freedom = (of_seeds + of_people) ** 2 / (of_seeds**2 / 2 + of_people**2 / 9)
+    assert few.high - few.mean == pytest.approx(t.ppf(0.975, freedom) * np.sqrt(of_seeds + of_people))
+    assert few.high - few.low > many.high - many.low
+
+
+def test_shares_of_draws_of_three_people_stay_between_none_and_all():
+    counts = count_pairs(*draw_people(np.random.default_rng(9), 3))
+    shares = counts.shares(np.array([[3.0, 0, 0], [0, 3, 0], [0, 0, 3], [1, 2, 0]]))
+    for rates in (shares.true, shares.false):
+        assert rates.min() == 0 and rates.max() == 1 and (np.diff(rates, axis=1) >= 0).all()

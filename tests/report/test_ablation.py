@@ -53,11 +53,15 @@ def test_a_reversed_order_is_said(tmp_path):
 
 
 def test_files(folder):
-    sentences = write_ablation(folder, LOSSES, ["Measured today."])
+    page = folder / "page.md"
+    page.write_text("# Title\n\n<!-- measured -->\nold\n<!-- end of what was measured -->\n\nBy hand.\n")
+    sentences = write_ablation(folder, LOSSES, ["Measured today."], "make x", page)
     text = (folder / "ablation.md").read_text()
     line = next(line for line in text.splitlines() if line.startswith("| arcface |"))
     assert line == "| arcface | ArcFace (0.5) | 99.53 | 99.10 ± 0.14 | 95.56 | 95.15 | 80.00 ± 0.00 | 2 |"
-    assert "Measured today." in text and all(sentence in text for sentence in sentences)
+    before, after = page.read_text().split(text.partition("# Table 2: the losses\n\n")[2].strip())
+    assert before.startswith("# Title") and after.endswith("By hand.\n") and "old" not in before + after
+    assert "Measured today." in text and "make x" in text and all(sentence in text for sentence in sentences)
     rows = {row["loss"]: row for row in csv.DictReader((folder / "ablation.csv").open())}
     assert rows["cosface"]["orl seeds"] == "70.0000 80.0000" and rows["cosface"]["paper LFW"] == "99.51"
     assert rows["triplet"]["orl mean"] == ""
@@ -65,7 +69,7 @@ def test_files(folder):
 
 
 def test_an_empty_folder_gives_the_papers_side(tmp_path):
-    assert write_ablation(tmp_path, LOSSES, []) == []
+    assert write_ablation(tmp_path, LOSSES, [], "make x") == []
     assert "| triplet | Triplet (0.35) | 98.98 | 91.90 | 89.98 | 0 |" in (tmp_path / "ablation.md").read_text()
 
 

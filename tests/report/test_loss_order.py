@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from arcface_gluon import recipe
-from arcface_gluon.report.loss_order import Measured, order_of, paper_scores
+from arcface_gluon.report.loss_order import Measured, kendall_taus, order_of, paper_scores
 
 ROWS = {name: entry["paper"]["row"] for name, entry in recipe.losses().items() if entry["paper"]}
 
@@ -19,6 +20,7 @@ def measured(values, noise=0.01, seeds=3):
         found[loss] = Measured(
             dict(enumerate(points)),
             {seed: point + rng.normal(0, noise, 100) for seed, point in enumerate(points)},
+            1000,
         )
     return found
 
@@ -57,14 +59,52 @@ def test_noise_leaves_pairs_unresolved_and_lowers_what_a_perfect_replication_rea
 def test_pairing_resolves_what_common_noise_hides():
     common = np.random.default_rng(1).normal(0, 5, (3, 100))
     found = {
-        loss: Measured({s: value + common[s, 0] for s in range(3)}, {s: value + common[s] for s in range(3)})
+        loss: Measured({s: value + common[s, 0] for s in range(3)}, {s: value + common[s] for s in range(3)}, 1000)
         for loss, value in (("arcface", 91.0), ("norm-softmax", 90.0))
     }
     difference = found["arcface"].minus(found["norm-softmax"])
     assert difference.low == pytest.approx(1) and difference.high == pytest.approx(1)
     assert not (found["arcface"].interval.low > 90)
-    assert found["arcface"].minus(Measured({7: 1.0}, {7: common[0]})) is None
+    assert found["arcface"].minus(Measured({7: 1.0}, {7: common[0]}, 1000)) is None
 
 
 def test_losses_that_the_paper_has_not_take_no_part():
     assert order_of(measured({"arcface": 90, "magface": 95}), paper_scores(ROWS)) is None
+
+
+def test_one_seed_resolves_nothing_and_tells_no_perfect_replication():
+    values = {"arcface": 95, "sphereface": 93, "triplet": 91, "norm-softmax": 90}
+    order = order_of(measured(values, seeds=1), paper_scores(ROWS))
+    assert (order.pairs, order.resolved, order.tau, order.perfect) == (6, 0, 1, None)
+    assert "6 unresolved" in order.sentence() and order.sentence().endswith("Kendall's tau 1.00.")
+
+
+def test_a_missing_run_leaves_the_seeds_that_all_have():
+    found = measured({"arcface": 95, "triplet": 91, "norm-softmax": 90})
+    missing = found["triplet"]
+    found["triplet"] = Measured({1: missing.values[1], 2: missing.values[2]}, missing.draws, 1000)
+    assert found["arcface"].minus(found["triplet"]).seeds == 2 and found["arcface"].interval.seeds == 3
+    assert order_of(found, paper_scores(ROWS)).perfect[0] > 0.9
+
+
+def test_a_perfect_replication_reaches_what_repeated_ones_do():
+    losses = ["arcface", "cosface", "sphereface", "triplet", "norm-softmax", "ns-intra", "ns-inter"]
+    scores = paper_scores(ROWS)
+    theirs = np.array([scores[loss].mean for loss in losses])
+    rng, taus, promised = np.random.default_rng(1), [], []
+    for _ in range(40):
+        points = theirs[:, None] + rng.normal(0, 2, (len(losses), 5))
+        found = {
+            loss: Measured(dict(enumerate(own)), {s: own[s] + rng.normal(0, 0.01, 50) for s in range(5)}, 1000)
+            for loss, own in zip(losses, points)
+        }
+        order = order_of(found, scores)
+        taus.append(order.tau)
+        promised.append(order.perfect[0])
+    assert np.mean(promised) == pytest.approx(np.mean(taus), abs=0.08)
+
+
+def test_taus_of_many_are_scipys():
+    rng = np.random.default_rng(2)
+    one, many = np.array([1.0, 3, 2, 2, 5]), rng.normal(size=(6, 5))
+    assert kendall_taus(one, many) == pytest.approx([kendalltau(one, other)[0] for other in many])

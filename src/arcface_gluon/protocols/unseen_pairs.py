@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from ..errors import UserError
 from .scores.blocks import unit
@@ -148,16 +148,18 @@ def _accepted(weights, counts):
     accepted = np.zeros((len(weights), BINS + 1))
     np.cumsum((weights @ counts)[:, ::-1], axis=1, out=accepted[:, 1:])
     accepted /= accepted[:, -1:]
-    return np.maximum.accumulate(np.maximum(accepted, 0), axis=1)
+    # Weights to first order may be negative: of few people, sums of theirs may fall, or pass the whole.
+    return np.maximum.accumulate(np.clip(accepted, 0, 1), axis=1)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, and where it lies with 95 %; in the unit of what it was made of."""
+    """A mean over seeds, and where it lies with 95 %; in the unit of what it was made of."""
 
     mean: float
     low: float
     high: float
+    seeds: int
 
     def __str__(self) -> str:
         """With two digits: 93.53 (92.86 to 94.20)."""
@@ -165,33 +167,34 @@ class Interval:
 
     @property
     def resolved(self) -> bool:
-        """Whether it leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether it leaves out 0, by two seeds or more: from one, nobody knows how much seeds differ."""
+        return self.seeds > 1 and (self.low > 0 or self.high < 0)
 
 
 def paired_interval(
-    points: np.ndarray | Sequence[float], draws: np.ndarray | Sequence[np.ndarray], level: float = 0.95
+    points: np.ndarray | Sequence[float],
+    draws: np.ndarray | Sequence[np.ndarray],
+    people: int,
+    level: float = 0.95,
 ) -> Interval:
     """The mean over seeds, and its interval over other seeds and other people.
 
     The variance is the sum of that of the mean over seeds, s^2 / S, and of that of the mean of the seeds over draws of
     identities; what depends on both is in each of them, so that the interval is a little wide rather than narrow.
-    Student's t has the degrees of freedom of Welch and Satterthwaite. With one seed the seeds' part is unknown and left
-    out.
+    Student's t has the degrees of freedom of Welch and Satterthwaite, of S - 1 and I - 1: ten people say less of their
+    own spread than a thousand. With one seed the seeds' part is unknown and left out.
 
     Args:
         points: (S,) a value a seed, such as the difference of two losses.
-        draws: (S, R) the same for drawn identities, of which row k of all seeds has the same draws.
+        draws: (S, R) the same for drawn identities, of which column k has the same draws for all seeds.
+        people: I, from which they were drawn.
     """
     values, seeds = np.asarray(points, np.float64), len(points)
     mean = float(values.mean())
     of_people = np.asarray(draws, np.float64).mean(axis=0).var(ddof=1)
     of_seeds = values.var(ddof=1) / seeds if seeds > 1 else 0.0
-    variance = of_seeds + of_people
-    if of_seeds:
-        freedom = variance**2 / (of_seeds**2 / (seeds - 1))
-        reach = t.ppf(0.5 + level / 2, freedom)
-    else:
-        reach = norm.ppf(0.5 + level / 2)
-    half = float(reach * np.sqrt(variance))
-    return Interval(mean, mean - half, mean + half)
+    variance, half = of_seeds + of_people, 0.0
+    if variance > 0:
+        freedom = variance**2 / (of_seeds**2 / max(1, seeds - 1) + of_people**2 / (people - 1))
+        half = float(t.ppf(0.5 + level / 2, freedom) * np.sqrt(variance))
+    return Interval(mean, mean - half, mean + half, seeds)

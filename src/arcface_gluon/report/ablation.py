@@ -18,6 +18,7 @@ from ..run_layout import SUMMARY
 from .figures.run import save_figure, svg_markup
 from .html import Markup, element, page, section, table
 from .loss_tables import unseen_tables
+from .measured_page import write_measured
 from .outside_text import markdown_text
 from .paper import paper_tables, paper_value
 from .tables import markdown_table
@@ -30,11 +31,12 @@ _CAPTION = (
 _UNSEEN_CAPTION = (
     "Per cent: mean over n seeds with its 95 % interval over seeds and people. “Accuracy” is the mean of the rates of "
     "genuine pairs accepted and impostor pairs refused, at its best threshold. Training images at their own centre: "
-    "over the last tenth of the run; below 99 % a loss was not trained out."
+    "over the last tenth of the run; below 99 % a loss was not trained out. Where n is 1, intervals are over people "
+    "alone."
 )
 _DIFFERENCE_CAPTION = (
-    "Differences in points over the same seeds and the same drawn people, with 95 % intervals; a star where the "
-    "interval leaves out 0."
+    "Differences in points over the n seeds that both have and the same drawn people, with 95 % intervals, each for "
+    "itself: no correction for their number. A star, resolved: the interval leaves out 0, by two seeds or more."
 )
 
 
@@ -109,40 +111,72 @@ def rank_agreements(rows: list[LossRow]) -> list[str]:
     return sentences
 
 
-def write_ablation(folder: str | os.PathLike[str], losses: Mapping[str, dict], facts: Sequence[str]) -> list[str]:
+def write_ablation(
+    folder: str | os.PathLike[str],
+    losses: Mapping[str, dict],
+    facts: Sequence[str],
+    command: str,
+    docs: str | os.PathLike[str] | None = None,
+) -> list[str]:
     """Write ablation.md, ablation.csv and ablation.html into the ablation's folder; gives the rank agreements.
 
     Args:
-        facts: sentences about the setting: command, date, data, iterations.
+        facts: sentences about the setting: date, data, iterations.
+        command: that measures the same.
+        docs: a page whose part `measured` becomes what ablation.md has, with the figures in figures/ beside it.
+
+    Raises:
+        UserError: `docs` has no such part.
     """
     folder, rows = Path(folder), collect_rows(folder, losses)
     sets, agreements = _sets(rows), rank_agreements(rows)
     heads, lines = _grid(rows, sets)
     unseen = unseen_tables(folder, losses)
+    text = ["```sh", command, "```", "", *(f"{markdown_text(fact)}\n" for fact in facts), _CAPTION, ""]
+    text += [*markdown_table(heads, lines), "", *(f"- {markdown_text(sentence)}" for sentence in agreements)]
     with atomic_write(folder / "ablation.md", "w") as file:
-        parts = ["# Table 2: the losses", "", *(f"{markdown_text(fact)}\n" for fact in facts), _CAPTION, ""]
-        parts += [*markdown_table(heads, lines), "", *(f"- {markdown_text(sentence)}" for sentence in agreements)]
-        parts += [line for one in unseen for line in _unseen_markdown(one)]
+        parts = ["# Table 2: the losses", "", *text, *_unseen_markdown(unseen, "ablation")]
         file.write("\n".join(parts).rstrip() + "\n")
     with atomic_write(folder / "ablation.html", "w") as file:
         notes = [element("p", text, class_="note") for text in (*facts, *agreements)]
         title = "Table 2: the losses"
-        first = [element("h1", title), table(heads, lines, _CAPTION, texts=heads[1:2]), *notes]
+        first = [element("h1", title), element("pre", command), table(heads, lines, _CAPTION, texts=heads[1:2]), *notes]
         file.write(page(title, *first, *map(_unseen_section, unseen)))
-    for one in unseen:
-        if one.figure is not None:
-            save_figure(one.figure, folder / f"ablation-{one.name}")
+    _save_figures(unseen, folder / "ablation")
     with atomic_write(folder / "ablation.csv", "w") as file:
         _write_csv(file, rows, sets)
+    if docs is not None:
+        stem = Path(docs).stem
+        write_measured(docs, [*text, *_unseen_markdown(unseen, f"figures/{stem}")])
+        _save_figures(unseen, Path(docs).parent / "figures" / stem, ("svg",))
     return [*agreements, *(sentence for one in unseen for sentence in one.sentences)]
 
 
-def _unseen_markdown(one):
-    lines = ["", f"## All pairs of {markdown_text(one.name)}", "", markdown_text(one.facts), "", _UNSEEN_CAPTION, ""]
-    lines += markdown_table(one.heads, one.rows)
-    if one.differences:
-        lines += ["", _DIFFERENCE_CAPTION, "", *markdown_table(one.difference_heads, one.differences)]
-    return [*lines, "", *(f"- {markdown_text(sentence)}" for sentence in one.sentences)]
+def _save_figures(unseen, prefix, kinds=("png", "svg")):
+    for one in unseen:
+        if one.figure is not None:
+            save_figure(one.figure, f"{prefix}-{one.name}", kinds)
+
+
+def _unseen_markdown(unseen, prefix):
+    lines = []
+    for one in unseen:
+        lines += [
+            "",
+            f"## All pairs of {markdown_text(one.name)}",
+            "",
+            markdown_text(one.facts),
+            "",
+            _UNSEEN_CAPTION,
+            "",
+        ]
+        lines += markdown_table(one.heads, one.rows)
+        if one.differences:
+            lines += ["", _DIFFERENCE_CAPTION, "", *markdown_table(one.difference_heads, one.differences)]
+        if one.figure is not None:
+            lines += ["", f"![Differences to ArcFace on {markdown_text(one.name)}]({prefix}-{one.name}.svg)"]
+        lines += ["", *(f"- {markdown_text(sentence)}" for sentence in one.sentences)]
+    return lines
 
 
 def _unseen_section(one):

@@ -24,16 +24,17 @@ _PAPER_ERRORS = 1.96
 
 @dataclass(frozen=True)
 class Measured:
-    """One loss on one set by one measure, per cent: {seed: value}, and {seed: (R,) for drawn people}."""
+    """One loss on one set by one measure, per cent: {seed: value}, {seed: (R,) for drawn people}, number of people."""
 
     values: Mapping[int, float]
     draws: Mapping[int, np.ndarray]
+    people: int
 
     @property
     def interval(self) -> Interval:
         """Mean over seeds, with the uncertainty of seeds and people."""
         seeds = sorted(self.values)
-        return paired_interval([self.values[s] for s in seeds], [self.draws[s] for s in seeds])
+        return paired_interval([self.values[s] for s in seeds], [self.draws[s] for s in seeds], self.people)
 
     def minus(self, other: Measured) -> Interval | None:
         """The difference to another loss over the seeds that both have; None if they share none."""
@@ -41,7 +42,7 @@ class Measured:
         if not seeds:
             return None
         values = [self.values[s] - other.values[s] for s in seeds]
-        return paired_interval(values, [self.draws[s] - other.draws[s] for s in seeds])
+        return paired_interval(values, [self.draws[s] - other.draws[s] for s in seeds], self.people)
 
 
 def measured_by(results: Mapping[int, UnseenResult], measure: str) -> Measured:
@@ -50,6 +51,7 @@ def measured_by(results: Mapping[int, UnseenResult], measure: str) -> Measured:
     return Measured(
         {seed: result.measures[measure] for seed, result in known.items()},
         {seed: result.draws[measure] for seed, result in known.items()},
+        max((result.identities for result in known.values()), default=0),
     )
 
 
@@ -89,7 +91,8 @@ class Order:
         paper_agreeing: of those, which are resolved here and in the paper's order; paper_opposed: in the other.
         softmax: (pairs, resolved, agreeing) of Softmax with the others.
         tau: Kendall's tau-b with the paper, Softmax included; None for fewer than three losses.
-        perfect: (mean, 5 %, 95 %) of the tau that losses in the paper's very order would have with this noise.
+        perfect: (mean, 5 %, 95 %) of the tau that losses in the paper's very order would have with this noise; None
+            with fewer than two seeds that all losses have, which do not tell the noise.
         wrong: resolved pairs (above here, below here) that are the other way in the paper.
     """
 
@@ -115,12 +118,11 @@ class Order:
         if self.softmax[0]:
             pairs, resolved, agreeing = self.softmax
             text += f"; Softmax with the others: of {pairs} pairs {resolved} resolved, {agreeing} of these as there"
-        if self.tau is not None and self.perfect is not None:
+        if self.tau is not None:
+            text += f"; Kendall's tau {self.tau:.2f}"
+        if self.perfect is not None:
             mean, low, high = self.perfect
-            text += (
-                f"; Kendall's tau {self.tau:.2f}, where a perfect replication would reach {mean:.2f} "
-                f"({low:.2f} to {high:.2f})"
-            )
+            text += f", where a perfect replication would reach {mean:.2f} ({low:.2f} to {high:.2f})"
         if self.wrong:
             text += "; the other way: " + ", ".join(f"{above} above {below}" for above, below in self.wrong)
         return text + "."
@@ -159,20 +161,33 @@ def order_of(measured: Mapping[str, Measured], paper: Mapping[str, PaperScore]) 
 def _agreement(losses, measured, paper):
     """Kendall's tau with the paper, and what a perfect replication with the same noise would give."""
     theirs = np.array([paper[loss].mean for loss in losses])
-    ours = np.array([np.mean(list(measured[loss].values.values())) for loss in losses])
-    # The noise that tells losses apart: of each one's difference to the mean of all, over the seeds that all have.
     seeds = sorted(set.intersection(*(set(measured[loss].values) for loss in losses)))
-    if not seeds:
+    if len(seeds) < 2:
+        ours = [np.mean(list(measured[loss].values.values())) for loss in losses]
         return float(kendalltau(theirs, ours)[0]), None
     values = np.array([[measured[loss].values[s] for s in seeds] for loss in losses])
     draws = np.array([[measured[loss].draws[s] for s in seeds] for loss in losses])
+    ours = values.mean(axis=1)
+    # The noise that tells losses apart: of each one's difference to the mean of all.
     values, draws = values - values.mean(axis=0), draws - draws.mean(axis=0)
-    variances = draws.mean(axis=1).var(axis=1, ddof=1)
-    if len(seeds) > 1:
-        variances += values.var(axis=1, ddof=1) / len(seeds)
+    variances = draws.mean(axis=1).var(axis=1, ddof=1) + values.var(axis=1, ddof=1) / len(seeds)
     # The paper's order, spread as the losses are here once noise is taken off.
     spread = sqrt(max(ours.var(ddof=1) - variances.mean(), 0))
-    truth = (theirs - theirs.mean()) / theirs.std(ddof=1) * spread
+    truth = (theirs - theirs.mean()) / max(theirs.std(ddof=1), 1e-9) * spread
     noise = np.random.default_rng(0).normal(size=(_REPLICATIONS, len(losses))) * np.sqrt(variances)
-    taus = [kendalltau(theirs, truth + one)[0] for one in noise]
+    taus = kendall_taus(theirs, truth + noise)
     return float(kendalltau(theirs, ours)[0]), (float(np.mean(taus)), *map(float, np.quantile(taus, (0.05, 0.95))))
+
+
+def kendall_taus(one: np.ndarray, many: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of `one` with each row of `many`, which has no ties; SciPy takes one row at a time.
+
+    Args:
+        one: (k,). many: (n, k).
+
+    Returns:
+        (n,).
+    """
+    a, b = np.triu_indices(len(one), 1)
+    signs = np.sign(one[a] - one[b])
+    return np.sign(many[:, a] - many[:, b]) @ signs / sqrt(max(1, np.count_nonzero(signs)) * len(signs))

@@ -90,8 +90,8 @@ def _table(name, by_loss, trained, rows):
         f"genuine and {first.impostors:,} impostor pairs.",
         ["loss", "training images at their own centre", *measures, "n"],
         lines,
-        ["loss", *(f"{measure}: less {REFERENCE}" for measure in measures)] if differences else [],
-        [[loss, *map(_difference, found.values())] for loss, found in differences.items()],
+        ["loss", *(f"{measure}: less {REFERENCE}" for measure in measures), "n"] if differences else [],
+        [[loss, *map(_difference, found.values()), _seeds(found.values())] for loss, found in differences.items()],
         [f"{name}, {measure}: {order.sentence()}" for measure, order in orders.items() if order],
         loss_differences(differences, REFERENCE, name) if differences else None,
     )
@@ -100,8 +100,8 @@ def _table(name, by_loss, trained, rows):
 def _trained(accuracies):
     if accuracies is None:
         return "no centres"
-    worst = mean(accuracies)
-    return f"{worst:.1f}" + (" (not trained out)" if worst < _TRAINED_OUT else "")
+    share = mean(accuracies)
+    return f"{share:.1f}" + (" (not trained out)" if share < _TRAINED_OUT else "")
 
 
 def _difference(found: Interval | None) -> str:
@@ -109,3 +109,7 @@ def _difference(found: Interval | None) -> str:
         return ""
     text = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})".replace("-", "−")
     return f"{text} *" if found.resolved else text
+
+
+def _seeds(found):
+    return str(min((one.seeds for one in found if one is not None), default=0))

@@ -63,7 +63,7 @@ class UnseenResult:
 
     def interval(self, measure: str) -> Interval:
         """Of this model, over people."""
-        return paired_interval(np.array([self.measures[measure]]), self.draws[measure][None])
+        return paired_interval([self.measures[measure]], [self.draws[measure]], self.identities)
 
 
 def save_unseen(

@@ -18,7 +18,7 @@ def loss_differences(differences: Mapping[str, Mapping[str, Interval | None]], r
     """A panel a measure: each loss's difference to the reference in points, with its 95 % interval.
 
     Args:
-        differences: {loss: {measure: interval}}; intervals that leave out 0 are drawn in colour.
+        differences: {loss: {measure: interval}}; those that are resolved are drawn in colour.
         reference: the loss that the others are compared with.
         title: of the figure.
     """

@@ -205,9 +205,9 @@ def headed(figure: Figure, data: str, mode: Mode) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, prefix: str | os.PathLike[str]) -> None:
-    """Write prefix.png and prefix.svg on white."""
-    for kind in ("png", "svg"):
+def save_figure(figure: Figure, prefix: str | os.PathLike[str], kinds: Sequence[str] = ("png", "svg")) -> None:
+    """Write prefix.png and prefix.svg on white, or one of them."""
+    for kind in kinds:
         with matplotlib.rc_context(STYLE), atomic_write(f"{prefix}.{kind}") as file:
             metadata = {"Date": None} if kind == "svg" else None
             figure.savefig(file, format=kind, dpi=200, facecolor="white", metadata=metadata)
