@@ -104,8 +104,9 @@ recipe = dict(
         nesterov=Option(False, "MXNet's NAG in place of SGD, for backbone and centres"),
         compression=Option(
             "none",
-            "of the backbone's gradients between processes: float16 halves what is sent, at three digits",
-            one_of("none", "float16"),
+            "of the backbone's gradients between processes: float16 halves what is sent, at three digits; bfloat16 "
+            "too, at two, whatever the sizes",
+            one_of("none", "float16", "bfloat16"),
         ),
         clip_norm=Option(
             0.0,

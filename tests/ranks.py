@@ -2,6 +2,7 @@
 
 import threading
 
+import mxnet as mx
 import numpy as np
 
 from arcface_gluon.parallel.processes import Processes
@@ -21,6 +22,12 @@ class Rank(Processes):
         assert len(set(names)) == 1, names
         self._barrier.wait(20)
         return np.concatenate(parts)
+
+    def gather(self, array, name):
+        return mx.nd.array(self.allgather(array.asnumpy(), name), ctx=array.context, dtype=array.dtype)
+
+    def alltoall(self, array, name):
+        return np.stack([part[self.rank] for part in np.split(self.allgather(array, name), self.size)])
 
     def allreduce(self, arrays, name):
         for number, array in enumerate(arrays):

@@ -3,12 +3,13 @@
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import mxnet as mx
 import numpy as np
 import pytest
 from ranks import in_ranks
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.parallel.processes import Processes
+from arcface_gluon.parallel.processes import HorovodProcesses, Processes
 from arcface_gluon.parallel.rollcall import missing
 
 
@@ -67,6 +68,51 @@ def test_those_that_do_not_answer_the_roll_call(monkeypatch):
     server.shutdown()
     server.server_close()
     assert missing(0, 3, patience=0.3) is None
+
+
+class Array:
+    """What a transfer looks at in an NDArray, on a device that is not here."""
+
+    size, dtype = 6, np.float32
+
+    def __init__(self, device):
+        self.context, self.copied = mx.Context(device), []
+
+    def as_in_context(self, context):
+        return self if context == self.context else Array(context)
+
+    def copyto(self, other):
+        other.copied.append(self)
+
+    def wait_to_read(self):
+        pass
+
+
+class Transfers:
+    """Horovod, which notes where the arrays that it is given lie."""
+
+    def __init__(self, nccl):
+        self.devices, self.nccl_built = [], lambda: nccl
+
+    def allgather(self, array, name):
+        self.devices.append(array.context.device_type)
+        return array
+
+    def grouped_allreduce_(self, arrays, average, name):
+        self.devices += [array.context.device_type for array in arrays]
+
+
+@pytest.mark.parametrize("device, nccl, through", [("gpu", 1, "gpu"), ("gpu", 0, "cpu"), ("cpu", 1, "cpu")])
+def test_arrays_go_from_device_to_device_where_horovod_can_and_through_the_host_elsewhere(device, nccl, through):
+    processes = HorovodProcesses.__new__(HorovodProcesses)
+    processes.rank, processes.size, processes.bytes_sent = 0, 2, 0
+    transfers = Transfers(nccl)
+    processes._use(transfers)
+    array = Array(device)
+    assert processes.gather(array, "features").context.device_type == device
+    processes.allreduce([array], "sum")
+    assert transfers.devices == [through] * 2 and processes.bytes_sent == 24 + 24
+    assert bool(array.copied) == (through != device)
 
 
 def test_a_process_alone_has_lost_nobody():

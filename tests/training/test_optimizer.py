@@ -4,9 +4,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet.gluon import nn
-from ranks import in_ranks
 
-from arcface_gluon.training.optimizer import ReplicaSGD, all_finite, allreduce_half
+from arcface_gluon.training.optimizer import ReplicaSGD, all_finite
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
@@ -113,28 +112,3 @@ def test_nag_in_half_precision_moves_the_master_weights():
         w = w + 0.9 * m + step
     np.testing.assert_allclose(optimizer.state()["master:weight"].asnumpy(), w, rtol=1e-5)
     assert (net.weight.data().asnumpy() == optimizer.state()["master:weight"].asnumpy().astype(np.float16)).all()
-
-
-@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
-def test_a_sum_in_half_precision_keeps_three_digits_whatever_the_size(size):
-    given = [np.random.default_rng(rank).normal(size=(2, 500)).astype(np.float32) * size for rank in range(3)]
-
-    def work(processes):
-        arrays = [mx.nd.array(row) for row in given[processes.rank]]
-        allreduce_half(arrays, processes, "gradients")
-        return np.stack([array.asnumpy() for array in arrays])
-
-    expected = np.sum(given, axis=0)
-    for found in in_ranks(3, work):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3 * np.abs(expected).max())
-        assert not np.array_equal(found, expected)
-
-
-@pytest.mark.parametrize("value, expected", [(0.0, 0.0), (np.inf, np.nan), (np.nan, np.nan)])
-def test_zeros_and_what_is_not_finite_in_half_precision(value, expected):
-    def work(processes):
-        array = mx.nd.array([value if processes.rank else 0.0, 0.0])
-        allreduce_half([array], processes, "gradients")
-        return array.asnumpy()[0]
-
-    np.testing.assert_array_equal(in_ranks(2, work), [expected] * 2)

@@ -30,8 +30,9 @@ class ProcessGroup(ContextGroup):
         self._processes = processes
 
     def gather(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
-        local = np.concatenate([part.asnumpy() for part in parts])
-        features = mx.nd.array(self._allgather(local, "features"), ctx=mx.cpu(), dtype=local.dtype)
+        here = [self._copy(part, self.contexts[0]) for part in parts]
+        local = here[0] if len(here) == 1 else mx.nd.concat(*here, dim=0)
+        features = self._counted(self._processes.gather, local, "features")
         return [self._copy(features, context) for context in self.contexts]
 
     def gather_labels(self, parts: list[np.ndarray]) -> np.ndarray:
@@ -52,8 +53,8 @@ class ProcessGroup(ContextGroup):
         return self._rows(super().collect(indices, parts, length), "collect").sum(axis=0)
 
     def reduce_scatter(self, parts: Sequence[mx.nd.NDArray], sizes: list[int]) -> list[mx.nd.NDArray]:
-        local = super().reduce_scatter(parts, [parts[0].shape[0]])[0].as_in_context(mx.cpu())
-        self._allreduce(local, "pulls")
+        local = super().reduce_scatter(parts, [parts[0].shape[0]])[0]
+        self._counted(self._processes.allreduce, [local], "pulls")
         stops = self._start + np.cumsum(sizes)
         return [
             self._copy(local[stop - size : stop], context) for context, stop, size in zip(self.contexts, stops, sizes)
@@ -63,23 +64,20 @@ class ProcessGroup(ContextGroup):
         return super().own_slices(whole[self._start : self._start + sum(sizes)], sizes)
 
     def all_reduce(self, parts: Sequence[mx.nd.NDArray]) -> list[mx.nd.NDArray]:
-        total = super().all_reduce(parts)[0].as_in_context(mx.cpu())
-        self._allreduce(total, "centres")
+        total = super().all_reduce(parts)[0]
+        self._counted(self._processes.allreduce, [total], "centres")
         return [self._copy(total, context) for context in self.contexts]
 
     def _rows(self, values, name):
         """One (B,) array a process, stacked in the order of the ranks."""
         return self._allgather(np.asarray(values, np.float64)[None], name)
 
-    # What the head sends to other processes counts with what it copies between the devices of this one.
-
     def _allgather(self, array, name):
-        before = self._processes.bytes_sent
-        gathered = self._processes.allgather(array, name)
-        self.bytes_sent += self._processes.bytes_sent - before
-        return gathered
+        return self._counted(self._processes.allgather, array, name)
 
-    def _allreduce(self, array, name):
+    def _counted(self, transfer, what, name):
+        """What the head sends to other processes counts with what it copies between the devices of this one."""
         before = self._processes.bytes_sent
-        self._processes.allreduce([array], name)
+        result = transfer(what, name)
         self.bytes_sent += self._processes.bytes_sent - before
+        return result

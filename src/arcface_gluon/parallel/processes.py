@@ -47,8 +47,16 @@ class Processes:
         """Concatenate one (n_r, …) NumPy array a process along axis 0, in the order of the ranks."""
         return array
 
+    def gather(self, array: mx.nd.NDArray, name: str) -> mx.nd.NDArray:
+        """The same with NDArrays, on the device that this process's is on."""
+        return array
+
+    def alltoall(self, array: np.ndarray, name: str) -> np.ndarray:
+        """Row r of one (size, …) array a process goes to process r; row r of what it gets is that of process r."""
+        return array
+
     def allreduce(self, arrays: list[mx.nd.NDArray], name: str) -> None:
-        """Sum NDArrays over the processes, in place."""
+        """Sum NDArrays over the processes, in place; may return before they are there. Each on its device."""
 
     def broadcast(self, arrays: dict[str, mx.nd.NDArray]) -> None:
         """Give NDArrays the values that process 0 has, in place; keys are names that all have."""
@@ -71,12 +79,14 @@ class Processes:
 
     def texts(self, text: str, what: str) -> list[str]:
         """One text a process, in the order of the ranks; `what` names the exchange."""
-        letters = np.frombuffer(text.encode(), np.uint8).astype(np.float32)
-        lengths = self.allgather(np.array([len(letters)], np.float32), f"{what}.length").astype(int)
+        return [part.tobytes().decode() for part in self.parts(np.frombuffer(text.encode(), np.uint8), what)]
+
+    def parts(self, values: np.ndarray, what: str) -> list[np.ndarray]:
+        """One (n_r,) array a process, in the order of the ranks; `what` names the exchange."""
+        lengths = self.allgather(np.array([len(values)], np.float64), f"{what}.length").astype(int)
         # A process may have nothing to say, but Horovod gathers nothing of no length.
-        gathered = self.allgather(np.append(letters, np.float32(0)), f"{what}.text")
-        parts = np.split(gathered, np.cumsum(lengths + 1)[:-1])
-        return [part[:-1].astype(np.uint8).tobytes().decode() for part in parts]
+        gathered = self.allgather(np.append(values, np.zeros(1, values.dtype)), f"{what}.values")
+        return [part[:-1] for part in np.split(gathered, np.cumsum(lengths + 1)[:-1])]
 
     def must_agree(self, text: str, what: str) -> None:
         """Refuse to go on where the processes differ.
@@ -131,34 +141,55 @@ class HorovodProcesses(Processes):
                 f"this was started by horovodrun, but Horovod for MXNet is missing ({error}); make setup HOROVOD=1"
             ) from error
         use_own_interface()
+        # Horovod puts together whatever is ready, which differs from run to run, and sums in another order then.
+        os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
         hvd.init()
         super().__init__()
-        self._hvd = hvd
-        self._on_the_way = {}  # name → arrays of the last sum under it
-        self._since = time.monotonic()  # when this process began to wait for the others
+        self._use(hvd)
         self.rank, self.size = hvd.rank(), hvd.size()
         self.hosts = self.hosts * self.size  # until they have told
         self.hosts = self.texts(socket.gethostname(), "host")
         self.bytes_sent = 0
 
+    def _use(self, hvd):
+        self._hvd, self._from_devices = hvd, bool(hvd.nccl_built())
+        self._on_the_way = {}  # name → arrays of the last sum under it
+        self._since = time.monotonic()  # when this process began to wait for the others
+
     def allgather(self, array: np.ndarray, name: str) -> np.ndarray:
-        # Horovod for MXNet knows these types; what is gathered are features, and small numbers exact in float64.
-        array = np.ascontiguousarray(array)
-        tensor = mx.nd.array(array, ctx=mx.cpu(), dtype=array.dtype)
-        self.bytes_sent += array.nbytes * (self.size - 1)
+        carried = _carried(array)
+        tensor = mx.nd.array(carried, ctx=mx.cpu(), dtype=carried.dtype)
+        return self.gather(tensor, name).asnumpy().view(array.dtype)
+
+    def gather(self, array: mx.nd.NDArray, name: str) -> mx.nd.NDArray:
+        self.bytes_sent += _bytes(array) * (self.size - 1)
         self._since = time.monotonic()
-        return self._hvd.allgather(tensor, name=name).asnumpy()
+        return self._hvd.allgather(self._reachable(array), name=name).as_in_context(array.context)
+
+    def alltoall(self, array: np.ndarray, name: str) -> np.ndarray:
+        carried = _carried(array)
+        self.bytes_sent += array.nbytes * (self.size - 1) // self.size
+        self._since = time.monotonic()
+        tensor = mx.nd.array(carried, ctx=mx.cpu(), dtype=carried.dtype)
+        return self._hvd.alltoall(tensor, name=name).asnumpy().view(array.dtype)
 
     def allreduce(self, arrays: list[mx.nd.NDArray], name: str) -> None:
         # A ring sends every element once to be summed and once as the sum, but for each process's own part.
-        elements = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays)
-        self.bytes_sent += round(2 * (self.size - 1) / self.size * elements)
+        self.bytes_sent += round(2 * (self.size - 1) / self.size * sum(map(_bytes, arrays)))
         # Horovod refuses a name that is on the way still, and reuses what it negotiated under one that has arrived.
         for array in self._on_the_way.get(name, ()):
             array.wait_to_read()
         self._since = time.monotonic()
-        self._hvd.grouped_allreduce_(arrays, average=False, name=name)
-        self._on_the_way[name] = arrays
+        sums = [self._reachable(array) for array in arrays]
+        self._hvd.grouped_allreduce_(sums, average=False, name=name)
+        for array, total in zip(arrays, sums):
+            if total is not array:
+                total.copyto(array)
+        self._on_the_way[name] = sums
+
+    def _reachable(self, array):
+        """An array where Horovod can take it from: on a GPU only with NCCL, else in the host's memory."""
+        return array.as_in_context(mx.cpu()) if _on_gpu(array) and not self._from_devices else array
 
     def broadcast(self, arrays: dict[str, mx.nd.NDArray]) -> None:
         self._since = time.monotonic()
@@ -175,6 +206,20 @@ class HorovodProcesses(Processes):
         if not gone:
             return f"the connection between the processes broke for {waited:.0f} s, though all of them run"
         return f"{self.named(gone)} ended, or did not answer for {waited:.0f} s"
+
+
+def _bytes(array):
+    return array.size * np.dtype(array.dtype).itemsize
+
+
+def _on_gpu(array):
+    return array.context.device_type == "gpu"
+
+
+def _carried(array):
+    """An array of a type that Horovod has for MXNet and carries as it is: it has no uint16, nor a sum of bfloat16."""
+    array = np.ascontiguousarray(array)
+    return array.view(np.float16) if array.dtype == np.uint16 else array
 
 
 def join() -> Processes:

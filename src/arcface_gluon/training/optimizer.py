@@ -6,11 +6,9 @@ import re
 from typing import Collection, Sequence
 
 import mxnet as mx
-import numpy as np
 
 from ..parallel.processes import Processes
-
-_LARGEST_HALF = 65504.0 / 2  # a bit less, as sums round up
+from .gradient_sum import GradientSum
 
 
 class ReplicaSGD:
@@ -27,7 +25,7 @@ class ReplicaSGD:
         loss_scale: gradients arrive this many times too large (float16); float32 master weights are kept then.
         processes: those that train together; gradients are summed over all of them.
         accumulate: gradients of several backward passes add up until `zero_gradients`.
-        compression: "float16": gradients go between processes in half precision; "none".
+        compression: what gradients go between processes as; see `GradientSum`.
         nesterov: MXNet's NAG in its place: step = - lr (grad + wd w); mom = momentum mom + step; w += momentum mom +
             step.
 
@@ -49,9 +47,9 @@ class ReplicaSGD:
         nesterov: bool = False,
         compression: str = "none",
     ):
-        self._compressed = compression == "float16"
         self.contexts = list(contexts)
         self.processes = processes or Processes()
+        self._sum = GradientSum(self.processes, compression)
         named = {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"}
         self.names = list(named)
         self.parameters = list(named.values())
@@ -90,10 +88,7 @@ class ReplicaSGD:
                 self._kvstore.pushpull(i, gradients, out=gradients, priority=-i)
         if self.processes.size > 1:
             first = [parameter.grad(self.contexts[0]) for parameter in self.parameters]
-            if self._compressed:
-                allreduce_half(first, self.processes, "backbone")
-            else:
-                self.processes.allreduce(first, "backbone")
+            self._sum(first)
             for context in self.contexts[1:]:
                 for parameter, total in zip(self.parameters, first):
                     total.copyto(parameter.grad(context))
@@ -155,25 +150,6 @@ class _NAG(mx.optimizer.NAG):
         mx.nd.nag_mom_update(master, step, momentum, **rate, out=master)
         if multi_precision:
             master.astype(weight.dtype).copyto(weight)
-
-
-def allreduce_half(arrays: list[mx.nd.NDArray], processes: Processes, name: str) -> None:
-    """Sum float32 arrays over the processes, in place, with half of the bytes on the way: rounded to float16.
-
-    They are multiplied by one power of two before, so that the largest element of any process just does not overflow in
-    the sum; what is less than 1e-9 of it is lost. Where one is not finite, all become NaN.
-    """
-    largest = max(float(array.abs().max().asscalar()) for array in arrays)
-    largest = float(processes.allgather(np.array([largest], np.float64), f"{name}.largest").max())
-    gain = 1.0
-    if not np.isfinite(largest):
-        gain = float("nan")
-    elif largest:
-        gain = 2.0 ** min(100.0, np.floor(np.log2(_LARGEST_HALF / processes.size / largest)))
-    halves = [(array * gain).astype("float16") for array in arrays]
-    processes.allreduce(halves, name)
-    for array, half in zip(arrays, halves):
-        array[:] = half.astype("float32") / gain
 
 
 def all_finite(arrays: list[mx.nd.NDArray]) -> bool:
