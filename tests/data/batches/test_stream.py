@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcface_gluon.data import Augment, Batches, FaceRecords, RecordWriter, write_training_set
+from arcface_gluon.data.batches.augment import random_draws
 from arcface_gluon.data.records.recordio import Header, pack
 from arcface_gluon.errors import UserError
 
@@ -52,6 +53,19 @@ def test_images_are_as_decoded(records):
     batch = take(Batches(records, 50, augment=Augment(flip=0)), 0, 1)[0]
     for image, number in zip(batch.images.transpose(0, 2, 3, 1), numbers(batch)):
         assert np.array_equal(image, mx.image.imdecode(records.read(number)[0]).asnumpy())
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_epoch_is_as_a_plain_loop_makes_it(records, threads):
+    """Order, mirror and planes, image by image with MXNet's decoder, over the end of an epoch."""
+    taken = take(Batches(records, 9, seed=11, threads=threads), 0, 6)
+    draws = random_draws(11, 0, 54)
+    for place, (image, label) in enumerate((i, n) for b in taken for i, n in zip(b.images, b.labels)):
+        order = np.arange(50, dtype=np.uint32)
+        np.random.Generator(np.random.Philox(np.random.SeedSequence([11, place // 50]))).shuffle(order)
+        data, expected_label = records.read(order[place % 50])
+        expected = mx.image.imdecode(data).asnumpy()[:, :: -1 if draws[place, 4] < 0.5 else 1]
+        assert label == expected_label and np.array_equal(image, expected.transpose(2, 0, 1)), place
 
 
 def test_each_epoch_is_another_permutation_and_no_image_is_left_out(records):
@@ -121,6 +135,20 @@ def test_memory_is_reused_but_never_under_a_held_batch(records):
             time.sleep(0.002)
     assert np.array_equal(view, copy[3:5]) and len(labels) == 10
     assert len(places) < 10
+
+
+def test_what_is_on_a_device_stays_while_later_batches_are_made(records):
+    for contexts in ([mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]):
+        with closing(Batches(records, 10, prefetch=2).iterate()) as stream:
+            batch = next(stream)
+            expected = batch.images.copy()
+            images, _ = batch.split(contexts)
+            later = [image.astype("float32") for image in images]  # under way when the batch is gone
+            del batch, images[1:]
+            for _ in islice(stream, 30):
+                time.sleep(0.001)
+        assert np.array_equal(images[0].asnumpy(), expected[: len(images[0])])
+        assert np.array_equal(np.concatenate([part.asnumpy() for part in later]), expected)
 
 
 BAD = {

@@ -50,6 +50,15 @@ def test_files_are_byte_for_byte_as_mxnet_writes_them(tmp_path_factory, items):
     assert reader.end(int(found[-1])) == reader.size
 
 
+@settings(deadline=None, max_examples=60)
+@given(payloads, st.integers(-10, 120))
+def test_what_is_read_is_the_same_whatever_length_was_expected(tmp_path_factory, items, expected):
+    path = tmp_path_factory.mktemp("rec") / "t.rec"
+    write(path, items)
+    reader = RecordReader(path)
+    assert [reader.read(offset, expected) for offset in offsets(path)] == items
+
+
 @pytest.mark.parametrize("labels", [(), (3.0,), (7.0, 1.0)])
 def test_image_header_as_mxnet_packs_it(labels):
     ours = pack(Header(0, 5.0, 12, 1), b"body", labels)

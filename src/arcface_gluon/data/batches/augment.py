@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Sequence
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ class Augment:
         """Whether images need the draws of the changes that came later."""
         return bool(self.colour or self.jpeg or self.cutout)
 
-    def __call__(self, image: np.ndarray, draws: np.ndarray, spare: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, draws: Sequence[float], spare: np.ndarray) -> np.ndarray:
         """Change one image.
 
         Args:
@@ -94,7 +95,7 @@ class Augment:
         if draws[7] < self.erase:
             _erase(image, *draws[8:12])
         if self.colour:
-            image = _jitter(image, *(1 + self.colour * (2 * draws[12:15] - 1)))
+            image = _jitter(image, *(1 + self.colour * (2 * draw - 1) for draw in draws[12:15]))
         if self.jpeg and draws[15] < self.jpeg:
             lowest, highest = _JPEG_QUALITY
             quality = lowest + int(draws[16] * (highest - lowest + 1))

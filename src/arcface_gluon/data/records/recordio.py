@@ -88,34 +88,39 @@ class RecordReader:
         if hasattr(self, "_file"):
             os.close(self._file)
 
-    def read(self, offset: int) -> bytes:
+    def read(self, offset: int, expected: int = 0) -> bytes:
         """Payload of the record that starts at byte `offset`.
+
+        Args:
+            expected: bytes that it probably takes, which are read at once; any other number costs time only.
 
         Raises:
             UserError: no record starts there, or the file ends inside it.
         """
-        part, payload, end = self._part(offset, _WHOLE, _FIRST)
+        part, payload, end = self._part(offset, (_WHOLE, _FIRST), expected)
         if part == _WHOLE:
             return payload
         parts = [payload]
         while part != _LAST:
-            part, payload, end = self._part(end, _MIDDLE, _LAST)
+            part, payload, end = self._part(end, (_MIDDLE, _LAST))
             parts.append(payload)
         return _MAGIC_BYTES.join(parts)
 
-    def _part(self, offset, *expected):
-        part, length = self._frame(offset, *expected)
-        payload = self._pread(length, offset + _FRAME.size)
-        if len(payload) < length:
-            raise self._truncated(offset)
-        return part, payload, offset + _FRAME.size + length + -length % 4
+    def _part(self, offset, kinds, expected=0):
+        start = self._pread(max(expected, _FRAME.size), offset)
+        part, length = self._frame(start, offset, kinds)
+        end = _FRAME.size + length
+        if len(start) < end:
+            start += self._pread(end - len(start), offset + len(start))
+            if len(start) < end:
+                raise self._truncated(offset)
+        return part, start[_FRAME.size : end], offset + end + -length % 4
 
-    def _frame(self, offset, *expected):
-        frame = self._pread(_FRAME.size, offset)
-        if len(frame) < _FRAME.size:
+    def _frame(self, start, offset, kinds):
+        if len(start) < _FRAME.size:
             raise self._truncated(offset)
-        magic, word = _FRAME.unpack(frame)
-        if magic != MAGIC or word >> 29 not in expected:
+        magic, word = _FRAME.unpack_from(start)
+        if magic != MAGIC or word >> 29 not in kinds:
             raise UserError(
                 f"{self.path}: no record starts at byte {offset}; the file is damaged, or its .idx is another file's "
                 "(delete that to have it made again)"
@@ -189,7 +194,7 @@ class RecordReader:
         end = offset + _FRAME.size + length + -length % 4
         if magic == MAGIC and word >> 29 == _WHOLE and end <= self.size:
             return end, length == _HEADER.size + 4 * labels
-        part, length = self._frame(offset, _WHOLE, _FIRST)
+        part, length = self._frame(self._pread(_FRAME.size, offset), offset, (_WHOLE, _FIRST))
         while True:
             end = offset + _FRAME.size + length + -length % 4
             if end > self.size:
@@ -197,7 +202,7 @@ class RecordReader:
             if part in (_WHOLE, _LAST):
                 return end, False
             offset = end
-            part, length = self._frame(offset, _MIDDLE, _LAST)
+            part, length = self._frame(self._pread(_FRAME.size, offset), offset, (_MIDDLE, _LAST))
 
     def scan(self) -> tuple[np.ndarray, np.ndarray]:
         """Find all records by walking through the file from frame to frame.

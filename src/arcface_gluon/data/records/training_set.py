@@ -33,6 +33,8 @@ LABELS, SKIPPED = "labels.tsv", "skipped.txt"
 TEXTS = frozenset((NAMES, LABELS, SKIPPED))
 # Images whose size is looked at.
 _SAMPLE = 100
+# Bytes that are read at once at the most, where the next record that is used is further away.
+_LONGEST = 1 << 16
 
 
 class FaceRecords:
@@ -116,7 +118,10 @@ class FaceRecords:
 
     def _unpacked(self, index):
         try:
-            _, labels, image = unpack(self.reader.read(int(self._offsets[index])))
+            # Records follow each other: where the next begins tells how much to read.
+            start, *after = self._offsets[index : index + 2].tolist()
+            expected = min(after[0] - start, _LONGEST) if after else 0
+            _, labels, image = unpack(self.reader.read(start, expected))
         except (ValueError, UserError) as error:
             raise UserError(f"{self.path}: record {self.keys[index]} is damaged ({error})") from error
         return labels, image
