@@ -11,9 +11,9 @@ from mxnet.gluon import HybridBlock
 from .. import blas
 from ..errors import UserError
 from ..runtime import out_of_memory
-from .backbone import Backbone, input_size
+from .backbone import input_size
 from .folding import SUMS, fold
-from .graph import Operator, inference_graph
+from .graph import SPLITS, Operator, inference_graph
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -23,7 +23,7 @@ LEAST_COSINE = {"float32": 0.999999, "bfloat16": 0.999}
 _LIMIT = {"float32": 256.0, "bfloat16": 8.0}
 TYPES = {"float32": np.dtype("float32"), "bfloat16": np.dtype([("bfloat16", np.uint16)])}  # as MXNet names them
 # What oneDNN computes in bfloat16 and in its own layout; the rest is computed in float32.
-_LOW = ("Convolution", "FullyConnected", "Activation", "BatchNorm", *SUMS)
+_LOW = ("Convolution", "FullyConnected", "Activation", "BatchNorm", "Concat", *SUMS)
 
 
 class EvaluationNetwork:
@@ -55,7 +55,7 @@ class EvaluationNetwork:
             with np.errstate(all="ignore"):  # of weights that are not finite, which the embeddings tell
                 operators = fold(inference_graph(self.net), _LIMIT[self.precision])
             folded = _compiled(operators, self.contexts, self.precision)
-            cosine = self._least_cosine(folded)
+            cosine = self._cosine(folded)
         except (UserError, mx.MXNetError) as error:  # a network of one's own may have any operators
             if out_of_memory(error):
                 raise
@@ -68,16 +68,18 @@ class EvaluationNetwork:
     def __call__(self, images: mx.nd.NDArray) -> mx.nd.NDArray:
         return self._forward(images)
 
-    def _least_cosine(self, folded):
-        """Smallest cosine of folded embeddings to the unfolded network's, of images with and without fine detail."""
+    def _cosine(self, folded):
+        """Cosine of the folded network's embedding to the unfolded one's, less where their lengths differ.
+
+        It is of one image, with coarse and fine detail: the operators are the same for all images.
+        """
         random, (height, width) = np.random.default_rng(0), input_size(self.net)
-        fine = random.integers(0, 256, (1, 3, height, width))
-        coarse = random.integers(0, 256, (1, 3, -(-height // 8), -(-width // 8))).repeat(8, 2).repeat(8, 3)
-        images = mx.nd.array(np.concatenate([fine, coarse[:, :, :height, :width]]), self.contexts[0], "uint8")
+        fine = random.integers(0, 128, (1, 3, height, width))
+        coarse = random.integers(0, 128, (1, 3, -(-height // 8), -(-width // 8))).repeat(8, 2).repeat(8, 3)
+        image = mx.nd.array(fine + coarse[:, :, :height, :width], self.contexts[0], "uint8")
         with mx.autograd.predict_mode():
-            ours, theirs = (network(images).asnumpy().astype(np.float64) for network in (folded, self.net))
-        lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-        return float(((ours * theirs).sum(axis=1) / lengths).min())
+            ours, theirs = (network(image).asnumpy().astype(np.float64) for network in (folded, self.net))
+        return float(2 * (ours * theirs).sum() / ((ours**2).sum() + (theirs**2).sum()))
 
 
 def evaluation_network(
@@ -111,9 +113,10 @@ def _reason(net, contexts):
         return "it lies on a GPU"
     if not mx.runtime.Features().is_enabled("MKLDNN"):
         return "this MXNet has no oneDNN"
-    if not isinstance(net, Backbone):
-        return "it was not built by get_model"
-    return None if net._dtype == "float32" else f"it was cast to {net._dtype}"
+    if getattr(net, "input_size", ()) is None:
+        return "its parameters fit no image of a usual size"
+    types = {np.dtype(parameter.dtype).name for parameter in net.collect_params().values()} - {"float32"}
+    return f"it was cast to {types.pop()}" if types else None
 
 
 def _compiled(operators, contexts, precision):
@@ -147,10 +150,14 @@ def _symbol(operators, precision):
         for key, array in operator.arrays.items():
             name = f"{operator.name}_{key}"
             kept = mx.nd.array(array, mx.cpu(0))
-            values[name] = kept if operator.kind == "BatchNorm" else mx.nd.amp_cast(kept, dtype=TYPES[dtype])
+            high = dtype == "float32" or operator.kind == "BatchNorm"
+            values[name] = kept if high else mx.nd.amp_cast(kept, dtype=TYPES[dtype])
             arrays[key] = mx.sym.var(name)
         inputs = [value(name, dtype) for name in operator.inputs]
-        casts[operator.name] = {dtype: _node(operator, inputs, arrays)}
+        node = _node(operator, inputs, arrays)
+        casts[operator.name] = {dtype: node}
+        if operator.kind in SPLITS:
+            casts.update({f"{operator.name}:{number}": {dtype: output} for number, output in enumerate(node)})
     return value(operators[-1].name, "float32"), values
 
 
@@ -160,10 +167,13 @@ def _node(operator: Operator, inputs, arrays):
     if operator.kind in ("Convolution", "FullyConnected"):
         attributes["no_bias"] = "bias" not in arrays
     make = getattr(mx.sym, operator.kind, None) or getattr(mx.sym._internal, operator.kind)
-    if operator.kind != "Convolution" or len(inputs) == 1:
+    relu = attributes.pop("act_type", None) if operator.kind == "Convolution" else None
+    if operator.kind != "Convolution" or (len(inputs) == 1 and relu is None):
         return make(*inputs, *arrays.values(), name=operator.name, **attributes)
     # Fused alone: in the whole graph oneDNN's pass takes the wrong convolution for some sums.
     free = {name: mx.sym.var(name) for name in ("data", *arrays, "total")}
     layer = make(*(free[name] for name in ("data", *arrays)), name=operator.name, **attributes)
-    fused = (layer + free["total"]).optimize_for("MKLDNN")
-    return fused(data=inputs[0], total=inputs[1], **arrays)
+    given = dict(zip(("data", "total"), inputs))
+    layer = layer + free["total"] if "total" in given else layer
+    layer = mx.sym.Activation(layer, act_type=relu) if relu else layer
+    return layer.optimize_for("MKLDNN")(**given, **arrays)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .graph import Operator, scale_and_shift, scale_inputs, scale_outputs
+from ..errors import UserError
+from .graph import SPLITS, Operator, mixes_channels, scale_and_shift, scale_inputs, scale_outputs
 
 SUMS = ("elemwise_add", "_plus", "_Plus")
 
@@ -48,11 +49,14 @@ class _Folding:
     def __init__(self, operators, limit):
         self.operators, self.limit = operators, limit
         self.makers = {operator.name: operator for operator in operators}
+        self.order = {operator.name: number for number, operator in enumerate(operators)}
         self.readers = defaultdict(list)
         for operator in operators:
             for name in operator.inputs:
                 self.readers[name].append(operator)
         self.lines = {"data": _Line("data")}
+        self.plain = {}  # name of a value -> its line where another is in `lines`
+        self.ends = {}  # name of an array -> the last value that was worked into it
         self.made = {}  # name of an array -> the operator that makes it, in order
         self.shifts = {}  # name of a value -> the shift that its array should have
         self.silent = set()  # BatchNorms that cost nothing where their value has it
@@ -62,12 +66,13 @@ class _Folding:
             if operator.kind == "BatchNorm":
                 self._plan(operator)
         steps = {"Convolution": self._convolution, "FullyConnected": self._dense, "BatchNorm": self._norm}
-        steps.update({"LeakyReLU": self._prelu, "_mul_scalar": self._scaling}, **dict.fromkeys(SUMS, self._sum))
+        steps.update({"LeakyReLU": self._prelu, "Activation": self._activation, "_mul_scalar": self._scaling})
+        steps.update(dict.fromkeys(SUMS, self._sum))
         for operator in self.operators:
             step = steps.get(operator.kind, self._other)
             self.lines[operator.name] = step(Operator(**{**vars(operator), "arrays": dict(operator.arrays)}))
-        self._plain(self.operators[-1].name)
-        return list(self.made.values())
+        last = self._plain(self.operators[-1].name).array
+        return list(self.made.values())[: list(self.made).index(last) + 1]
 
     def _plan(self, norm):
         """Whether a BatchNorm can be left to its neighbours, and how the value before it must be shifted then."""
@@ -84,24 +89,21 @@ class _Folding:
         """Whether a convolution can write a value with a shift, and all that read it can take it off again."""
         maker = self.makers.get(value)
         if maker is not None and maker.kind in SUMS:
-            last = max(maker.inputs, key=lambda name: self.operators.index(self.makers[name]))
-            written = self._is_own(last)
+            last = max(maker.inputs, key=lambda name: self.order.get(name, -1))
+            written = last in self.makers and _is_convolution(self.makers[last]) and len(self.readers[last]) == 1
         else:
             written = maker is not None and (maker.kind == "Convolution" or self._is_cheap_prelu(maker))
         return written and all(
-            reader.kind in ("BatchNorm", "FullyConnected", *SUMS)
+            reader.kind in ("BatchNorm", *SUMS)
+            or mixes_channels(reader)
             or (reader.kind == "Convolution" and not _pads(reader))
             for reader in self.readers[value]
         )
 
-    def _is_own(self, value):
-        """Whether a value is a convolution's that only a sum reads."""
-        return self.makers[value].kind == "Convolution" and len(self.readers[value]) == 1
-
     def _is_cheap_prelu(self, operator):
         """Whether a PReLU follows a convolution, which can negate, and has a slope for each of its channels."""
         maker = self.makers.get(operator.inputs[0])
-        if maker is None or maker.kind != "Convolution" or operator.attributes.get("act_type") != "prelu":
+        if maker is None or not _is_convolution(maker) or operator.attributes.get("act_type") != "prelu":
             return False
         return len(operator.arrays["slope"]) == len(maker.arrays["weight"])
 
@@ -150,17 +152,37 @@ class _Folding:
         if np.any(lines[0].scale != lines[1].scale):
             lines = [self._plain(name) for name in operator.inputs]
         order = list(self.made)
-        first, last = sorted((line.array for line in lines), key=lambda array: order.index(array))
+        first, last = sorted(
+            (line.array for line in lines), key=lambda name: order.index(name) if name in order else -1
+        )
         scale, shift = lines[0].scale, lines[0].shift + lines[1].shift
-        writer = self.made[last]
-        if writer.kind == "Convolution" and len(writer.inputs) == 1 and len(self.readers[last]) == 1:
+        writer = self._writer(last, operator)
+        if writer is not None and len(writer.inputs) == 1:
             writer.inputs = [*writer.inputs, first]
+            self.ends[last] = operator.name
             return _Line(last, scale, shift)
         operator.inputs = [first, last]
         return self._make(operator, scale, shift)
 
+    def _activation(self, operator):
+        """A relu costs nothing where the convolution before it can end in it."""
+        line = self.lines[operator.inputs[0]]
+        writer = self._writer(line.array, operator)
+        if operator.attributes["act_type"] != "relu" or writer is None or not line.is_plain():
+            return self._other(operator)
+        writer.attributes = {**writer.attributes, "act_type": "relu"}
+        self.ends[line.array] = operator.name
+        return line
+
+    def _writer(self, array, operator):
+        """The convolution of an array that can do what `operator` does, which alone reads it; None if there is none."""
+        writer, value = self.made.get(array), self.ends.get(array)
+        if writer is None or value not in operator.inputs or len(self.readers[value]) > 1:
+            return None
+        return writer if _is_convolution(writer) and "act_type" not in writer.attributes else None
+
     def _dense(self, layer):
-        line = self.lines[layer.inputs[0]]
+        line = self.lines[layer.inputs[0]] if mixes_channels(layer) else self._plain(layer.inputs[0])
         if not line.is_plain():
             channels = max(np.size(line.scale), np.size(line.shift))
             scale_inputs(layer, *(np.broadcast_to(values, channels) for values in (line.scale, line.shift)))
@@ -180,10 +202,13 @@ class _Folding:
 
     def _other(self, operator):
         operator.inputs = [self._plain(name).array for name in operator.inputs]
+        if operator.kind in SPLITS:
+            outputs = (f"{operator.name}:{number}" for number in range(operator.attributes["num_outputs"]))
+            self.lines.update({name: _Line(name) for name in outputs})
         return self._make(operator)
 
     def _make(self, operator, scale=1.0, shift=0.0):
-        self.made[operator.name] = operator
+        self.made[operator.name], self.ends[operator.name] = operator, operator.name
         return _Line(operator.name, scale, shift)
 
     def _plain(self, name):
@@ -191,38 +216,45 @@ class _Folding:
         line = self.lines[name]
         if line.is_plain():
             return line
-        self.lines[name] = self._make(_line_operator(f"{name}_plain", line.array, line.scale, line.shift))
-        return self.lines[name]
+        if name not in self.plain:
+            self.plain[name] = self._make(_line_operator(f"{name}_plain", line.array, line.scale, line.shift))
+        return self.plain[name]
 
 
 def _pads(layer):
     return any(layer.attributes.get("pad", ()))
 
 
+def _is_convolution(operator):
+    """Whether an operator is a convolution of images, which can end in a sum."""
+    return operator.kind == "Convolution" and len(operator.attributes["kernel"]) == 2
+
+
 def _scale_conv_inputs(layer, line):
     """Let a convolution take scale * x + shift of what it is given; a shift only where it does not pad."""
     if line.is_plain():
         return
-    weight = layer.arrays["weight"].astype(np.float64)
+    weight = layer.arrays["weight"]
     outputs, inputs = weight.shape[:2]
     groups = layer.attributes.get("num_group", 1)
     grouped = weight.reshape(groups, outputs // groups, inputs, -1)
     scale, shift = (
-        np.broadcast_to(values, groups * inputs).reshape(groups, 1, inputs, 1) for values in (line.scale, line.shift)
+        np.broadcast_to(values, groups * inputs).reshape(groups, 1, inputs) for values in (line.scale, line.shift)
     )
     if np.any(line.shift):
-        more = (grouped * shift).sum(axis=(2, 3)).reshape(-1)
+        more = (grouped.sum(axis=3, dtype=np.float64) * shift).sum(axis=2).reshape(-1)
         layer.arrays["bias"] = (layer.arrays.get("bias", np.float64(0)) + more).astype(np.float32)
-    layer.arrays["weight"] = (grouped * scale).reshape(weight.shape).astype(np.float32)
+    if np.any(line.scale != 1):
+        layer.arrays["weight"] = (grouped * scale.astype(np.float32)[..., None]).reshape(weight.shape)
 
 
 def _line_operator(name, array, scale, shift):
     """An operator that gives scale * array + shift: a BatchNorm of mean 0 and variance 1."""
+    if not np.ndim(scale) and not np.ndim(shift):
+        if shift:
+            raise UserError(f"{name}: a shift without channels")
+        return Operator("_mul_scalar", name, [array], {"scalar": float(scale)})
     channels = max(np.size(scale), np.size(shift))
-    if channels == 1:
-        if np.any(shift):
-            raise ValueError(f"{name}: a shift without channels")
-        return Operator("_mul_scalar", name, [array], {"scalar": float(np.reshape(scale, -1)[0])})
     epsilon = 1e-3
     ones = np.ones(channels, np.float32)
     arrays = {"gamma": scale * ones, "beta": shift * ones, "mean": 0 * ones, "var": (1 - epsilon) * ones}

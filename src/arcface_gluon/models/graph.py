@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 from collections import Counter
@@ -25,8 +26,11 @@ _ARRAYS = {
     "BatchNorm": ("gamma", "beta", "mean", "var"),
     "LeakyReLU": ("slope",),
 }
+_NEEDED = {"Convolution": 1, "FullyConnected": 1, "BatchNorm": 4}  # how many of them there are at the least
 _DEFAULTS = {"BatchNorm": {"eps": 1e-3, "fix_gamma": True, "axis": 1}}
-_SPLITS = ("SliceChannel", "split")  # operators with several outputs that a network goes on with
+# Where channels lie, and where they must lie to be followed.
+_PLACES = {"BatchNorm": ("axis", (1,)), "Convolution": ("layout", (None, "NCW", "NCDHW", "NCHW"))}
+SPLITS = ("SliceChannel", "slice_channel", "split")  # operators with several outputs that a network goes on with
 
 
 @dataclass
@@ -59,17 +63,19 @@ def inference_graph(net: Backbone | SymbolNetwork) -> list[Operator]:
 
     Raises:
         UserError: `net` is neither of `get_model` nor of `load_model`, or an operator that is none of this project's
-            has parameters that are not known.
+            has parameters that are not known, or channels on another axis than 1.
     """
     symbol, values = symbol_and_values(net)
     shapes = _shapes(symbol, input_size(net))
     operators, names = [], {}
     nodes = json.loads(symbol.tojson())["nodes"]
+    if len({node["name"] for node in nodes}) < len(nodes):
+        raise UserError("two operators of the network have one name")
     for i, node in enumerate(nodes):
         inputs = [_output(nodes, names, source, number) for source, number, *_ in node["inputs"]]
         if node["op"] == "null":
             names[i] = node["name"]
-        elif node["op"] in TRANSPARENT:
+        elif node["op"] in TRANSPARENT and not _changes(node):
             names[i] = inputs[0]
         else:
             names[i] = node["name"]
@@ -88,7 +94,7 @@ def symbol_and_values(net: Backbone | SymbolNetwork) -> tuple[mx.sym.Symbol, dic
     if isinstance(net, SymbolNetwork):
         parameters = net.body.collect_params()
         return net.symbol, {name: value.data(value.list_ctx()[0]).asnumpy() for name, value in parameters.items()}
-    raise UserError("only networks of get_model and load_model can be exported")
+    raise UserError("only networks of get_model and load_model can be followed")
 
 
 def _shapes(symbol, size):
@@ -98,8 +104,14 @@ def _shapes(symbol, size):
     return {} if found is None else dict(zip(inside.list_outputs(), found[1]))
 
 
+def _changes(node):
+    """Whether an operator that passes its input on changes it after all: a cast to integers, a dropout for ever."""
+    given = node.get("attrs", {})
+    return "int" in given.get("dtype", "") or given.get("mode") == "always"
+
+
 def _output(nodes, names, source, number):
-    if nodes[source]["op"] in _SPLITS:
+    if nodes[source]["op"] in SPLITS:
         return f"{names[source]}:{number}"
     if number:
         raise UserError(f"{nodes[source]['name']}: of {nodes[source]['op']}, only the first output can be followed")
@@ -110,20 +122,23 @@ def _operator(node, inputs, values, shapes):
     kind = re.sub("_v1$", "", node["op"])
     keys = _ARRAYS.get(kind, ())
     flows = [name for name in inputs if name not in values]
-    held = [values[name] for name in inputs if name in values]
-    if len(held) > len(keys) or not flows:
+    held = [values[name] for name in inputs[len(flows) :] if name in values]
+    known = len(flows) + len(held) == len(inputs) and _NEEDED.get(kind, 0) <= len(held) <= len(keys)
+    if not known or not flows or (keys and len(flows) > 1):
         raise UserError(f"{node['name']}: what the operator {node['op']} does with its parameters is not known")
     arrays = dict(zip(keys, held))
     given = {key: _value(text) for key, text in node.get("attrs", {}).items() if not key.startswith("__")}
     attributes = {**_DEFAULTS.get(kind, {}), **given}
     if attributes.get("fix_gamma"):
         arrays["gamma"] = np.ones_like(arrays["gamma"])
-    if kind == "BatchNorm" and attributes["axis"] != 1:
-        raise UserError(f"{node['name']}: a BatchNorm over axis {attributes['axis']} cannot be followed, only over 1")
+    key, places = _PLACES.get(kind, ("", (None,)))
+    if attributes.get(key) not in places:
+        raise UserError(f"{node['name']}: {kind} with {key} {attributes[key]} cannot be followed, only {places[-1]}")
     outputs = [name for name in (f"{node['name']}_output", f"{node['name']}_output0") if name in shapes]
     return Operator(kind, node["name"], flows, attributes, arrays, shapes[outputs[0]] if outputs else ())
 
 
+@functools.lru_cache(maxsize=None)
 def _value(text):
     try:
         return ast.literal_eval(text)
@@ -139,15 +154,21 @@ def _fold(operators):
         alone = readers[operator.inputs[0]] == 1
         operator.inputs = [renamed.get(name, name) for name in operator.inputs]
         before = kept.get(operator.inputs[0]) if alone else None
-        if before and operator.kind == "BatchNorm" and before.kind in ("Convolution", "FullyConnected"):
+        if before and operator.kind == "BatchNorm" and (before.kind == "Convolution" or mixes_channels(before)):
             scale_outputs(before, *scale_and_shift(operator))
             renamed[operator.name] = before.name
             continue
-        if before and operator.kind == "FullyConnected" and before.kind == "BatchNorm":
+        if before and mixes_channels(operator) and before.kind == "BatchNorm":
             scale_inputs(operator, *scale_and_shift(before))
             operator.inputs = kept.pop(before.name).inputs
         kept[operator.name] = operator
     return list(kept.values())
+
+
+def mixes_channels(operator: Operator) -> bool:
+    """Whether an operator is a fully connected layer from all channels to its own, not along another, last axis."""
+    flat = operator.attributes.get("flatten", True) or len(operator.shape) == 2
+    return operator.kind == "FullyConnected" and bool(flat)
 
 
 def scale_and_shift(norm: Operator) -> tuple[np.ndarray, np.ndarray]:
@@ -159,16 +180,14 @@ def scale_and_shift(norm: Operator) -> tuple[np.ndarray, np.ndarray]:
 
 def scale_outputs(layer: Operator, scale: np.ndarray, shift: np.ndarray) -> None:
     """Let a layer give scale * output + shift."""
-    weight = layer.arrays["weight"].astype(np.float64)
-    bias = layer.arrays.get("bias", np.float64(0))
-    layer.arrays["weight"] = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+    weight, bias = layer.arrays["weight"], layer.arrays.get("bias", np.float64(0))
+    layer.arrays["weight"] = weight * scale.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
     layer.arrays["bias"] = (bias * scale + shift).astype(np.float32)
 
 
 def scale_inputs(layer: Operator, scale: np.ndarray, shift: np.ndarray) -> None:
     """Let a fully connected layer take what the scaling of channels took."""
-    weight = layer.arrays["weight"].astype(np.float64)
-    places = weight.shape[1] // len(scale)
-    bias = layer.arrays.get("bias", np.float64(0))
-    layer.arrays["bias"] = (bias + weight @ np.repeat(shift, places)).astype(np.float32)
-    layer.arrays["weight"] = (weight * np.repeat(scale, places)).astype(np.float32)
+    weight, bias = layer.arrays["weight"], layer.arrays.get("bias", np.float64(0))
+    by_channel = weight.reshape(len(weight), len(scale), -1)
+    layer.arrays["bias"] = (bias + by_channel.sum(axis=2, dtype=np.float64) @ shift).astype(np.float32)
+    layer.arrays["weight"] = (by_channel * scale.astype(np.float32)[:, None]).reshape(weight.shape)

@@ -88,7 +88,7 @@ def test_other_formats_refuse_it_in_a_line(saved, tmp_path, to):
         (lambda x: mx.sym.UpSampling(x, scale=2, sample_type="nearest"), "UpSampling"),
         (lambda x: mx.sym.Pooling(x, kernel=(2, 2), pool_type="sum"), "pool_type=sum"),
         (lambda x: mx.sym.broadcast_mul(x, mx.sym.var("own_weight", shape=(1, 3, 1, 1))), "with its parameters"),
-        (lambda x: mx.sym.BatchNorm(x, axis=2, name="b"), "over axis 2"),
+        (lambda x: mx.sym.BatchNorm(x, axis=2, name="b"), "with axis 2"),
     ],
 )
 def test_operators_without_a_counterpart_are_named(tmp_path, change, words):
