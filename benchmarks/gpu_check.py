@@ -15,19 +15,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator
 
-import cv2
 import numpy as np
 
-from arcface_gluon import ShardedMarginHead, get_model, runtime
+from arcface_gluon import runtime
 from arcface_gluon.cli.modules import command_parser
-from arcface_gluon.embed import embed_images
 from arcface_gluon.errors import UserError
 from arcface_gluon.gpus import find_gpus
-from arcface_gluon.losses import shard
-from arcface_gluon.losses.curricular import CurricularHead
-from arcface_gluon.losses.device_kernels import DeviceKernels
-from arcface_gluon.losses.softmax_head import SoftmaxHead
-from arcface_gluon.parallel.products import BlockProducts
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -35,13 +28,13 @@ if TYPE_CHECKING:
 # Largest difference, relative to the largest value, that rounding in another order explains.
 FLOAT32, FLOAT16 = 2e-3, 5e-2
 IDENTITIES, SIZE, BATCH = 5000, 512, 64
-# Heads by name: options of ShardedMarginHead, or of `kind`.
+# Heads by name: options of ShardedMarginHead, or of the class of losses that `kind` names.
 HEADS: dict[str, dict[str, Any]] = {
     "ArcFace": {},
     "in blocks, Nesterov": {"block_rows": 700, "nesterov": True},
     "sampled centres": {"sample_rate": 0.3},
-    "softmax": {"kind": SoftmaxHead},
-    "CurricularFace": {"kind": CurricularHead},
+    "softmax": {"kind": "SoftmaxHead"},
+    "CurricularFace": {"kind": "CurricularHead"},
 }
 
 EXAMPLE = "arcface-gluon bench gpu-check"
@@ -101,6 +94,10 @@ def gpu_code(devices: list) -> Iterator[None]:
     if devices[0].device_type == "gpu":
         yield
         return
+    from arcface_gluon.losses import shard
+    from arcface_gluon.losses.device_kernels import DeviceKernels
+    from arcface_gluon.parallel.products import BlockProducts
+
     kernels, products = dict(shard.KERNELS), shard.block_products
     shard.KERNELS["cpu"], shard.block_products = DeviceKernels, BlockProducts
     try:
@@ -114,11 +111,13 @@ def head_step(devices: list, options: dict, dtype: str = "float32") -> list[np.n
     """Loss, gradients and updated centres of two steps of a head; `options`: of HEADS."""
     import mxnet as mx
 
+    from arcface_gluon import losses
+
     random = np.random.default_rng(0)
     embeddings = random.normal(size=(BATCH, SIZE)).astype(np.float32)
     labels = random.integers(0, IDENTITIES, BATCH)
     options = dict(options)
-    kind, nesterov = options.pop("kind", ShardedMarginHead), options.pop("nesterov", False)
+    kind, nesterov = getattr(losses, options.pop("kind", "ShardedMarginHead")), options.pop("nesterov", False)
     head = kind(IDENTITIES, SIZE, devices, dtype=dtype, **options)
     parts = [mx.nd.array(part, ctx=ctx) for part, ctx in zip(np.array_split(embeddings, len(devices)), devices)]
     found = []
@@ -137,6 +136,8 @@ def network_step(
     `native`: PReLU by MXNet's operator, as on GPUs, on a CPU too.
     """
     import mxnet as mx
+
+    from arcface_gluon import get_model
 
     random = np.random.default_rng(0)
     mx.random.seed(0)
@@ -159,6 +160,10 @@ def network_step(
 
 def evaluated(devices: list) -> list[np.ndarray]:
     """Embeddings of images with their mirror images, as evaluations have them: in parts over the devices."""
+    import cv2
+
+    from arcface_gluon.embed import embed_images
+
     images = np.random.default_rng(0).integers(0, 256, (6, 112, 112, 3), dtype=np.uint8)
     encoded = [cv2.imencode(".png", image)[1].tobytes() for image in images]
     return [embed_images(small_network(devices), encoded, devices, batch_size=4)]
@@ -196,6 +201,8 @@ def backbone_update(devices: list, dtype: str = "float32") -> list[np.ndarray]:
 def small_network(devices: list) -> mx.gluon.Block:
     """An IResNet-18 of an eighth of the width on devices, with the same weights each time."""
     import mxnet as mx
+
+    from arcface_gluon import get_model
 
     mx.random.seed(0)
     net = get_model("r18", 128, dropout=0.0, width=0.125)

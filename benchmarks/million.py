@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from arcface_gluon import ShardedMarginHead, runtime
+from arcface_gluon import runtime
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.errors import UserError
 from arcface_gluon.parallel.cost import Machine, Network, Setting, largest
@@ -44,6 +44,7 @@ def train(identities: int, devices: list, batch: int, steps: int) -> list[tuple[
     """Run the head; gives rows (what, value, unit)."""
     import mxnet as mx
 
+    from arcface_gluon import ShardedMarginHead
     from arcface_gluon.progress import progress
 
     random = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
     arcface-gluon data check [FOLDER] [--set NAME …] [--json FILE]
 
-FOLDER (datasets by default) has a folder for each training set and benchmark, as datasets/README.md lays them out; .bin
+FOLDER (datasets by default) has a folder for each training set and benchmark, laid out as `--set NAME` tells; .bin
 files are found beside training records too. Lists, indices and headers are read; of long lists a thousand files are
 looked for. Demo sets do not count. `--set NAME` tells what a set is, its terms, where it is asked for, and its layout.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data.catalogue.present import ABSENT, Presence, check
-from arcface_gluon.data.catalogue.table1 import TABLE1, DataSet
-from arcface_gluon.errors import UserError, did_you_mean
+from arcface_gluon.data.catalogue.table1 import TABLE1, sets_called
+from arcface_gluon.errors import UserError
 from arcface_gluon.files import write_json
 
 EXAMPLE = "arcface-gluon data check datasets --set LFW --set IJB-C"
@@ -34,9 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def tell(args: argparse.Namespace) -> None:
-    if not args.folder.is_dir():
+    chosen = [one for name in args.set for one in sets_called(name)] or TABLE1
+    if not args.folder.is_dir() and not args.set:  # what is known of a set can be told all the same
         raise UserError(f"there is no folder {args.folder}; name the one that holds the data sets")
-    chosen = [find_set(name) for name in args.set] or TABLE1
     states = []
     for one in chosen:
         states.append(check(one, args.folder))
@@ -45,13 +45,6 @@ def tell(args: argparse.Namespace) -> None:
     print(f"{args.folder}: {', '.join(counts)}")
     if args.json:
         write_json(args.json, {one.data_set.title: facts_of(one) for one in states})
-
-
-def find_set(name: str) -> DataSet:
-    known = {key.lower(): one for one in TABLE1 for key in (one.title, one.key)}
-    if name.lower() not in known:
-        raise UserError(f"no data set {name!r} in Table 1{did_you_mean(name, [one.title for one in TABLE1])}")
-    return known[name.lower()]
 
 
 def lines_of(presence: Presence, whole: bool = False) -> list[str]:

@@ -35,11 +35,8 @@ from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import read_json
-from arcface_gluon.losses import build_head
-from arcface_gluon.report.ablation import run_place, write_ablation
 from arcface_gluon.report.measured_page import around_measured
-from arcface_gluon.report.unseen import load_unseen
-from arcface_gluon.run_layout import SUMMARY
+from arcface_gluon.run_layout import SUMMARY, run_place
 from arcface_gluon.runtime import import_mxnet, physical_cores
 
 if TYPE_CHECKING:
@@ -80,6 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     values, failures = recipe.resolve(base, settings), []
 
     def write(docs: Path | None = None) -> list[str]:
+        from arcface_gluon.report.ablation import write_ablation
+
         return write_ablation(folder, losses, facts(folder, losses, values, failures), command, docs)
 
     for failure in train_all(base, jobs, args.jobs):
@@ -163,6 +162,8 @@ def prepare(base: str, settings: Sequence[str], folder: Path, seed: int, loss: s
     Raises:
         UserError: it cannot; the loss is named.
     """
+    from arcface_gluon.losses import build_head
+
     place = run_place(folder, loss, seed)
     name, *own = loss.split("+")
     # Settings given by hand come last, and win over the loss's; a row's own over these.
@@ -183,6 +184,8 @@ def finished(job: Job) -> bool:
 
 
 def _measured_on(run, name):
+    from arcface_gluon.report.unseen import load_unseen
+
     found = load_unseen(run, name)
     return None if found is None else found.facts.get("set")
 

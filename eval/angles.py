@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
-from arcface_gluon.eval.runs import last_checkpoint, last_run
+from arcface_gluon.eval.runs import last_checkpoint
 
-from arcface_gluon import load_model, recipe
+from arcface_gluon import recipe
 from arcface_gluon.arrays import load_npy
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
@@ -32,19 +32,14 @@ from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
 from arcface_gluon.data.images.sources import EncodedImages, open_images
 from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.data.verification.pair_lists import is_whole_set
-from arcface_gluon.embed import embed_images, embed_to_file
 from arcface_gluon.errors import UserError
-from arcface_gluon.evaluation import embeddings_path
 from arcface_gluon.files import atomic_write
-from arcface_gluon.losses.centres import read_centres
-from arcface_gluon.protocols.angles import angle_statistics, table3
-from arcface_gluon.protocols.thresholds import connected_images
 from arcface_gluon.report.mode import papers_mode
 from arcface_gluon.report.paper import is_papers_training_set, paper_tables, paper_value
-from arcface_gluon.report.results import measurement, save_results, subject_of
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.run_layout import RECIPE, SUMMARY
 from arcface_gluon.runtime import contexts
+from arcface_gluon.training.run_folder import last_run
 
 if TYPE_CHECKING:
     from easydict import EasyDict
@@ -93,6 +88,13 @@ def ablation_runs(data: str | os.PathLike[str]) -> list[Path]:
 
 def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     """The six rows of one run, also written to its results/angles.json."""
+    from arcface_gluon import load_model
+    from arcface_gluon.embed import embed_images, embed_to_file
+    from arcface_gluon.evaluation import embeddings_path
+    from arcface_gluon.losses.centres import read_centres
+    from arcface_gluon.protocols.angles import angle_statistics, table3
+    from arcface_gluon.report.results import measurement, save_results, subject_of
+
     checkpoint = last_checkpoint(run)
     devices = contexts(args.contexts)
     net = load_model(checkpoint, devices)
@@ -128,6 +130,8 @@ def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
 
 def identities_of_pairs(images: Sequence[bytes], issame: Sequence[bool] | np.ndarray) -> tuple[list[bytes], np.ndarray]:
     """Distinct images of the genuine pairs, and their identities: the groups that genuine pairs connect."""
+    from arcface_gluon.protocols.thresholds import connected_images
+
     numbers, people = connected_images(images, issame)
     kept = np.unique([pair for pair, same in zip(numbers, issame) if same and pair[0] != pair[1]])
     if not len(kept):

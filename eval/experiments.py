@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from arcface_gluon.datasets import orl, synthetic
 from arcface_gluon.eval import ablation
@@ -24,15 +24,16 @@ from arcface_gluon.cli.options import Several
 from arcface_gluon.data.places import find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json
-from arcface_gluon.protocols.unseen_pairs import ACCURACY, Interval, tar_name
-from arcface_gluon.report.loss_order import measured_by
 from arcface_gluon.report.measured_page import around_measured, write_measured
 from arcface_gluon.report.outside_text import markdown_text
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.report.unseen import UnseenResult, load_unseen, training_accuracy
 from arcface_gluon.run_layout import SUMMARY
 
-MEASURES = (ACCURACY, tar_name(1e-2), tar_name(1e-3))
+if TYPE_CHECKING:
+    from arcface_gluon.protocols.unseen_pairs import Interval
+    from arcface_gluon.report.unseen import UnseenResult
+
+FARS = (1e-2, 1e-3)  # whose TAR is compared, beside the accuracy
 # How the training images differ from those of the recipe synthetic.
 SYNTHETIC: dict[str, dict[str, Any]] = {
     "synthetic": {},
@@ -186,8 +187,11 @@ def _label(row):
 
 def _compared(folder, one, test_set):
     """A line for each measure that both rows have on a set, over the seeds that both have."""
+    from arcface_gluon.protocols.unseen_pairs import ACCURACY, tar_name
+    from arcface_gluon.report.loss_order import measured_by
+
     row, reference = (collect(folder, loss, test_set) for loss in (one.row, one.reference))
-    for measure in MEASURES:
+    for measure in (ACCURACY, *map(tar_name, FARS)):
         ours, theirs = measured_by(row, measure), measured_by(reference, measure)
         difference = ours.minus(theirs)
         if difference is not None:
@@ -197,6 +201,8 @@ def _compared(folder, one, test_set):
 
 def collect(folder: Path, loss: str, test_set: str) -> dict[int, UnseenResult]:
     """{seed: what a row reached on a set}."""
+    from arcface_gluon.report.unseen import load_unseen
+
     found = {int(run.parent.name[len("seed-") :]): load_unseen(run, test_set) for run in _finished(folder, loss)}
     return {seed: one for seed, one in found.items() if one is not None}
 
@@ -224,6 +230,8 @@ def verdict(difference: Interval, equal: bool) -> str:
 
 def _trained(folder, one):
     """When, where and how far both rows were trained."""
+    from arcface_gluon.report.unseen import training_accuracy
+
     texts, dates, places = [], [], []
     for loss in (one.row, one.reference):
         done = _finished(folder, loss)

@@ -36,9 +36,8 @@ from arcface_gluon.data import FaceRecords, decode_image, write_bin, write_train
 from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.files import atomic_write, read_json, write_json
 from arcface_gluon.protocols.verification import evaluate_pairs
-from arcface_gluon.report.ablation import run_place
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.run_layout import SUMMARY
+from arcface_gluon.run_layout import SUMMARY, run_place
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA

@@ -12,17 +12,6 @@ from typing import Mapping, Sequence
 from arcface_gluon import recipe
 from arcface_gluon.errors import UserError
 from arcface_gluon.run_layout import RECIPE, SUMMARY, checkpoint_folders
-from arcface_gluon.training.run_folder import run_folder
-
-
-def last_run(name: str) -> Path:
-    """Folder of the last run of a recipe.
-
-    Raises:
-        UserError: there is no such recipe, or no run of it.
-    """
-    values = recipe.resolve(name)
-    return run_folder(Path(values.run.folder), values.run.name, resume=True)
 
 
 def last_checkpoint(run: Path) -> Path:

@@ -15,21 +15,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
-from arcface_gluon.eval.runs import last_checkpoint, last_run
+from arcface_gluon.eval.runs import last_checkpoint
 
-from arcface_gluon import load_model, recipe
+from arcface_gluon import recipe
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
-from arcface_gluon.embed import embed_images
 from arcface_gluon.errors import UserError
-from arcface_gluon.report.run_report import write_report
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.report.unseen import load_unseen, rate_cells, save_unseen
-from arcface_gluon.report.verification_store import load_verification
 from arcface_gluon.run_layout import RECIPE
 from arcface_gluon.runtime import contexts
+from arcface_gluon.training.run_folder import last_run
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -47,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     add_flip_option(parser, True, "the mirror image added")
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     args = parser.parse_args(arguments)
+    from arcface_gluon.report.run_report import write_report
+    from arcface_gluon.report.unseen import rate_cells
+
     devices = contexts(args.contexts)
     measured = []
     for run in args.runs or [last_run(args.recipe)]:
@@ -76,6 +76,11 @@ def unseen_of(run: Path) -> dict[str, Path]:
 
 def measure(run: Path, name: str, folder: Path, devices: Sequence[mx.Context], flip: bool) -> UnseenResult:
     """Measure a run's last checkpoint on a set, unless that was done already."""
+    from arcface_gluon import load_model
+    from arcface_gluon.embed import embed_images
+    from arcface_gluon.report.unseen import load_unseen, save_unseen
+    from arcface_gluon.report.verification_store import load_verification
+
     checkpoint = last_checkpoint(run)
     images = RecordImages(folder / "train.rec")
     facts = {"checkpoint": checkpoint.name, "set": images.fingerprint(), "flip": flip}

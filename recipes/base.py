@@ -80,7 +80,7 @@ recipe = dict(
         on_error=Option(
             "skip_images",
             "skip_images: single bad images are skipped (counted, named), faults of the whole set refused before the "
-            "first step; skip: those are gone on with too (datasets/README.md says how); stop: nothing is skipped",
+            "first step; skip: those are gone on with too; stop: nothing is skipped",
             one_of("skip_images", "skip", "stop"),
         ),
     ),

@@ -38,6 +38,11 @@ BEST = "best.json"
 _DEVICES, _HEAD = "devices-", "head-"
 
 
+def run_place(folder: str | os.PathLike[str], loss: str, seed: int) -> Path:
+    """Folder of one run of an ablation. Its name is the loss's for all seeds, so that tables average them."""
+    return Path(folder) / f"seed-{seed}" / loss
+
+
 def checkpoint_folder(run: str | os.PathLike[str], iteration: int) -> Path:
     """Where the checkpoint after so many iterations lies."""
     return Path(run) / CHECKPOINTS / f"{iteration:08d}"

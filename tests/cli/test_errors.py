@@ -44,8 +44,9 @@ def refused(command, arguments, *words, status=2):
 
 def test_missing_data_says_where_it_looked_and_what_to_read(command):
     arguments = ["train", "casia_r50"]
-    refused(command, arguments, "train.rec", "train.idx", "property", "datasets/casia", "README.md, section casia,")
-    refused(command, [*arguments, "data.path=/no/faces"], "property) in /no/faces; datasets/README.md tells how")
+    refused(command, arguments, "train.rec", "train.idx", "property", "datasets/casia", "data check --set casia")
+    refused(command, [*arguments, "data.path=/no/faces"], "property) in /no/faces; `arcface-gluon data check")
+    refused(command, ["train", "orl"], "`arcface-gluon data orl` makes them")
 
 
 def test_unknown_names(command, records):

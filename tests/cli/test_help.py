@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +47,20 @@ def test_bash_completes_commands_and_options(command, tmp_path):
 
     assert complete("arcface-gluon", "ver") == ["verify"]
     assert "--batch-size" in complete("arcface-gluon", "verify", "--b")
+
+
+def test_help_waits_for_neither_mxnet_nor_what_draws():
+    asked = [[name] for name in COMMANDS]
+    for group, folder in (("eval", "eval"), ("data", "datasets"), ("bench", "benchmarks")):
+        asked += [[group, name] for name in modules(folder)]
+    code = """if True:
+        import contextlib, sys
+        from arcface_gluon.cli import main
+        for words in %r:
+            with contextlib.suppress(SystemExit):
+                main([*words, "--help"])
+            slow = {"mxnet", "matplotlib", "sklearn", "torch"} & set(sys.modules)
+            assert not slow, (words, slow)
+    """
+    done = subprocess.run([sys.executable, "-c", code % asked], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

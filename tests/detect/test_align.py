@@ -82,7 +82,7 @@ def test_bad_photographs_are_told_and_the_others_done(tmp_path):
     (tmp_path / "in" / "bomb.ppm").write_bytes(bomb)
     counts = align_all(tmp_path / "in", tmp_path / "out")
     notes = {row["photo"]: row["note"] for row in table(tmp_path / "out")}
-    assert counts["unreadable"] == 4 and counts["faces"] == 2
+    assert counts["unusable"] == 4 and counts["faces"] == 2
     assert notes["good.png"] == notes["deep.png"] == ""
     assert "several pictures" in notes["two.webp"] and "too many" in notes["bomb.ppm"]
     assert "not an image" in notes["text.jpg"] and notes["cut.png"].startswith("cannot be read")
@@ -159,7 +159,7 @@ def test_plain_lists_may_have_spaces_and_missing_files(tmp_path):
     photograph(tmp_path / "my holiday.png", (30, 20, 40))
     (tmp_path / "list.txt").write_text("my holiday.png\ngone.png\n")
     counts = align_all(tmp_path / "list.txt", tmp_path / "out")
-    assert counts["faces"] == 1 and counts["unreadable"] == 1
+    assert counts["faces"] == 1 and counts["unusable"] == 1
 
 
 @pytest.mark.parametrize("line", ["../a.png", "x/../../a.png", "a\\..\\..\\b.png"])

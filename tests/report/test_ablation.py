@@ -8,7 +8,8 @@ import json
 import pytest
 
 from arcface_gluon import recipe
-from arcface_gluon.report.ablation import collect_rows, rank_agreements, run_place, write_ablation
+from arcface_gluon.report.ablation import collect_rows, rank_agreements, write_ablation
+from arcface_gluon.run_layout import run_place
 
 LOSSES = recipe.losses()
 

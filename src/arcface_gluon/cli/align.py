@@ -70,7 +70,7 @@ def run(args: Namespace) -> None:
     counts = align_photographs(photographs, settings, processes, args.force, args.quiet)
     print(f"{args.out}: {counts['faces']:,} faces of {counts['photographs']:,} photographs; {TABLE} has what was found")
     told = {
-        "none": "without a face", "several": "with several faces", "unreadable": "that could not be used",
+        "none": "without a face", "several": "with several faces", "unusable": "that could not be used",
         "done before": "done before",
     }  # fmt: skip
     left = [f"{counts[key]:,} {words}" for key, words in told.items() if counts[key]]

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import recipe
 from ..blas import allow_amx
-from ..errors import UserError
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
-from ..training.run_folder import run_folder
+from ..training.run_folder import last_run
 
 if TYPE_CHECKING:
     import mxnet as mx
@@ -154,12 +153,7 @@ def model_path(args: Namespace) -> Path:
         if prefix and epoch.isdecimal() and not Path(args.model).exists():
             return Path(f"{prefix}-{int(epoch):04d}.params")
         return Path(args.model)
-    values = recipe.resolve(args.recipe)
-    try:
-        return run_folder(Path(values.run.folder), values.run.name, resume=True)
-    except UserError:
-        folder = Path(values.run.folder) / values.run.name
-        raise UserError(f"no run {folder} of recipe {args.recipe}; train it first, or give --model") from None
+    return last_run(args.recipe)
 
 
 def open_model(args: Namespace, auto: str = "float32") -> tuple[EvaluationNetwork, list[mx.Context]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..protocols.thresholds import FARS
 from .recognition import add_recogniser_options, open_recogniser, rate
 
 EXAMPLE = "arcface-gluon threshold --bin /data/lfw.bin --model runs/casia_r50 --out threshold.json"
@@ -15,7 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--bin", required=True, metavar="FILE", help="a verification set of aligned faces")
     parser.add_argument("--out", metavar="FILE", help="write them as JSON, for --threshold of compare, identify …")
     parser.add_argument(
-        "--far", type=rate, nargs="+", default=list(FARS), metavar="RATE", help="rates (1e-1 1e-2 … 1e-6, as far as "
+        "--far", type=rate, nargs="+", metavar="RATE", help="rates (1e-1 1e-2 … 1e-6, as far as "
         "there are pairs enough)",
     )  # fmt: skip
     add_recogniser_options(parser, aligned=False)
@@ -30,10 +29,11 @@ def run(args: Namespace) -> None:
     from ..data.verification.bin_file import read_bin
     from ..embed import embed_images
     from ..files import sha256
+    from ..protocols.thresholds import FARS
     from ..recognition.thresholds import measure
 
     encoded, issame = read_bin(args.bin)
-    name = set_name(args.bin)
+    name, fars = set_name(args.bin), args.far or FARS
     index: dict = {}
     order = [index.setdefault(image, len(index)) for image in encoded]
     distinct = EncodedImages(args.bin, list(index))
@@ -41,7 +41,7 @@ def run(args: Namespace) -> None:
     if note:
         print(note)
     rows = embed_images(recogniser.net, distinct, None, None, recogniser.flip, args.quiet, name)
-    found = measure(rows[order], encoded, issame, name, sha256(args.bin), recogniser.digest, recogniser.model, args.far)
+    found = measure(rows[order], encoded, issame, name, sha256(args.bin), recogniser.digest, recogniser.model, fars)
     how = (
         f"the pairs' {found.people:,} people drawn again and again"
         if found.people is not None
@@ -55,7 +55,7 @@ def run(args: Namespace) -> None:
         tars = f"{point.tar_interval[0]:.2%} to {point.tar_interval[1]:.2%}"
         columns = f"{point.far:8g} {point.angle:7.2f}° {angles:>16} {point.cosine:8.4f} {rates:>20}"
         print(f"{columns} {point.tar:8.2%} {tars:>17}")
-    left = [far for far in args.far if far not in {point.far for point in found.points}]
+    left = [far for far in fars if far not in {point.far for point in found.points}]
     if left:
         print(
             f"too few impostor pairs for {', '.join(f'{far:g}' for far in left)}: {1 / min(left):,.0f} would be needed"

@@ -17,8 +17,10 @@ from .verification.pair_lists import is_whole_set
 from .verification.sets import SETS as TEST_SETS
 from .verification.sets import other_name
 
-# Training sets that datasets/README.md has a section on, as the recipes call their folders.
-SETS = ("orl", "synthetic", "casia", "vgg2", "ms1mv2", "deepglint", "ms1mv2_asian")
+# Training sets as the recipes call their folders: those that can be made here, and those that are asked for.
+_MADE = {"orl": "arcface-gluon data orl", "synthetic": "arcface-gluon data synthetic --for-recipe"}
+ASKED_FOR = ("casia", "vgg2", "ms1mv2", "deepglint", "ms1mv2_asian")
+SETS = (*_MADE, *ASKED_FOR)
 
 
 @dataclass
@@ -60,7 +62,7 @@ def find_data(path: str | None) -> Path:
     """Folder of training records: a folder under datasets/, or any path.
 
     Raises:
-        UserError: files are missing; says which, where it looked, and which page tells how to get them.
+        UserError: files are missing; says which, where it looked, and which command makes them or tells where to ask.
     """
     if not path:
         raise UserError("no training data: set data.path=/folder (make … DATA=/folder)")
@@ -69,11 +71,13 @@ def find_data(path: str | None) -> Path:
         if (folder / "train.rec").is_file():
             return folder
     looked = " and ".join(str(folder.resolve()) for folder in candidates)
-    page = "datasets/README.md" + (f", section {path}," if path in SETS else "")
+    made = _MADE.get(path)
+    name = path if path in ASKED_FOR else "NAME"
+    how = f"`{made}` makes them" if made else f"`arcface-gluon data check --set {name}` tells where they are asked for"
     other = did_you_mean(path, SETS) if len(candidates) > 1 and path not in SETS else ""
     raise UserError(
         f"no train.rec (with train.idx and property) in {looked}{other}; "
-        f"{page} tells how to get them, or give their folder with DATA=/path"
+        f"{how}, or give their folder with data.path=/path (make … DATA=/path)"
     )
 
 

@@ -71,13 +71,14 @@ class Cropper:
             digest: SHA-256 that it had when it was aligned before; the same bytes are not looked at again.
 
         Returns:
-            {"photo", "digest", "faces": [{"box", "score", "landmarks", "crop"}], "note"}, of which `crop` is None for
-            faces that were not taken; None where it has that digest.
+            {"photo", "digest", "faces": [{"box", "score", "landmarks", "crop"}], "unusable", "note"}, of which `crop`
+            is None for faces that were not taken, and `unusable` says that nothing could be looked for; None where it
+            has that digest.
 
         Raises:
             UserError: a crop cannot be written. (A photograph that cannot be read is told in `note`.)
         """
-        result: dict[str, Any] = {"photo": photograph.name, "digest": None, "faces": [], "note": ""}
+        result: dict[str, Any] = {"photo": photograph.name, "digest": None, "faces": [], "unusable": False, "note": ""}
         try:
             path = existing(photograph)
             if path is None:
@@ -88,13 +89,14 @@ class Cropper:
                 return None
             image = read_photograph(data)
         except (OSError, ValueError) as error:
-            return {**result, "note": f"cannot be read: {getattr(error, 'strerror', None) or error}"}
+            reason = getattr(error, "strerror", None) or error
+            return {**result, "unusable": True, "note": f"cannot be read: {reason}"}
         if photograph.landmarks is None:
             faces = self.detector().detect(image)
         else:
             points = np.array(photograph.landmarks, np.float32)
             if (points == points[0]).all():
-                return {**result, "note": "its landmarks are all at one place"}
+                return {**result, "unusable": True, "note": "its landmarks are all at one place"}
             faces = [Face(np.hstack([points.min(axis=0), points.max(axis=0)]), 1.0, points)]
         taken = choose(faces, self._settings.faces, (image.shape[0], image.shape[1]))
         result["note"] = _note(faces, taken, self._settings.faces)

@@ -39,7 +39,7 @@ def align_photographs(
         quiet: no progress.
 
     Returns:
-        Counts of photographs, "faces", "none", "several", "unreadable", "done before".
+        Counts of photographs, "faces", "none", "several", "unusable", "done before".
 
     Raises:
         Interrupted: SIGINT or SIGTERM; what is done is kept.
@@ -74,11 +74,8 @@ def align_photographs(
     counts = Counter({"photographs": len(ordered), "done before": old})
     for result in ordered:
         counts["faces"] += sum(face["crop"] is not None for face in result["faces"])
-        unreadable = result["note"].startswith("cannot be read") or (
-            not result["faces"] and "landmarks" in result["note"]
-        )
-        counts["unreadable"] += unreadable
-        counts["none"] += not result["faces"] and not unreadable
+        counts["unusable"] += result["unusable"]
+        counts["none"] += not result["faces"] and not result["unusable"]
         counts["several"] += len(result["faces"]) > 1
     return counts
 
@@ -117,7 +114,8 @@ def _read_journal(path, settings, force):
             for line in file:
                 try:
                     result = parse_json(line)
-                    done[result["photo"]] = result
+                    if result["unusable"] in (True, False):
+                        done[result["photo"]] = result
                 except (ValueError, KeyError, TypeError):
                     break
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

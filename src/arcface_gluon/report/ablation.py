@@ -54,11 +54,6 @@ class LossRow:
         return paper_value(self.table, self.row, column) if self.table else None
 
 
-def run_place(folder: str | os.PathLike[str], loss: str, seed: int) -> Path:
-    """Folder of one run of an ablation. Its name is the loss's for all seeds, so that tables average them."""
-    return Path(folder) / f"seed-{seed}" / loss
-
-
 def collect_rows(folder: str | os.PathLike[str], losses: Mapping[str, dict]) -> list[LossRow]:
     """All finished runs of an ablation.
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
+from .. import recipe
 from ..errors import UserError
 from ..files import cannot_write, read_json, remove_leftovers, write_json
 from ..run_layout import partial_folders
@@ -34,6 +35,19 @@ def run_folder(root: Path, name: str, resume: bool) -> Path:
     if number == 0:
         raise UserError(f"no run {root / name} to resume; run without RESUME (--resume) to start it")
     return _numbered(root, name, number)
+
+
+def last_run(name: str) -> Path:
+    """Folder of the last run of a recipe.
+
+    Raises:
+        UserError: there is no such recipe, or no run of it.
+    """
+    values = recipe.resolve(name)
+    root, number = Path(values.run.folder), _last(Path(values.run.folder), values.run.name)
+    if not number:
+        raise UserError(f"no run {root / values.run.name} of recipe {name}; train it first, or name another model")
+    return _numbered(root, values.run.name, number)
 
 
 @contextmanager

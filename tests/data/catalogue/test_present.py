@@ -12,6 +12,7 @@ from arcface_gluon.data.catalogue import present, table1
 from arcface_gluon.data.catalogue.present import ABSENT, INCOMPLETE, PRESENT, check, check_all
 from arcface_gluon.data.catalogue.table1 import TABLE1, markdown
 from arcface_gluon.data.demos import mark_demo
+from arcface_gluon.data.places import ASKED_FOR
 
 demo = load_script("datasets/demo.py")
 BY_TITLE = {one.title: one for one in TABLE1}
@@ -130,4 +131,6 @@ def test_the_command(command, tmp_path):
     done = command("data", "check", "--set", "ijb-c")
     assert "asked for at: NIST, on request" in done.stdout and "CASIA" not in done.stdout
     assert "there is no folder" in command("data", "check", "nothing", check=2).stderr
+    for name in ASKED_FOR:  # also where there are no data at all yet
+        assert "asked for at: " in command("data", "check", "nothing", "--set", name).stdout
     assert "no data set 'x'" in command("data", "check", "--set", "x", check=2).stderr

@@ -136,7 +136,7 @@ def test_label_that_is_no_identity_is_named_with_its_key(tmp_path, label, as_arr
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"train\.rec and property not found in .*; datasets/README\.md"):
+    with pytest.raises(UserError, match=r"train\.rec and property not found in .*; `arcface-gluon pack`"):
         FaceRecords(tmp_path)
     write_variant(tmp_path / "set", "two labels")
     (tmp_path / "set" / "property").unlink()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...errors import UserError, did_you_mean
+
 # Identities and images of whole training sets, as Table 1 rounds them; longer names before those that they contain.
 TRAINING_SIZES = {
     "CASIA": (10_000, 500_000),
@@ -127,6 +129,18 @@ TABLE1 = (
         f"{_RESEARCH}, within the challenge", "iQIYI, by its challenge", "iqiyi/{train.txt, val.txt, frames/<video>/}",
     ),
 )  # fmt: skip
+
+
+def sets_called(name: str) -> list[DataSet]:
+    """The rows of a title, or of the name of a folder or a .bin, in any case; several for a folder that holds several.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [one for one in TABLE1 if name.lower() in (one.title.lower(), one.key.lower(), *one.within)]
+    if not found:
+        raise UserError(f"no data set {name!r} in Table 1{did_you_mean(name, [one.title for one in TABLE1])}")
+    return found
 
 
 def is_whole_training_set(name: str, identities: object, images: object) -> bool:

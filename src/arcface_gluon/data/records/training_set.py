@@ -69,7 +69,8 @@ class FaceRecords:
         if not self.path.is_file():
             missing = [file.name for file in (self.path, self.property_path) if not file.is_file()]
             raise UserError(
-                f"{' and '.join(missing)} not found in {self.path.parent}; datasets/README.md tells how to get the data"
+                f"{' and '.join(missing)} not found in {self.path.parent}; `arcface-gluon pack` makes them of images, "
+                "`arcface-gluon data check --set NAME` tells where data sets are asked for"
             )
         known = read_property(self.property_path) if self.property_path.is_file() else None
         self.reader = RecordReader(self.path)
