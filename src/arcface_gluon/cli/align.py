@@ -32,7 +32,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--detector",
         default="mtcnn",
         metavar="D",
-        help="mtcnn (needs the package mtcnn), a folder with its pnet.lz4, rnet.lz4, onet.lz4, or YuNet's FILE.onnx",
+        help="mtcnn (needs the package mtcnn), a folder with its pnet.lz4, rnet.lz4, onet.lz4, or a FILE.onnx: "
+        "YuNet, or a detector of insightface",
     )
     parser.add_argument("--png", action="store_true", help="write PNG, which loses nothing, instead of JPEG")
     parser.add_argument("--draw", metavar="FOLDER", help="write the photographs with boxes and points there")

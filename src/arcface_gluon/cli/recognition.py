@@ -37,7 +37,10 @@ def add_recogniser_options(parser: ArgumentParser, aligned: bool = True) -> None
     )
     model.add_argument("--recipe", metavar="R", help="the last run of this recipe")
     parser.add_argument(
-        "--detector", default="mtcnn", metavar="D", help="mtcnn, a folder with its weights, or YuNet's FILE.onnx"
+        "--detector",
+        default="mtcnn",
+        metavar="D",
+        help="mtcnn, a folder with its weights, or FILE.onnx: YuNet, or a detector of insightface",
     )
     parser.add_argument("--min-face", type=side, default=40, metavar="N", help="smallest face, in pixels (40)")
     parser.add_argument("--contexts", help="a device or several, such as gpu(0); default: every GPU, else cpu(0)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..errors import UserError
 from .faces import Face
 
 # The smallest face it was trained to see, in pixels; for larger ones the image is made smaller.
@@ -22,13 +21,18 @@ class YuNet:
             threshold: probability above which a face counts.
 
         Raises:
-            UserError: OpenCV cannot read the file.
+            ValueError: it is no YuNet, or none that this OpenCV can run.
         """
+        self._scale = min(1.0, _SMALLEST / min_face)
+        level = cv2.getLogLevel()
+        cv2.setLogLevel(0)  # what is said of another tool's network is no matter here
         try:
             self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold)
-        except cv2.error as error:
-            raise UserError(f"{path} is not there, or no YuNet that OpenCV can read ({error.err})") from None
-        self._scale = min(1.0, _SMALLEST / min_face)
+            self.detect(np.zeros((64, 64, 3), np.uint8))  # another network is known by its outputs
+        except (cv2.error, AttributeError):  # OpenCV before 4.5.4 has none
+            raise ValueError(f"{path} is no YuNet that OpenCV {cv2.__version__} can run") from None
+        finally:
+            cv2.setLogLevel(level)
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """Faces of an RGB image (height, width, 3) uint8, the most probable first."""

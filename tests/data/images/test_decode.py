@@ -171,7 +171,7 @@ def test_a_jpeg_of_endless_scans_is_refused():
 def test_only_known_formats_reach_a_decoder():
     for data in (b"#?RADIANCE\n", b"\x59\xa6\x6a\x95", b"GIF89a", b"v/1\x01", b"RIFF....WAVE", b"<svg"):
         assert not is_image(data)
-        with pytest.raises(ValueError, match="known format"):
+        with pytest.raises(ValueError, match="known format|is not read"):
             decode_image(data + bytes(100))
 
 
@@ -225,3 +225,21 @@ def test_bytes_among_the_pixels_of_a_jpeg_are_told():
     whole = encode(picture())
     with pytest.raises(ValueError, match="extraneous bytes before marker 0xd9"):
         decode_image(whole[:900] + bytes(3) + whole[900:])
+
+
+@pytest.mark.parametrize(
+    "start, words",
+    [(b"", "empty"), (b"\0\0\0\x18ftypheic", "^HEIC is not read; convert it: JPEG, PNG"), (b"GIF89a", "^GIF is"),
+     (b"\0\0\0\x1cftypavif", "^AVIF is"), (b"no image at all", "known format: JPEG, PNG, WebP")],
+)  # fmt: skip
+def test_what_is_no_known_format_is_told_by_its_name_with_those_that_are(start, words):
+    with pytest.raises(ValueError, match=words):
+        image_size(start)
+
+
+def test_a_webp_that_pillow_refuses_for_its_size_is_told_so():
+    side = b"\xff\x3f" * 2  # 16,384 less one
+    frame = b"VP8 " + (4 + 10).to_bytes(4, "little") + bytes(3) + b"\x9d\x01\x2a" + side + bytes(4)
+    data = b"RIFF" + (4 + len(frame)).to_bytes(4, "little") + b"WEBP" + frame
+    with pytest.raises(ValueError, match="pixels are too many"):
+        image_size(data)

@@ -53,7 +53,9 @@ def test_endings_and_first_bytes(tmp_path):
     names, left_out = find_images(tmp_path)
     assert names == ["A.J._Buckley_0001", "a.jfif", "b.webp", "c.tif", "d.JPEG", "e.jpe", "f", "frame.0007"]
     assert left_out == {".txt": 2, ".heic": 1, "without an ending": 1}
-    assert left_out_line("faces", 8, left_out) == ("faces: 8 images; left out: 2 .txt, 1 without an ending, 1 .heic")
+    assert left_out_line("faces", 8, left_out) == (
+        "faces: 8 images; left out: 2 .txt, 1 without an ending, 1 .heic; convert .heic to JPEG or PNG to have them too"
+    )
     assert left_out_line("faces", 8, {}) is None
 
 

@@ -11,13 +11,15 @@ from contextlib import nullcontext
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PngImagePlugin, PpmImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin, PpmImagePlugin, WebPImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ...runtime import MAX_PIXELS
 
 # What it says of a damaged TIFF goes to the terminal; the error tells it.
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+# MAX_PIXELS is the limit here, above Pillow's for a warning.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Images with more pixels than this are decoded one at a time, whatever the number of threads.
 _LARGE = 1 << 24
 _one_large = threading.Lock()
@@ -62,6 +64,21 @@ _HEADERS = {
     **{b"P%d" % kind: PpmImagePlugin.PpmImageFile for kind in range(1, 7)},
 }
 _JPEG = b"\xff\xd8"
+_READ = "JPEG, PNG, WebP, TIFF, BMP, JPEG 2000 and PBM, PGM, PPM are read"
+# Of what else people have: bytes 4 to 12 of a file, or its first ones.
+_OTHERS = {
+    **dict.fromkeys((b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1"), "HEIC"),
+    **dict.fromkeys((b"ftypavif", b"ftypavis"), "AVIF"),
+    b"GIF8": "GIF", b"%PDF": "PDF", b"<svg": "SVG", b"<?xml": "SVG or other XML", b"8BPS": "PSD",
+}  # fmt: skip
+
+
+def _unknown(start):
+    """Why a file that begins so is not read, and what would be."""
+    if not start:
+        return "the file is empty"
+    other = next((name for magic, name in _OTHERS.items() if start.startswith(magic) or start[4:12] == magic), None)
+    return f"{other} is not read; convert it: {_READ}" if other else f"not an image of a known format: {_READ}"
 
 
 def is_image(start: bytes) -> bool:
@@ -77,7 +94,7 @@ def image_size(data: bytes) -> tuple:
     """
     start = bytes(data[:16])
     if not is_image(start):
-        raise ValueError("not an image of a known format")
+        raise ValueError(_unknown(start))
     if start.startswith(_JPEG):
         height, width = _lenient(simplejpeg.decode_jpeg_header, data)[:2]
     else:
@@ -85,6 +102,8 @@ def image_size(data: bytes) -> tuple:
         try:
             header = read(io.BytesIO(data))
             width, height = header if isinstance(header, (tuple, list)) else header.size
+        except Image.DecompressionBombError:
+            raise ValueError(f"more than {MAX_PIXELS:,} pixels are too many") from None
         except Exception as error:  # whatever a damaged header leads to: SyntaxError, struct.error, KeyError, ...
             raise ValueError(f"its header is damaged, {type(error).__name__}") from error
     if not (width > 0 and height > 0):

@@ -16,6 +16,7 @@ ENDINGS = (
     *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".dib", ".pgm", ".ppm", ".pbm", ".pnm", ".tif", ".tiff"),
     *(".webp", ".jp2"),
 )
+_PICTURES = (".heic", ".heif", ".avif", ".gif", ".jxl", ".tga", ".dng", ".cr2", ".nef", ".arw")  # that are not read
 # Left by macOS, Windows, Synology's and QNAP's storage, and Jupyter: copies, thumbnails and notes, never the images.
 JUNK_FOLDERS = {"__MACOSX", "@eaDir", ".@__thumb", ".ipynb_checkpoints", ".AppleDouble", "#recycle", "@Recycle"}
 _JUNK_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"}
@@ -99,7 +100,9 @@ def left_out_line(folder: str | os.PathLike[str], count: int, left_out: Counter)
         return None
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in left_out.most_common(8))
     more = f" and {len(left_out) - 8} other kinds" if len(left_out) > 8 else ""
-    return f"{folder}: {count:,} images; left out: {kinds}{more}"
+    pictures = " and ".join(kind for kind in sorted(left_out) if kind in _PICTURES)
+    how = f"; convert {pictures} to JPEG or PNG to have them too" if pictures else ""
+    return f"{folder}: {count:,} images; left out: {kinds}{more}{how}"
 
 
 def path_below(name: str, base: str | os.PathLike[str], source: str | os.PathLike[str]) -> PurePosixPath:

@@ -9,15 +9,18 @@ import numpy as np
 from PIL import Image
 
 _TAG = 0x0112
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+_TURNABLE = ("JPEG", "PNG", "WEBP")
 
 
 def orientation(data: bytes) -> int:
-    """The EXIF orientation, 1 to 8, of an encoded image; 1 (as it is) where there is none, or none that can be read."""
+    """The EXIF orientation, 1 to 8, of an encoded image; 1 (as it is) where there is none, or none that can be read.
+
+    Of TIFF too: OpenCV turns it while it decodes, whatever it is asked for.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=_TURNABLE) as image:
                 value = image.getexif().get(_TAG, 1)
     except Exception:  # whatever a damaged header leads to; the pixels may be whole
         return 1
@@ -27,7 +30,7 @@ def orientation(data: bytes) -> int:
 def is_animated(data: bytes) -> bool:
     """Whether an encoded image holds several pictures."""
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=(*_TURNABLE, "TIFF")) as image:
             return image.format != "MPO" and getattr(image, "n_frames", 1) > 1
     except Exception:
         return False
