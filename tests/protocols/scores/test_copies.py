@@ -11,9 +11,9 @@ from arcface_gluon.protocols import megaface as identification
 from arcface_gluon.protocols import overlap, trillion_pairs
 from arcface_gluon.protocols.iqiyi import mean_average_precision
 from arcface_gluon.protocols.megaface import identify, rank1
-from arcface_gluon.protocols.scores import search
+from arcface_gluon.protocols.scores import copies, search
 from arcface_gluon.protocols.scores.blocks import unit
-from arcface_gluon.protocols.scores.copies import MateCopies, exact_scores, first_copies
+from arcface_gluon.protocols.scores.copies import MateCopies, exact_scores, first_copies, quick_keys
 
 BLOCKS = [(1024, 32000, None), (7, 33, None), (5, 17, "cpu(0),cpu(1)"), (3, 64, "cpu(1)")]
 
@@ -26,6 +26,8 @@ def devices(request, monkeypatch):
         monkeypatch.setattr(module, "_PAIR_ROWS" if module is templates else "ROW_BLOCK", rows)
         if module is not template_search:
             monkeypatch.setattr(module, "COLUMN_BLOCK", columns)
+    monkeypatch.setattr(search, "BEST_ROWS", rows)
+    monkeypatch.setattr(search, "BEST_COLUMNS", columns)
     monkeypatch.setattr(identification, "_FIRST_BLOCKS", (columns // 3, columns // 2))
     return devices
 
@@ -58,10 +60,31 @@ def test_a_vector_of_length_1_is_not_scaled_again():
 
 def test_copies_are_found_whoever_they_are_of():
     vectors = np.array([[1, 0], [0, 1], [1, 0], [0.6, 0.8]], np.float32)
-    copies = MateCopies(vectors, np.array([0, 0, 1, 1]))
-    rows, probes = copies.find(np.array([[0.8, 0.6], [1, -0.0], [0.6, 0.8]], np.float32))
+    mates = MateCopies(vectors, np.array([0, 0, 1, 1]))
+    rows, probes = mates.find(np.array([[0.8, 0.6], [1, -0.0], [0.6, 0.8]], np.float32))
     assert list(zip(rows.tolist(), probes.tolist())) == [(1, 0), (1, 2), (2, 3)]
     assert first_copies(vectors).tolist() == [0, 1, 0, 3]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 64, 127, 512])
+def test_quick_keys_do_not_depend_on_the_place(size):
+    random = np.random.default_rng(size)
+    vectors = random.normal(size=(5000, size)).astype(np.float32)
+    vectors[random.random(vectors.shape) < 0.1] = 0
+    keys = quick_keys(vectors)
+    np.testing.assert_array_equal(quick_keys(np.where(vectors == 0, np.float32(-0.0), vectors)), keys)
+    np.testing.assert_array_equal([quick_keys(vectors[i : i + 1])[0] for i in range(200)], keys[:200])
+    order = random.permutation(5000)
+    np.testing.assert_array_equal(quick_keys(vectors[order]), keys[order])
+    assert size < 5 or len(np.unique(keys)) > 4980
+
+
+def test_rows_with_the_same_quick_key_are_copies_only_if_equal(monkeypatch):
+    vectors = np.random.default_rng(0).integers(0, 2, (300, 6)).astype(np.float32)
+    expected = [vectors.tolist().index(row) for row in vectors.tolist()]
+    assert first_copies(vectors).tolist() == expected
+    monkeypatch.setattr(copies, "quick_keys", lambda rows: rows[:, 0])
+    assert first_copies(vectors).tolist() == expected
 
 
 @pytest.mark.parametrize("size", [128, 512])
@@ -168,15 +191,15 @@ def test_search_and_retrieval_put_the_earlier_copy_first(devices):
     random = np.random.default_rng(5)
     queries, videos = (unit(random.normal(size=(n, 512))) for n in (40, 150))
     order = random.permutation(np.repeat(np.arange(150), 3))
-    copies = videos[order]
+    gallery = videos[order]
     best = np.argsort(-(queries.astype(float) @ videos.T.astype(float)), axis=1)
     expected = [np.concatenate([np.flatnonzero(order == video) for video in row])[:20] for row in best]
-    _, found = search.top_k(queries, lambda a, b: copies[a:b], len(copies), 20, devices)
+    _, found = search.top_k(queries, lambda a, b: gallery[a:b], len(gallery), 20, devices)
     np.testing.assert_array_equal(found, expected)
-    _, nearest = overlap.nearest(queries, copies, devices)
+    _, nearest = overlap.nearest(queries, gallery, devices)
     np.testing.assert_array_equal(nearest, [row[0] for row in expected])
-    labels = random.integers(0, 40, len(copies))
-    value = mean_average_precision(queries, np.arange(40), copies, labels, 20, devices)
+    labels = random.integers(0, 40, len(gallery))
+    value = mean_average_precision(queries, np.arange(40), gallery, labels, 20, devices)
     hits = labels[np.array(expected)] == np.arange(40)[:, None]
     precision = np.cumsum(hits, axis=1) / np.arange(1, 21)
     relevant = np.bincount(labels, minlength=40)

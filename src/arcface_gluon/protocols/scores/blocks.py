@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import UserError
 from ...parallel.products import inner
 from ...parallel.shards import shard_ranges
+from ...parallel.threads import in_parts
 
 # Up to 1024 x 32000 scores, 125 MiB: rows long enough for NumPy's calls (the scores of one and a dozen comparisons of
 # them fit a core's second cache), and enough rows for an efficient product (256 cost 10 % more, 128 20 %). A power of
@@ -85,8 +86,17 @@ def _has_unit_rows(block):
     """Whether a block needs no scaling: float32 rows whose length is 1 but for rounding, ready for a product."""
     if block.dtype != np.float32 or not block.flags.c_contiguous:
         return False
-    parts = (block[start : start + _UNIT_ROWS] for start in range(0, len(block), _UNIT_ROWS))
-    return all(_are_1(np.einsum("ij,ij->i", part, part), part).all() for part in parts)
+    others = []
+
+    def look(first, last):
+        for start in range(first, last, _UNIT_ROWS):
+            part = block[start : min(start + _UNIT_ROWS, last)]
+            if others or not _are_1(np.einsum("ij,ij->i", part, part), part).all():
+                others.append(start)
+                return
+
+    in_parts(look, len(block), 4 * _UNIT_ROWS)
+    return not others
 
 
 def _are_1(squares, rows):
@@ -147,7 +157,9 @@ def score_blocks(
     """Inner products of `rows` with blocks of columns, computed ahead on all contexts, in order.
 
     Columns are the outer loop, so that each is loaded once. While the caller reduces one block, the next ones are
-    being computed: two in flight a context. On cpu(0) the product is written straight into the array handed over.
+    being computed on GPUs: two in flight each. On a CPU product and caller take turns, each with all the cores: side by
+    side, the product's threads would wait for each other at every step. On cpu(0) the product is written straight into
+    the array handed over.
 
     Args:
         rows: (n, d) float32, C-contiguous.
@@ -163,10 +175,11 @@ def score_blocks(
     widest = int(max(np.diff(edges), default=0))
     if not len(rows) or not widest:
         return
+    ahead = 2
     if contexts[0].device_type == "cpu":
-        contexts = contexts[:1]  # one takes all the cores already
+        contexts, ahead = contexts[:1], 1  # one takes all the cores already
     ranges = shard_ranges(len(rows), -(-len(rows) // row_block))
-    slots = [_Slot(context, (ranges[0][1] - ranges[0][0]) * widest) for _ in range(2) for context in contexts]
+    slots = [_Slot(context, (ranges[0][1] - ranges[0][0]) * widest) for _ in range(ahead) for context in contexts]
     resident = {c: [_to(c, rows[i:j]) for i, j in ranges] for c in contexts}
 
     def launches():
@@ -183,12 +196,12 @@ def score_blocks(
                 yield row_start, start, slots[slot].launch(resident[context][block], copies[context])
                 slot = (slot + 1) % len(slots)
 
-    ahead = launches()
-    waiting = deque(itertools.islice(ahead, len(slots)))
+    coming = launches()
+    waiting = deque(itertools.islice(coming, len(slots)))
     while waiting:
         row_start, start, ready = waiting.popleft()
         yield row_start, start, ready()
-        waiting.extend(itertools.islice(ahead, 1))
+        waiting.extend(itertools.islice(coming, 1))
 
 
 def _to(context, array):

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...parallel.threads import in_parts
+
+# Rows that are worth a thread.
+_WORTH_A_THREAD = 2048
+
 
 def exact_scores(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Inner products over the last axis, added up in float64 in the order of the values; float32.
@@ -26,10 +31,28 @@ def row_keys(vectors: np.ndarray) -> np.ndarray:
     return np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(rows))
 
 
+def quick_keys(vectors: np.ndarray) -> np.ndarray:
+    """A number (n,) float32 for each row, the same for rows of the same values, seldom for others; over all threads.
+
+    For who compares rows, or their `row_keys`, only where two of these agree: it takes a tenth of the time.
+    """
+    weights = np.random.default_rng(0).uniform(1, 2, vectors.shape[1]).astype(np.float32)
+    keys = np.empty(len(vectors), np.float32)
+
+    def add_up(first, last):
+        np.einsum("ij,j->i", vectors[first:last], weights, out=keys[first:last])
+
+    in_parts(add_up, len(keys), _WORTH_A_THREAD)
+    return keys
+
+
 def first_copies(vectors: np.ndarray) -> np.ndarray:
     """The position (n,) of the first row that is equal to each row: its own, where there is none before it."""
-    _, first, inverse = np.unique(row_keys(vectors), return_index=True, return_inverse=True)
-    return first[inverse]
+    _, which, counts = np.unique(quick_keys(vectors), return_inverse=True, return_counts=True)
+    result, some = np.arange(len(vectors)), np.flatnonzero(counts[which] > 1)
+    _, first, inverse = np.unique(row_keys(vectors[some]), return_index=True, return_inverse=True)
+    result[some] = some[first][inverse]
+    return result
 
 
 class MateCopies:
