@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sklearn.metrics import roc_curve
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import megaface as identification
 from arcface_gluon.protocols.megaface import identify, rank1, refine
-from arcface_gluon.protocols.scores import rank_counts
+from arcface_gluon.protocols.scores import compiled_counts, host_counts, rank_counts
 from arcface_gluon.protocols.scores.curves import HighestScores, VerificationCurve
 
 
@@ -58,12 +59,17 @@ def shrink(patch):
     for name, value in {"_FEWEST": 10, "_MOST": 200, "_EXACT_FAR": 1e-3}.items():
         patch.setattr(identification, name, value)
     patch.setattr(rank_counts, "_PENDING", 300)
-    patch.setattr(rank_counts, "_TOGETHER", 8)
+    patch.setattr(rank_counts, "_WORTH_A_THREAD", 1)
+    patch.setattr(host_counts, "_TOGETHER", 3)
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
+COUNTING = [host_counts, *([compiled_counts] if find_spec("numba") else [])]
+
+
+@pytest.fixture(params=COUNTING, ids=lambda module: module.__name__.rpartition(".")[-1])
+def small_blocks(request, monkeypatch):
     shrink(monkeypatch)
+    monkeypatch.setattr(rank_counts, "count_reached", request.param.count_reached)
 
 
 def check(probes, labels, gallery, **options):
@@ -87,24 +93,31 @@ def check(probes, labels, gallery, **options):
     return result
 
 
-@pytest.mark.parametrize("threads, contexts", [(1, None), (2, None), (1, "cpu(0),cpu(1)")])
-def test_random_features_agree_with_the_naive_protocol(small_blocks, threads, contexts):
+@pytest.mark.parametrize("threads, contexts", [("1", None), ("3", None), ("1", "cpu(0),cpu(1)")])
+def test_random_features_agree_with_the_naive_protocol(small_blocks, threads, contexts, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
     random = np.random.default_rng(1)
     labels = np.array([0] * 7 + [1] * 20 + [2] + [3] * 2 + [4] * 15)  # one person has a single image
     probes = random.normal(size=(45, 16)) + random.normal(size=(5, 16))[labels]
     order = random.permutation(45)
-    result = check(probes[order], labels[order], random.normal(size=(300, 16)), threads=threads, contexts=contexts)
+    result = check(probes[order], labels[order], random.normal(size=(300, 16)), contexts=contexts)
     assert result.probes_without_mate == 1 and result.probes == 44 and result.identities == 4
     assert len(result.ranks) == 7 * 6 + 20 * 19 + 2 + 15 * 14
 
 
-@given(seed=st.integers(0, 10**6), people=st.integers(1, 6), distractors=st.integers(1, 150))
+@given(
+    seed=st.integers(0, 10**6),
+    people=st.integers(1, 6),
+    distractors=st.integers(1, 150),
+    counting=st.sampled_from(COUNTING),
+)
 @settings(deadline=None, max_examples=25)
-def test_ties_agree_with_the_naive_protocol(seed, people, distractors):
+def test_ties_agree_with_the_naive_protocol(seed, people, distractors, counting):
     random = np.random.default_rng(seed)
     labels = np.concatenate([[0, 0], random.integers(0, people, 25)])
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
+        patch.setattr(rank_counts, "count_reached", counting.count_reached)
         check(exact_features(random, 27), labels, exact_features(random, distractors))
 
 

@@ -100,7 +100,6 @@ def identify(
     gallery_names: Sequence[Any] | np.ndarray | None = None,
     keep: np.ndarray | None = None,
     rejected: int = 0,
-    threads: int | None = None,
 ) -> Identification:
     """Search every probe's mates among the distractors.
 
@@ -113,7 +112,6 @@ def identify(
         keep: (m,) bool, which distractors take part; None: all.
         rejected: number of further distractors that are never accepted and never better than a mate, but count among
             the distractors (insightface's way with noisy ones, see `refine`).
-        threads: threads that count, beside those of the products; None: half as many as there are cores.
 
     Raises:
         UserError: features of different sizes, NaN or zero features (named), or no person with two probes.
@@ -127,14 +125,13 @@ def identify(
     impostors = ImpostorScores(min(max(_FEWEST, int(total * _EXACT_FAR) + 1), _MOST))
     devices = runtime.contexts(contexts)
     load = _Watched(UnitBlocks(gallery, devices, gallery_names, "distractor", keep), MateCopies(probes, labels))
-    threads = threads or max(1, runtime.physical_cores() // 2)
     ranks, lost = [], 0
     with progress(total=total - len(probes) * rejected, unit="score", unit_scale=True, desc="search") as bar:
         for start in range(0, len(probes), _PROBE_CHUNK):
             chunk = probes[start : start + _PROBE_CHUNK]
             low, high = offsets[start], offsets[start + len(chunk)]
             offset = offsets[start : start + len(chunk) + 1] - low
-            counter = RankCounter(thresholds[low:high], offset, impostors, threads)
+            counter = RankCounter(thresholds[low:high], offset, impostors)
             _search(chunk, start, load, len(gallery), devices, counter, bar)
             ranks.append(counter.greater.astype(np.int32))
             lost += int(np.count_nonzero(counter.greater + counter.equal == 0))
@@ -237,7 +234,7 @@ def _search(chunk, first, load, columns, devices, counter, bar):
             elif done == raise_at:
                 counter.raise_floor()
                 raise_at *= 2
-    counter.close()
+    counter.settle()
 
 
 @dataclass

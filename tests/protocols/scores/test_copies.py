@@ -94,7 +94,7 @@ def test_megaface_a_copy_of_the_mate_ties_with_it(devices, size):
     probes, labels = people(random, 10, 2, size)
     gallery = np.concatenate([np.repeat(probes[1::2], 3, axis=0), np.float32(random.normal(size=(300, size)))])
     gallery = gallery[random.permutation(len(gallery))]
-    result = identify(probes, labels, gallery, devices, threads=1)
+    result = identify(probes, labels, gallery, devices)
     # A first picture ties with three copies of its mate; a second one finds three copies of itself before its mate.
     assert result.ranks.tolist() == [0] * 10 + [3] * 10
     assert result.rank1 == 0.5 and result.rank1_if_ties_lose == 0
@@ -102,7 +102,7 @@ def test_megaface_a_copy_of_the_mate_ties_with_it(devices, size):
     # 30 impostor pairs score 1, and 30 as the genuine pair: the rate counts these together, never some of them.
     allowed = {far: result.curve.at(far)[1] for far in (29.5 / result.curve.total, 30.5 / result.curve.total)}
     assert set(allowed.values()) <= {0.0, 1.0}
-    again = identify(unit(probes), labels, unit(gallery), devices, threads=2)
+    again = identify(unit(probes), labels, unit(gallery), devices)
     np.testing.assert_array_equal(again.ranks, result.ranks)
     np.testing.assert_array_equal(again.curve.genuine, result.curve.genuine)
 
@@ -113,7 +113,7 @@ def test_megaface_deep_ranks_count_copies_as_ties(devices):
     probes, labels = np.float32(random.normal(size=(40, 64))), np.arange(40) % 4
     strangers = np.float32(random.normal(size=(200, 64)))
     gallery = np.concatenate([probes, strangers, probes])[random.permutation(280)]
-    ranks = identify(probes, labels, gallery, devices, threads=1).ranks
+    ranks = identify(probes, labels, gallery, devices).ranks
     scores = unit(probes).astype(float) @ np.concatenate([unit(probes), unit(strangers)]).T.astype(float)
     expected = []
     for i in range(40):

@@ -9,21 +9,24 @@ by the first, short block of distractors, of which all scores are gathered.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 
-# NumPy's wrapper around it takes as long as counting does; its hints do not know it.
-from numpy.core.multiarray import count_nonzero  # type: ignore[attr-defined]
-
+from ...parallel.threads import in_parts
+from . import compiled_counts, host_counts
 from .curves import HighestScores
+
+count_reached = (compiled_counts if find_spec("numba") else host_counts).count_reached
 
 # Gathered scores are settled when there are this many of them: 64 MiB.
 _PENDING = 1 << 24
 # A mate that this share of the distractors exceeds is cheaper to count than its distractors are to gather.
 _GATHER_SHARE = 0.003
-# Thresholds compared at a time: with rows of 32768 scores, the comparisons stay in the cache.
-_TOGETHER = 16
+# Probes by whose scores the thresholds of the error curve are chosen.
+_SAMPLED_PROBES = 512
+# Rows of a block that are worth a thread.
+_WORTH_A_THREAD = 32
 # FARs of the thresholds that the error curve has beside the highest scores.
 _FARS = (6e-4, 4e-3, 3e-2, 0.2)
 
@@ -56,130 +59,109 @@ class RankCounter:
         thresholds: flat float32 scores of the mates, ascending within each probe.
         offsets: probe i's thresholds are thresholds[offsets[i]:offsets[i + 1]].
         impostors: the ImpostorScores to feed; shared by all chunks of probes.
-        threads: how many threads reduce a block.
 
     Attributes:
         greater: int64, how many scores exceed each threshold. Final after `settle`.
         equal: int64, how many equal it; only counted where it can decide whether `greater` is 0.
     """
 
-    def __init__(self, thresholds: np.ndarray, offsets: np.ndarray, impostors: ImpostorScores, threads: int = 1):
-        self.thresholds = thresholds
-        self.offsets = offsets
-        self.impostors = impostors
+    def __init__(self, thresholds: np.ndarray, offsets: np.ndarray, impostors: ImpostorScores):
+        self.thresholds, self.offsets, self.impostors = thresholds, offsets, impostors
         self.greater = np.zeros(len(thresholds), np.int64)
         self.equal = np.zeros(len(thresholds), np.int64)
-        self._probes = len(offsets) - 1
-        # How many of a probe's mates, the lowest ones, are counted block by block.
-        self._direct = np.zeros(self._probes, np.int64)
-        self._limits: list[np.ndarray] = []
-        self._pending: list[list[np.ndarray]] = [[] for _ in range(self._probes)]
-        self._gathered = 0
-        self._threads = threads
-        self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+        # "Above" is "at least the next number", so that one comparison serves for all.
+        self._above = np.nextafter(thresholds, np.float32(np.inf))
+        self._probe = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        self._keys = _keys(self._probe, thresholds)
+        self._first_equal = np.searchsorted(self._keys, self._keys)
+        # Those mates of a probe before this place, the lowest ones, are counted block by block.
+        self._gathered_from = np.array(offsets[:-1])
+        self._floors = np.full(len(offsets) - 1, -np.inf, np.float32)
+        self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []  # first probe, scores of each, scores
+        self._waiting = 0
 
     def add_first(self, row_start: int, scores: np.ndarray) -> None:
         """Gather all `scores` (rows, distractors) of the first block; `plan` follows it."""
-        for probe, row in enumerate(scores, row_start):
-            self._pending[probe].append(row.copy())
+        self._pending.append((row_start, np.full(len(scores), scores.shape[1]), scores.ravel().copy()))
 
     def plan(self, columns: int) -> None:
         """After the first block, of `columns` distractors: decide how each mate is counted from now on."""
-        rows = [row for parts in self._pending for row in parts]
+        parts = [scores for _, _, scores in self._pending]
         chosen = self.impostors.thresholds
         if chosen is None:
-            chosen = self.impostors.set_thresholds(np.concatenate(rows[:512]))
-        for row in rows:
-            self.impostors.counts += [count_nonzero(row >= limit) for limit in chosen]
+            chosen = self.impostors.set_thresholds(np.concatenate(parts)[: _SAMPLED_PROBES * columns])
+        for scores in parts:
+            self.impostors.counts += [np.count_nonzero(scores >= limit) for limit in chosen]
         self.settle()
-        bulk = self.greater > _GATHER_SHARE * columns
-        probe = np.repeat(np.arange(self._probes), np.diff(self.offsets))
-        self._direct = np.bincount(probe[bulk], minlength=self._probes)
-        self._limits = []
-        for probe in range(self._probes):
-            # "Above" is "at least the next number", so that one comparison serves for all. The first is set below.
-            first = self.offsets[probe]
-            above = np.nextafter(self.thresholds[first : first + self._direct[probe]], np.float32(np.inf))
-            limits = np.concatenate([[0], chosen, above])
-            self._limits.append(limits.astype(np.float32)[:, None])
+        bulk = self._probe[self.greater > _GATHER_SHARE * columns]
+        self._gathered_from = self.offsets[:-1] + np.bincount(bulk, minlength=len(self._floors))
         self.raise_floor()
 
     def raise_floor(self) -> None:
         """Gather no more than is needed by now."""
         self.settle()
-        highest = self.impostors.highest
-        highest.raise_floor()
-        for probe, limits in enumerate(self._limits):
-            lowest = self.offsets[probe] + self._direct[probe]
-            gathered = self.thresholds[lowest] if lowest < self.offsets[probe + 1] else np.inf
-            limits[0] = min(highest.floor, gathered)
+        self.impostors.highest.raise_floor()
+        lowest = np.full(len(self._floors), np.inf, np.float32)
+        some = self._gathered_from < self.offsets[1:]
+        lowest[some] = self.thresholds[self._gathered_from[some]]
+        self._floors = np.minimum(lowest, self.impostors.highest.floor)
 
     def add(self, row_start: int, scores: np.ndarray) -> None:
         """Count a further block of `scores` (rows, distractors), of the probes from `row_start` on."""
-        if self._executor is None:
-            parts = [self._add(row_start, scores)]
-        else:
-            edges = np.linspace(0, len(scores), self._threads + 1).astype(int)
-            jobs = [self._executor.submit(self._add, row_start + a, scores[a:b]) for a, b in zip(edges, edges[1:])]
-            parts = [job.result() for job in jobs]
-        for gathered, reached in parts:
-            self._gathered += gathered
+        parts = []
+
+        def count(first, last):
+            here = slice(row_start + first, row_start + last)
+            reached, sizes, found = count_reached(
+                scores[first:last],
+                self._floors[here],
+                self.impostors.thresholds,
+                self._above,
+                self.offsets[here],
+                self._gathered_from[here],
+                self.greater,
+            )
+            parts.append((reached, (here.start, sizes, found)))
+
+        in_parts(count, len(scores), _WORTH_A_THREAD)
+        for reached, found in parts:
             self.impostors.counts += reached
-        if self._gathered > _PENDING:
+            self._pending.append(found)
+            self._waiting += len(found[-1])
+        if self._waiting > _PENDING:
             self.settle()
 
-    def _add(self, row_start, scores):
-        width, shared = scores.shape[1], 1 + len(_FARS)
-        reached = np.zeros((_TOGETHER, width), bool)
-        # How many rows of a column reach each of the thresholds that all probes share: bytes, so 255 rows at a time.
-        columns, common = np.zeros((len(_FARS), width), np.uint8), np.zeros(len(_FARS), np.int64)
-        gathered = 0
-        for i, row in enumerate(scores):
-            probe, limits = row_start + i, self._limits[row_start + i]
-            counts = []
-            for start in range(0, len(limits), _TOGETHER):
-                some = limits[start : start + _TOGETHER]
-                part = reached[: len(some)]
-                np.greater_equal(row, some, out=part)
-                if not start:
-                    found = part[0].nonzero()[0]
-                    if found.size:
-                        self._pending[probe].append(row[found])
-                        gathered += found.size
-                    np.add(columns, part[1:shared].view(np.uint8), out=columns)
-                    part = part[shared:]
-                counts += map(count_nonzero, part)
-            self.greater[self.offsets[probe] : self.offsets[probe] + self._direct[probe]] += np.array(counts, np.int64)
-            if i % 255 == 254 or i == len(scores) - 1:
-                common += columns.sum(axis=1, dtype=np.int64)
-                columns[:] = 0
-        return gathered, common
-
     def settle(self) -> None:
-        """Compare the gathered scores with the thresholds."""
-        self._gathered = 0
-        for probe, parts in enumerate(self._pending):
-            if parts:
-                scores = np.concatenate(parts)
-                self._pending[probe] = []
-                self.impostors.highest.add(scores)
-                self._compare(probe, scores)
+        """Compare the gathered scores with the thresholds. To be called when all blocks are counted."""
+        pending, self._pending, self._waiting = self._pending, [], 0
+        for _, _, scores in pending:
+            self.impostors.highest.add(scores)
+        parts = []
 
-    def _compare(self, probe, scores):
-        first = self.offsets[probe] + self._direct[probe]
-        mates = self.thresholds[first : self.offsets[probe + 1]]
-        if not len(mates):
-            return
-        below = np.searchsorted(mates, scores)
-        counts = np.bincount(below, minlength=len(mates) + 1)
-        self.greater[first : first + len(mates)] += np.cumsum(counts[::-1])[::-1][1:]
-        tied = below[mates[np.minimum(below, len(mates) - 1)] == scores]
-        if tied.size:
-            ties = np.bincount(tied, minlength=len(mates))
-            self.equal[first : first + len(mates)] += ties[np.searchsorted(mates, mates)]
+        def compare(first, last):
+            # A probe has one place more than thresholds: that of scores above them all.
+            counts, ties = np.zeros(len(self._keys) + len(self._floors), np.int64), np.zeros(len(self._keys), np.int64)
+            for start, sizes, scores in pending[first:last]:
+                probes = np.repeat(np.arange(start, start + len(sizes)), sizes)
+                keys = _keys(probes, scores)
+                places = np.searchsorted(self._keys, keys)
+                counts += np.bincount(places + probes, minlength=len(counts))
+                tied = places[self._keys[np.minimum(places, len(ties) - 1)] == keys]
+                ties += np.bincount(tied, minlength=len(ties))
+            parts.append((counts, ties))
 
-    def close(self) -> None:
-        """Settle everything and end the threads."""
-        self.settle()
-        if self._executor is not None:
-            self._executor.shutdown()
+        if pending:
+            in_parts(compare, len(pending))
+            counts, ties = (sum(arrays) for arrays in zip(*parts))
+            up_to = np.cumsum(counts)
+            all_of_probe = up_to[self.offsets[1:] + np.arange(len(self._floors))]
+            gathered = np.arange(len(self._keys)) >= self._gathered_from[self._probe]
+            above = all_of_probe[self._probe] - up_to[np.arange(len(self._keys)) + self._probe]
+            self.greater[gathered] += above[gathered]
+            self.equal[gathered] += ties[self._first_equal[gathered]]
+
+
+def _keys(probes, scores):
+    """Whole numbers in the order of probes and, within one, of scores."""
+    bits = (scores + np.float32(0)).view(np.int32)  # -0 is 0
+    return (probes.astype(np.int64) << 32) + (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
