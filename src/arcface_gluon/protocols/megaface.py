@@ -20,10 +20,10 @@ import numpy as np
 from .. import runtime
 from ..errors import UserError
 from ..progress import progress
-from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, UnitBlocks, as_unit, block_edges, score_blocks, unit
+from .scores.blocks import UnitBlocks, as_unit, block_edges, score_blocks, unit
 from .scores.copies import MateCopies, exact_scores
 from .scores.curves import VerificationCurve
-from .scores.rank_counts import ImpostorScores, RankCounter
+from .scores.rank_counts import COLUMN_BLOCK, ROW_BLOCK, ImpostorScores, RankCounter
 from .scores.search import top_k
 
 # Probes counted at a time; bounds the memory whatever the number of probes.

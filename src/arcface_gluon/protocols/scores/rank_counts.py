@@ -14,10 +14,13 @@ from importlib.util import find_spec
 import numpy as np
 
 from ...parallel.threads import in_parts
-from . import compiled_counts, host_counts
+from . import blocks, compiled_counts, host_counts
 from .curves import HighestScores
 
-count_reached = (compiled_counts if find_spec("numba") else host_counts).count_reached
+_COMPILED = find_spec("numba") is not None
+count_reached = (compiled_counts if _COMPILED else host_counts).count_reached
+# Rows and columns of a block that are best to count: NumPy, called for each row, wants long ones.
+ROW_BLOCK, COLUMN_BLOCK = (2048, 8192) if _COMPILED else (blocks.ROW_BLOCK, blocks.COLUMN_BLOCK)
 
 # Gathered scores are settled when there are this many of them: 64 MiB.
 _PENDING = 1 << 24
