@@ -108,7 +108,7 @@ def test_without_a_terminal_progress_is_a_line_every_log_every(command, records,
     assert "iteration 5: validating" in done.stdout
     lines = [line for line in done.stderr.splitlines() if line.startswith("iteration")]
     assert [line.split(":")[0] for line in lines] == [f"iteration {i} of 5" for i in (2, 4, 5)]
-    for word in ("images/s, loss ", "accuracy", "lr 0.05, ", " left"):
+    for word in ("images/s, data ", ", loss ", "accuracy", "lr 0.05, ", " left"):
         assert word in lines[0], lines[0]
     assert "iteration" not in command(*arguments, "--quiet").stderr
 

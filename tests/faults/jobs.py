@@ -21,7 +21,8 @@ NETWORK = ["network.name=r18", f"network.options={{'width': 0.125, 'units': [1, 
 TRAIN = [*NETWORK, "network.embedding_size=16", "train.batch_size=8", "train.lr=0.05", "train.lr_steps=[]"]
 TRAIN += ["train.log_every=1", "train.checkpoint_every=1", "train.validate_every=2", "train.keep=2", "data.threads=1"]
 # What differs between two runs that are the same.
-_VOLATILE = {"date", "seconds", "images_per_second", "peak_memory_mib", "environment", "checksum", "sha256", "time"}
+_VOLATILE = {"date", "seconds", "images_per_second", "data_share", "peak_memory_mib", "environment"}
+_VOLATILE |= {"checksum", "sha256", "time"}
 
 
 def make_data(folder):

@@ -111,12 +111,19 @@ class TrainingLog:
             dynamic_ncols=True,
         )
 
-    def progress(self, images_per_second: float, loss: float, accuracy: float, lr: float) -> None:
-        """Count an iteration; the bar, or a line now and then, shows the values."""
+    def progress(self, images_per_second: float, loss: float, accuracy: float, lr: float, data_share: float) -> None:
+        """Count an iteration; the bar, or a line now and then, shows the values.
+
+        Args:
+            data_share: share of the time, 0 to 1, that was spent waiting for batches.
+        """
         if self._silent:
             return
         self._done += 1
-        values = f"{images_per_second:.1f} images/s, loss {loss:.3f}, accuracy {accuracy:.1%}, lr {lr:g}"
+        values = (
+            f"{images_per_second:.1f} images/s, data {data_share:.0%}, loss {loss:.3f}, "
+            f"accuracy {accuracy:.1%}, lr {lr:g}"
+        )
         if not self._bar.disable:
             self._bar.set_postfix_str(values, refresh=False)
             self._bar.update()

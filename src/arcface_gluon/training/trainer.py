@@ -121,6 +121,7 @@ class Trainer:
         self.angles = AngleHistograms(settings.iterations)
         self.iteration = 0  # iterations done
         self.seconds = 0.0  # spent in iterations, validation left out, over all sessions of the run
+        self.clock = time.perf_counter
         self.verification = {}  # the last validation's result
         self.validated = 0  # iteration of the last validation
         self.checkpoint: Path | None = None  # folder that the run goes on from
@@ -169,11 +170,10 @@ class Trainer:
         settings = self.settings
         if self.validate and self._due(settings.validate_every) and self.validated != self.iteration:
             self._validate(self.checkpoint, interrupts, log)  # which was stopped, by a signal or a kill
-        meter = Meter()
-        for batch in stream:
+        meter = Meter(self.clock)
+        for batch in meter.batches(stream):
             if self.iteration >= settings.iterations or self._in_vain(log):
                 break
-            began = time.perf_counter()
             lr = self.schedule(self.iteration)
             try:
                 loss, accuracy = self._step(batch, lr)
@@ -182,12 +182,12 @@ class Trainer:
             self.iteration += 1
             self._check(loss, meter)
             # Every process's, in one exchange.
-            told = np.array([[interrupts.received or 0, len(batch.labels)]], np.float64)
+            told = np.array([[interrupts.received or 0, len(batch.labels), meter.waited]], np.float64)
             told = self.processes.allgather(told, "iteration")
             stopping, images = int(told[:, 0].max()), int(told[:, 1].sum())
-            meter.add(loss, accuracy, images, time.perf_counter() - began)
-            self.seconds += time.perf_counter() - began
-            log.progress(meter.images_per_second, meter.loss, meter.accuracy, lr)
+            meter.add(loss, accuracy, images, float(told[:, 2].max()))
+            self.seconds += meter.seconds
+            log.progress(meter.images_per_second, meter.loss, meter.accuracy, lr, meter.data_share)
             for record in self.angles.add(self.iteration, self.head.target_angles):
                 log.write({"iteration": self.iteration, "target_angles": record})
             last = self.iteration == settings.iterations
