@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from typing import Callable, Iterator
+
+import cv2
 import numpy as np
 
+from arcface_gluon.data import FaceRecords
 from arcface_gluon.parallel.threads import thread_count
 
 from .floors import Work, has
@@ -99,3 +104,28 @@ def searches(probes: np.ndarray, gallery: np.ndarray) -> dict[str, Work]:
     index = faiss.IndexFlatIP(gallery.shape[1])
     index.add(gallery)
     return {"faiss IndexFlatIP": lambda: index.search(probes, 1)}
+
+
+def loaders(records: FaceRecords, batch: int, workers: int) -> dict[str, Callable[[], Iterator]]:
+    """PyTorch's DataLoader over the same records, with what arcface_torch does to an image, in processes; endless."""
+    if not has("torch"):
+        return {}
+    import torch
+
+    class Images(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(records)
+
+        def __getitem__(self, index):
+            data, label = records.read(index)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+            if random.random() < 0.5:
+                image = image[:, ::-1]
+            tensor = torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous().float().div(255)  # ToTensor
+            return tensor.sub_(0.5).div_(0.5), label  # Normalize
+
+    def batches():
+        sampler = torch.utils.data.RandomSampler(range(len(records)), replacement=True, num_samples=1 << 30)
+        yield from torch.utils.data.DataLoader(Images(), batch, sampler=sampler, num_workers=workers)
+
+    return {f"PyTorch DataLoader (mirror, float32), {workers} processes": batches}

@@ -1,44 +1,82 @@
-"""Images a second from train.rec to batches, beside the floors (reading, decoding) and MXNet's ImageRecordIter.
+"""Images a second from train.rec to batches on a context, beside bare decoding of the same images: on one core, on all.
 
-All read the same images, 112x112 JPEGs of about 3 KB and of about 9 KB, from a file in the page cache, with as many
-threads as there are physical cores. The rounds of all contenders are interleaved, and the best round of each counts, so
-that other work on the machine burdens all of them alike.
+All read the same 112x112 JPEGs, of about 3 KB and of about 9 KB, from a file in the page cache, with one thread a core.
+The floor is the fastest that the machine has for them: OpenCV or libjpeg-turbo in threads, or MXNet's ImageRecordIter.
+Of what works ahead, batches count from the third on, so that neither a start nor a full queue is measured.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Mapping
+from typing import Callable, Iterator
+from unittest import mock
 
 import cv2
+import mxnet as mx
 import numpy as np
 import simplejpeg
 
 from arcface_gluon.data import Augment, Batches, FaceRecords, RecordWriter, write_training_set
+from arcface_gluon.data.batches import stream
 from arcface_gluon.data.records.recordio import Header, pack
 from arcface_gluon.runtime import physical_cores
 
+from . import peers
+from .floors import fastest
+
 BATCH = 256
 ALL = Augment(shift=4, rotate=10, scale=0.1, light=0.2, erase=0.2)
+TURBO, OPENCV, ITERATOR = "libjpeg-turbo (simplejpeg)", "OpenCV", "mx.io.ImageRecordIter (mirror)"
+ON_CONTEXT = "batches (mirror), on cpu(0)"
+# Does all images of a round and gives the seconds that they took.
+Round = Callable[[], float]
 
 
 def measure(quick: bool = False) -> list[dict]:
-    """Rows {"what", "value", "unit", "floor", "ratio"}; `floor` is the decoding rate of the same images."""
-    rows = []
+    """Rows {"what", "value", "unit", "floor", "by", "ratio", "spread"}: rates; `floor` is that of decoding alone."""
+    rows, count, rounds, everywhere = [], 2048 if quick else 8192, 5 if quick else 7, physical_cores()
     for noise in (2.0, 16.0):
         with tempfile.TemporaryDirectory() as folder:
-            count = 2048 if quick else 8192
             size = write_images(Path(folder), count, noise)
-            rates = interleaved(contenders(Path(folder), count), 2 if quick else 5)
-        floor = rates["decoding only"]
-        for name, rate in rates.items():
-            what = f"{name}, {size / 1000:.1f} KB images"
-            rows.append({"what": what, "value": rate, "unit": "images/s", "floor": floor, "ratio": rate / floor})
+            records = FaceRecords(folder)
+            for cores in sorted({1, everywhere}):
+                name = f", {size / 1000:.1f} KB images, {cores} thread(s)"
+                with on_cores(cores):
+                    works = {**decoders(records, cores), **pipelines(records, cores, brief=cores < everywhere)}
+                    if cores == everywhere:
+                        works[ITERATOR] = image_record_iter(Path(folder) / "shuffled.rec", cores)
+                        loaders = peers.loaders(records, BATCH, cores)
+                        works.update({key: steady(make, len(records)) for key, make in loaders.items()})
+                    rows += compared(in_turns(works, rounds), count, name)
+            if noise == 2.0:
+                rows += waiting_threads(records)
     return rows
+
+
+def compared(seconds: dict[str, np.ndarray], count: int, name: str) -> list[dict]:
+    """Rows of rates, each beside the fastest of the decoders and of MXNet's iterator."""
+    by, floor = fastest({key: seconds[key] for key in (TURBO, OPENCV, ITERATOR) if key in seconds})
+    return [_row(what + name, taken, floor, by, count) for what, taken in seconds.items()]
+
+
+def _row(what, seconds, floor, by, count):
+    ratios = floor / seconds
+    low, high = np.percentile(ratios, [25, 75])
+    return {
+        "what": what,
+        "value": count / float(np.median(seconds)),
+        "unit": "images/s",
+        "floor": count / float(np.median(floor)),
+        "by": by,
+        "ratio": float(np.median(ratios)),
+        "spread": float(high - low) / 2,
+    }
 
 
 def write_images(folder: Path, count: int, noise: float) -> float:
@@ -59,41 +97,89 @@ def write_images(folder: Path, count: int, noise: float) -> float:
     return sum(len(image) for image, _ in images) / count
 
 
-def contenders(folder: Path, count: int) -> dict[str, Callable[[], int]]:
-    """Functions that process all images once; each returns how many it did."""
-    import mxnet as mx  # after arcface_gluon has prepared for it
+@contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """This thread, and those it starts, keep to so many processors."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:count] if count < physical_cores() else before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
-    threads, records = physical_cores(), FaceRecords(folder)
-    images = [records.read(i)[0] for i in range(count)]
-    out = np.empty((threads, 112, 112, 3), np.uint8)
-    order = np.random.default_rng(1).permutation(count).tolist()
 
-    def read():
-        for index in order:
-            records.read(index)
-        return count
+def decoders(records: FaceRecords, threads: int) -> dict[str, Round]:
+    """Bare decoding of all images, which are in memory, in threads."""
+    images = [records.read(index)[0] for index in range(len(records))]
+    out = np.empty((threads, *records.image_size, 3), np.uint8)
 
-    def decode_part(part):
+    def turbo(part):
         for image in images[part::threads]:
             simplejpeg.decode_jpeg(image, fastdct=False, fastupsample=False, buffer=out[part])
 
-    def decode():
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(decode_part, range(threads)))
-        return count
+    def opencv(part):
+        for image in images[part::threads]:
+            cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
 
-    def pipeline(augment, split=False):
-        stream = Batches(records, BATCH, augment=augment, threads=threads).iterate()
-        next(stream)
-        for batch in islice(stream, count // BATCH):
-            if split:
-                mx.nd.waitall()
-                batch.split([mx.cpu(0)])
-        stream.close()
-        return count // BATCH * BATCH
+    def timed(decode):
+        def work():
+            with ThreadPoolExecutor(threads) as pool:
+                began = time.perf_counter()
+                list(pool.map(decode, range(threads)))
+                return time.perf_counter() - began
 
+        return work
+
+    return {TURBO: timed(turbo), OPENCV: timed(opencv)}
+
+
+def steady(make: Callable[[], Iterator], images: int, use: Callable[[object], object] = lambda batch: None) -> Round:
+    """Batches of a new endless stream, from the third on, as many as hold so many images."""
+
+    def work():
+        with closing(make()) as batches:
+            for batch in islice(batches, 2):
+                use(batch)
+            began = time.perf_counter()
+            for batch in islice(batches, images // BATCH):
+                use(batch)
+            return time.perf_counter() - began
+
+    return work
+
+
+def pipelines(records: FaceRecords, threads: int, brief: bool) -> dict[str, Round]:
+    """This project's batches; `brief`: those on a context alone."""
+    images = len(records)
+
+    def on_context(batch):
+        batch.split([mx.cpu(0)])
+        mx.nd.waitall()
+
+    def of(augment):
+        return lambda: Batches(records, BATCH, augment=augment, threads=threads).iterate()
+
+    works = {ON_CONTEXT: steady(of(Augment()), images, on_context)}
+    if not brief:
+        works["batches (mirror)"] = steady(of(Augment()), images)
+        works["batches (shift, rotation, scale, light, erasing)"] = steady(of(ALL), images)
+        works["reading records"] = lambda: _seconds(lambda: [records.read(index) for index in range(images)])
+    return works
+
+
+def _seconds(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def image_record_iter(path: Path, threads: int) -> Round:
+    """MXNet's own pipeline, whole epochs with their start; it takes half of the processors less one, one at least."""
     iterator = mx.io.ImageRecordIter(
-        path_imgrec=str(folder / "shuffled.rec"),
+        path_imgrec=str(path),
         data_shape=(3, 112, 112),
         batch_size=BATCH,
         shuffle=True,
@@ -103,30 +189,44 @@ def contenders(folder: Path, count: int) -> dict[str, Callable[[], int]]:
         seed=0,
     )
 
-    def image_record_iter():
+    def epoch():
         iterator.reset()
-        done = 0
         for batch in iterator:
             batch.data[0].wait_to_read()
-            done += BATCH - batch.pad
-        return done
 
-    return {
-        "reading records": read,
-        "decoding only": decode,
-        "batches (mirror)": lambda: pipeline(Augment()),
-        "batches (mirror), copied to a context": lambda: pipeline(Augment(), split=True),
-        "batches (shift, rotation, scale, light, erasing)": lambda: pipeline(ALL),
-        "mx.io.ImageRecordIter (mirror)": image_record_iter,
-    }
+    return lambda: _seconds(epoch)
 
 
-def interleaved(functions: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, float]:
-    """Best rate of each function over several rounds in turn."""
-    best = dict.fromkeys(functions, 0.0)
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            done = function()
-            best[name] = max(best[name], done / (time.perf_counter() - start))
-    return best
+def waiting_threads(records: FaceRecords, threads: int = 32) -> list[dict]:
+    """How far threads go on a machine of many cores, where decoding burdens each core but not Python's lock.
+
+    A millisecond of sleep stands for each decoding, since that needs no processor; the floor is sleep alone.
+    """
+
+    def asleep(data, size, out):
+        time.sleep(0.001)
+        return out
+
+    def sleep(part):
+        for _ in range(images // threads):
+            time.sleep(0.001)
+
+    def alone():
+        with ThreadPoolExecutor(threads) as pool:
+            return _seconds(lambda: list(pool.map(sleep, range(threads))))
+
+    images = 32 * BATCH
+    whole = steady(lambda: Batches(records, BATCH, threads=threads).iterate(), images)
+    with mock.patch.object(stream, "decode_image", asleep):
+        seconds = in_turns({"sleep": alone, "batches": whole}, 5)
+    what = f"batches (mirror), {threads} threads, 1 ms of sleep in the place of decoding"
+    return [_row(what, seconds["batches"], seconds["sleep"], "sleep", images)]
+
+
+def in_turns(works: dict[str, Round], rounds: int) -> dict[str, np.ndarray]:
+    """{name: (rounds,) seconds}, after one round that warms up."""
+    taken: dict[str, list] = {name: [] for name in works}
+    for _ in range(rounds + 1):
+        for name, work in works.items():
+            taken[name].append(work())
+    return {name: np.array(seconds[1:]) for name, seconds in taken.items()}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 import pytest
-from arcface_gluon.benchmarks import docs, floors, peers, run
+from arcface_gluon.benchmarks import docs, floors, peers, pipeline, run
+
+from arcface_gluon.data import FaceRecords
+from arcface_gluon.runtime import physical_cores
 
 TABLE = "| what | ratio |\n| --- | ---: |\n| {} | 1 |"
 
@@ -74,3 +77,36 @@ def test_the_peers_head_has_the_same_loss():
     head = ShardedMarginHead(40, 16, [mx.cpu()])
     head.set_centres(w)
     assert float(losses[0].detach()) == pytest.approx(head.forward_backward([mx.nd.array(x)], [labels])[0], rel=1e-4)
+
+
+def test_rates_stand_beside_the_fastest_decoder():
+    seconds = {pipeline.TURBO: [2.0, 4.0], pipeline.OPENCV: [4.0, 4.0], "batches": [4.0, 5.0]}
+    rows = pipeline.compared({name: np.array(times) for name, times in seconds.items()}, 12, ", here")
+    assert {row["by"] for row in rows} == {pipeline.TURBO} and {row["floor"] for row in rows} == {4}
+    assert [(row["what"], row["ratio"]) for row in rows[1:]] == [("OpenCV, here", 0.75), ("batches, here", 0.65)]
+
+
+def test_the_pipeline_is_measured_on_one_core_and_on_all(tmp_path):
+    pipeline.write_images(tmp_path, 2 * pipeline.BATCH, 2.0)
+    records, cores = FaceRecords(tmp_path), physical_cores()
+    with pipeline.on_cores(1):
+        assert physical_cores() == 1
+        works = {**pipeline.decoders(records, 1), **pipeline.pipelines(records, 1, brief=True)}
+        rounds = pipeline.in_turns(works, 1)
+    assert physical_cores() == cores
+    assert list(rounds) == [pipeline.TURBO, pipeline.OPENCV, pipeline.ON_CONTEXT]
+    assert all(times.shape == (1,) and times > 0 for times in rounds.values())
+
+
+@pytest.mark.skipif(not floors.has("torch"), reason="PyTorch is not installed")
+def test_the_peers_loader_gives_the_same_images(tmp_path):
+    pipeline.write_images(tmp_path, 6, 2.0)
+    records = FaceRecords(tmp_path)
+    (make,) = peers.loaders(records, 4, 0).values()
+    batches = make()
+    images, labels = next(batches)
+    batches.close()
+    for image, label in zip(images.numpy(), labels.tolist()):
+        expected = mx.image.imdecode(records.read(label)[0]).asnumpy().transpose(2, 0, 1)
+        found = np.rint(image * 127.5 + 127.5)
+        assert np.array_equal(found, expected) or np.array_equal(found, expected[..., ::-1])
