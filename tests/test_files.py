@@ -147,3 +147,13 @@ def test_ordinary_json_is_read(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"a": [[[[1, 2.5, null, 123456789012345678]]]]}')
     assert read_json(path) == {"a": [[[[1, 2.5, None, 123456789012345678]]]]}
+
+
+def test_names_of_any_length_that_a_folder_takes_can_be_written(tmp_path):
+    for name in ("x" * 255, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 127, "x" * 251):
+        with atomic_write(tmp_path / name) as file:
+            file.write(b"whole")
+        assert (tmp_path / name).read_bytes() == b"whole"
+    assert len(os.listdir(tmp_path)) == 3
+    with pytest.raises(UserError, match="shorter name"), atomic_write(tmp_path / ("x" * 256)):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -18,6 +19,7 @@ import numpy as np
 
 from .errors import UserError
 
+_LONGEST = 255  # bytes of a file's name, on all usual file systems
 _PATIENCE = 10  # seconds to wait for another writer of the same file
 _SEAL = "checksum"
 _MAX_DEPTH = 50  # of lists and dictionaries in JSON
@@ -34,9 +36,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         UserError: the folder cannot be written to, the disk is full, or another process goes on writing `path`.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a device, which a file would take the place of
-        raise UserError(f"cannot write {path}: it is no ordinary file; choose another name")
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a device, which a file would take the place of
+            raise UserError(f"cannot write {path}: it is no ordinary file; choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = _open_temporary(path)
     except OSError as error:
@@ -61,7 +63,10 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
 def _open_temporary(path):
     """(descriptor, name) of a new file beside `path`, locked."""
-    name = str(path.with_name(f".{path.name}.tmp"))
+    name = f".{path.name}.tmp"
+    if len(os.fsencode(name)) > _LONGEST:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.tmp"
+    name = str(path.with_name(name))
     until = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -155,7 +160,8 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 def cannot_write(path: str | os.PathLike[str], error: OSError) -> UserError:
     """The one line for a failed write: what could not be written, why, and what to do."""
-    return UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder")
+    cure = "give it a shorter name" if error.errno == errno.ENAMETOOLONG else "free some space or choose another folder"
+    return UserError(f"cannot write {path}: {error.strerror or error}; {cure}")
 
 
 def write_json(path: str | os.PathLike[str], value: Any, sealed: bool = False) -> None:

@@ -92,6 +92,7 @@ def test_from_a_folder_to_names(ready, command, tmp_path, model):
         "identify",
         "two.png",
         "people/ann/1.png",
+        "people/bob/1.png",
         *ready,
         "--threshold",
         "t.json",
@@ -104,6 +105,7 @@ def test_from_a_folder_to_names(ready, command, tmp_path, model):
     results = json.loads((tmp_path / "i.json").read_text())
     assert results["people/ann/1.png"][0]["person"] == "ann" and len(results["two.png"]) == 2
     assert cv2.imread(str(tmp_path / "drawn" / "two.jpg")).shape == (90, 160, 3)
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["1.jpg", "1_2.jpg", "two.jpg"]
     said = command("search", "people/bob/2.png", *ready, "--top", "2").stdout
     assert len(said.splitlines()) == 3 and all("  bob/" in line for line in said.splitlines()[1:])
     other = ["--model", str(model / "two-symbol.json"), *ready[2:]]
@@ -129,6 +131,10 @@ def test_clusters_as_csv_and_folders(ready, command, tmp_path, monkeypatch):
     assert len(rows) == 6 and f"in {len({row['cluster'] for row in rows})} clusters" in said
     assert len(list((tmp_path / "out").rglob("*.png"))) == 6 and "beside the folders" in said
     assert "there already" in command(*words, "--angle", "20", "--folders", "out", check=2).stderr
+    deep = "/".join(["p" * 200, "q" * 200])
+    photograph(tmp_path / "far" / deep / "1.png", (10, 10, 40))
+    command("cluster", "far", *ready, "--quiet", "--angle", "20", "--folders", "deep")
+    assert [path.name[-12:] for path in (tmp_path / "deep").rglob("*.png")] == ["qq_1.png.png"]
     assert "--threshold FILE, or --angle" in command(*words, check=2).stderr
     command("enroll", "people", *ready, "--quiet")
     monkeypatch.setattr(recogniser, "open_detector", None)  # of a gallery no photograph is looked at

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import json
 import os
 import struct
 import threading
@@ -22,6 +24,7 @@ if not os.environ.get("REQUIRE_DEMO"):
     pytest.importorskip("waitress", reason="needs flask and waitress: make setup DETECT=1")
 
 from arcface_gluon.server import Answers, Limits, create_app  # noqa: E402
+from arcface_gluon.server.serving import open_server  # noqa: E402
 from arcface_gluon.server.worker import Busy, Worker  # noqa: E402
 
 LIMITS = Limits(file_bytes=200_000, pixels=1_000_000, waiting=2)
@@ -131,8 +134,8 @@ BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\r" + HEADER + struct.pack(">I", zlib.crc32(HEAD
         (415, "no JPEG, PNG or WebP", b""),
         (415, "no JPEG, PNG or WebP", b"GIF89a" + bytes(100)),
         (415, "no JPEG, PNG or WebP", b"RIFF\0\0\0\0WAVEfmt "),
-        (422, "photograph photo cannot be used", encoded((10, 10, 40))[:60]),
-        (422, "photograph photo cannot be used", b"\xff\xd8\xff\xe0" + bytes(100)),
+        (422, "the photograph cannot be used", encoded((10, 10, 40))[:60]),
+        (422, "the photograph cannot be used", b"\xff\xd8\xff\xe0" + bytes(100)),
         (413, "10000 x 10000 pixels", BOMB),
         (413, "1,000,000 are allowed", encoded(sides=(1001, 1000))),
         (413, "200,000 are allowed", b"\xff\xd8\xff" + bytes(200_000)),
@@ -253,3 +256,25 @@ def test_a_worker_gives_errors_back_and_goes_on():
     hold.set()
     for thread in threads:
         thread.join()
+
+
+def test_what_never_reaches_the_application_is_refused_in_json_too(answers):
+    server, port = open_server(create_app(answers), "127.0.0.1", 0, LIMITS)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        for body, length, header, status in (
+            (b"", 30_000_000, "", 413),
+            (b"", "x", "", 400),
+            (b"", 0, "y" * 300_000, 431),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            headers = {"Content-Length": str(length), "Content-Type": "image/jpeg", "X-Y": header}
+            connection.request("POST", "/embed", body, headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.getheader("Content-Type")) == (status, "application/json")
+            assert list(json.loads(answer.read())) == ["error"]
+            connection.close()
+    finally:
+        server.close()
+        thread.join(20)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, new_folder
 from .enroll import print_left_out
 from .recognition import (
     add_recogniser_options,
@@ -21,6 +22,8 @@ from .recognition import (
 )
 
 EXAMPLE = "arcface-gluon cluster /data/photographs --threshold threshold.json --out clusters.csv"
+
+_NAME = 200  # bytes of a photograph's path in the name of its crop: the last ones
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -100,7 +103,8 @@ def _write_folders(folder, labels, gallery, crops):
     from ..detect.crops import save
 
     digits = len(str(labels.max()))
-    for number, (label, entry, crop) in enumerate(zip(labels, gallery.entries, crops)):
-        name = entry.photo.replace("/", "_")
-        save(crop, folder, f"{label:0{digits}}/{number:05}_{name}.png")
+    with new_folder(folder) as whole:
+        for number, (label, entry, crop) in enumerate(zip(labels, gallery.entries, crops)):
+            name = os.fsencode(entry.photo.replace("/", "_"))[-_NAME:].decode(errors="ignore")
+            save(crop, whole, f"{label:0{digits}}/{number:05}_{name}.png")
     print(f"{folder}: the crops")

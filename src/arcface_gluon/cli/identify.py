@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from pathlib import Path
 
 from ..files import write_json
@@ -38,6 +39,7 @@ def run(args: Namespace) -> None:
     threshold = open_threshold(args, recogniser)
     print(describe_threshold(threshold))
     results = {}
+    drawn = _drawn_names(args.photographs)
     for path in args.photographs:
         image = recogniser.read(path)
         faces = [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)
@@ -53,6 +55,18 @@ def run(args: Namespace) -> None:
             from ..detect.crops import draw, save
 
             known = [i for i, one in enumerate(found) if threshold is None or one.person]
-            save(draw(image, faces, known), args.draw, f"{Path(path).stem}.jpg")
+            save(draw(image, faces, known), args.draw, drawn[path])
     if args.json:
         write_json(args.json, results)
+
+
+def _drawn_names(paths):
+    """{photograph: name of its picture}: photographs of one name in several folders get a number."""
+    names, seen = {}, Counter()
+    for path in dict.fromkeys(paths):
+        stem = Path(path).stem
+        seen[stem] += 1
+        while (name := f"{stem}_{seen[stem]}" if seen[stem] > 1 else stem) in names.values():
+            seen[stem] += 1
+        names[path] = name
+    return {path: f"{name}.jpg" for path, name in names.items()}

@@ -22,7 +22,7 @@ FETCHED = Path("runs/interop/MobileFaceNet.tflite")
 # What is said where nothing better is there.
 SMALL = (
     "the model is the ORL run, which learnt from 30 people and is wrong for one pair in ten; give --model, "
-    "or fetch better weights with `make setup INTEROP=1` and `make interop`"
+    "or fetch better weights with `arcface-gluon eval interop` (make interop)"
 )
 
 
@@ -79,8 +79,8 @@ def open_recogniser(args: Namespace, detects: bool = True) -> Recogniser:
                 model_path(args)
             except UserError:
                 raise UserError(
-                    "there is no model: give --model, fetch one with `make setup INTEROP=1` and `make interop`, or "
-                    "train one with `make train`"
+                    "there is no model: give --model, fetch one with `arcface-gluon eval interop` (make interop), or "
+                    "train one with `arcface-gluon train orl` (make train)"
                 ) from None
             print(f"warning: {SMALL}", file=sys.stderr)
     path = model_path(args)

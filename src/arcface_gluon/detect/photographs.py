@@ -11,7 +11,7 @@ from ..data.images.folder import find_image, find_images, left_out_line, path_be
 from ..errors import UserError
 from ..files import read_lines
 
-_HINT = "give a folder, or a list with a path a line; see docs/photographs.md"
+_HINT = "give a folder, or a list with a path a line (`arcface-gluon align --help`)"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,11 @@ class Limits:
     waiting: int = 8
 
 
+def called(name: str) -> str:
+    """What a photograph is called in messages, by its name in a form."""
+    return "the photograph" if name == "photo" else f"photograph {name}"
+
+
 class Answers:
     """Photographs in, answers out; for one thread."""
 
@@ -82,7 +87,7 @@ class Answers:
         looked = [self._look(photo, name, aligned) for photo, name in ((first, "a"), (second, "b"))]
         for name, (_, faces) in zip("ab", looked):
             if not faces:
-                raise UserError(f"no face was found in photograph {name}")
+                raise UserError(f"no face was found in {called(name)}")
         point = self._threshold[1] if self._threshold else None
         like = compare(looked[0][1][0].embedding, looked[1][1][0].embedding, point)
         sides = {
@@ -105,9 +110,9 @@ class Answers:
         return {**sides, "faces": listed, "threshold": self._stated()}
 
     def _look(self, photo, name, aligned) -> tuple[dict, Sequence[FoundFace]]:
-        image = self.recogniser.read(photo, f"photograph {name}", self.limits.pixels)
+        image = self.recogniser.read(photo, called(name), self.limits.pixels)
         if aligned:
-            faces = [self.recogniser.aligned(image, f"photograph {name}")]
+            faces = [self.recogniser.aligned(image, called(name))]
         else:
             faces = self.recogniser.embedded(self.recogniser.faces(image, embedded=False)[:MOST_FACES])
         return {"height": image.shape[0], "width": image.shape[1]}, faces

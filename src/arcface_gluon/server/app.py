@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from ..data.images.decode import image_size
 from ..errors import UserError
 from ..runtime import out_of_memory
-from .answers import Answers
+from .answers import Answers, called
 from .schema import openapi
 from .worker import Busy, Worker
 
@@ -159,15 +159,16 @@ def _photographs(names, limit) -> dict[str, Any]:
         bodies = f", {', '.join(KINDS)}" if len(names) == 1 else ""
         raise Refused(415, f"the body must be multipart/form-data{bodies}, not {kind or 'of no type'}")
     for name, data in found.items():
+        which = called(name)
         if len(data) > limit.file_bytes:
-            raise Refused(413, f"photograph {name} has {len(data):,} bytes; {limit.file_bytes:,} are allowed")
+            raise Refused(413, f"{which} has {len(data):,} bytes; {limit.file_bytes:,} are allowed")
         if not data.startswith(_STARTS) or (data[:4] == b"RIFF" and data[8:12] != b"WEBP"):
-            raise Refused(415, f"photograph {name} is no JPEG, PNG or WebP")
+            raise Refused(415, f"{which} is no JPEG, PNG or WebP; convert it first")
         try:
             height, width = image_size(data)
         except ValueError as error:
             status = 413 if "too many" in str(error) else 422
-            raise Refused(status, f"photograph {name} cannot be used: {error}") from None
+            raise Refused(status, f"{which} cannot be used: {error}") from None
         if height * width > limit.pixels:
-            raise Refused(413, f"photograph {name} has {width} x {height} pixels; {limit.pixels:,} are allowed")
+            raise Refused(413, f"{which} has {width} x {height} pixels; {limit.pixels:,} are allowed")
     return found

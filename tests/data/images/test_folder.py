@@ -50,6 +50,7 @@ def test_endings_and_first_bytes(tmp_path):
     (tmp_path / "photo.heic").write_bytes(b"....ftypheic")
     (tmp_path / "list.txt").write_text("a.jfif")
     (tmp_path / "other.txt").write_text("P5 ")
+    (tmp_path / "faces.csv").write_text("photo,crop")  # of `align`, which nobody misses
     names, left_out = find_images(tmp_path)
     assert names == ["A.J._Buckley_0001", "a.jfif", "b.webp", "c.tif", "d.JPEG", "e.jpe", "f", "frame.0007"]
     assert left_out == {".txt": 2, ".heic": 1, "without an ending": 1}

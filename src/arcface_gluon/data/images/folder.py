@@ -21,6 +21,7 @@ _PICTURES = (".heic", ".heif", ".avif", ".gif", ".jxl", ".tga", ".dng", ".cr2", 
 JUNK_FOLDERS = {"__MACOSX", "@eaDir", ".@__thumb", ".ipynb_checkpoints", ".AppleDouble", "#recycle", "@Recycle"}
 _JUNK_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store"}
 _JUNK = "of operating systems"
+_OWN = {"faces.csv", ".align.jsonl", "images.lst", "names.tsv"}  # what `align` and `unpack` write beside images
 _LINKED_AGAIN = 16  # times that links may lead to one folder: links to links could multiply without end
 # An ending that says nothing: A.J._Buckley_0001, frame.0001. Such files are known by their first bytes.
 _NO_ENDING = re.compile(r"\.?|\.\d+|\.[^.]*[^A-Za-z0-9.][^.]*|\.[^.]{6,}")
@@ -61,7 +62,7 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], Counter]:
                     waiting.append((name, (*above, here)))
             elif (kind := _left_out_as(folder / name)) is None:
                 found.append(_listable(folder, name))
-            else:
+            elif entry.name not in _OWN:
                 left_out[kind] += 1
     return sorted(found), left_out
 
