@@ -26,9 +26,11 @@ SPLIT = set -f;
 switch = $(if $(filter-out 0 1,$($(1)))$(word 2,$($(1))),$(error $(1) is 1 or 0, not '$($(1))'),$(if $(filter 1,$($(1))),$(2),$(3)))
 # FLIP=1 adds the mirror image, FLIP=0 leaves it out; without it each evaluation does as the paper's numbers were made.
 MIRROR = $(if $(FLIP),$(call switch,FLIP,--flip,--no-flip))
+# NP processes, on HOSTS.
+RANKS = $${NP:+--np "$$NP"} $${HOSTS:+--hosts "$$HOSTS"}
 # What the evaluations take: FEATURES where they are ready, MODEL, or the last run of RECIPE; the ORL one is trained
 # where there is none.
-EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MODEL",--recipe "$$RECIPE")) $${ROW:+--row "$$ROW"}
+EVALUATED = $(if $(FEATURES),--features "$$FEATURES",$(if $(MODEL),--model "$$MODEL",--recipe "$$RECIPE")) $${ROW:+--row "$$ROW"} $(RANKS)
 SET_OR_DEMO = --data "$${DATA:-demo}" $(call switch,SKIP,--skip-missing) $$ARGS
 # Recipes whose data can be made here.
 PREPARED := $(if $(filter orl,$(RECIPE)),data)$(if $(filter synthetic,$(RECIPE)),data-synthetic)
@@ -70,7 +72,7 @@ data-check: $(READY) ## which data sets of Table 1 are in datasets/ (or DATA=fol
 
 train: $(READY) $(PREPARED) ## train RECIPE (default orl), evaluate it and write its report
 	@$(SPLIT) $(RUN) train "$$RECIPE" $(call switch,RESUME,--resume) \
-		$${NP:+--np "$$NP"} $${HOSTS:+--hosts "$$HOSTS"} $${RESTARTS:+--restarts "$$RESTARTS"} $${GRACE:+--grace "$$GRACE"} \
+		$(RANKS) $${RESTARTS:+--restarts "$$RESTARTS"} $${GRACE:+--grace "$$GRACE"} \
 		$${DATA:+"data.path=$$DATA"} $${LOSS:+"loss=$$LOSS"} $${SEED:+"seed=$$SEED"} $${SET:+--set "$$SET"} $$ARGS
 
 orl-run: $(READY)
@@ -105,10 +107,10 @@ experiments: $(READY) ## claims of later papers, tried on procedural identities:
 	@$(SPLIT) $(RUN) eval experiments $${SEEDS:+--seeds "$$SEEDS"} $$ARGS
 
 eval-unseen: $(READY) $(TRAINED) ## all pairs of unseen people, with intervals: RECIPE's last run or MODEL=run, DATA=folder
-	@$(SPLIT) $(RUN) eval unseen $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} $(MIRROR) $$ARGS
+	@$(SPLIT) $(RUN) eval unseen $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${DATA:+--data "$$DATA"} $(MIRROR) $(RANKS) $$ARGS
 
 eval-angles: $(READY) ## Table 3: angles under the losses of the ablation on DATA, or of MODEL=run
-	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} $(MIRROR) --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS
+	@$(SPLIT) $(RUN) eval angles $${MODEL:+"$$MODEL"} $(MIRROR) $(RANKS) --recipe "$$RECIPE" $${DATA:+--data "$$DATA"} $${BIN:+--bin "$$BIN"} $$ARGS
 
 export: $(READY) $(TRAINED) ## a model for other tools: RECIPE's last run, or MODEL=path (TO=onnx, mxnet, torch, npz; OUT=file; ARGS='--raw …')
 	@$(SPLIT) $(RUN) export $(if $(MODEL),"$$MODEL",--recipe "$$RECIPE") $${TO:+--to "$$TO"} $${OUT:+--out "$$OUT"} $$ARGS

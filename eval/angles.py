@@ -26,8 +26,10 @@ from arcface_gluon.eval.runs import last_checkpoint
 
 from arcface_gluon import recipe
 from arcface_gluon.arrays import load_npy
+from arcface_gluon.cli.launch import add_hosts_options
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
+from arcface_gluon.cli.ranks import open_checkpoint
 from arcface_gluon.data.demos import is_demo, is_demo_name, set_name
 from arcface_gluon.data.images.sources import EncodedImages, open_images
 from arcface_gluon.data.places import find_data, open_validation
@@ -38,7 +40,6 @@ from arcface_gluon.report.mode import papers_mode
 from arcface_gluon.report.paper import is_papers_training_set, paper_tables, paper_value
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.run_layout import RECIPE, SUMMARY
-from arcface_gluon.runtime import contexts
 from arcface_gluon.training.run_folder import last_run
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", help="folder of the training set, or casia (default: the recipe's data.path)")
     add_flip_option(parser, False, "a single crop")
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
+    add_hosts_options(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/angles"), help="folder of table3.md")
     args = parser.parse_args(arguments)
     measured = {}
@@ -88,7 +90,6 @@ def ablation_runs(data: str | os.PathLike[str]) -> list[Path]:
 
 def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     """The six rows of one run, also written to its results/angles.json."""
-    from arcface_gluon import load_model
     from arcface_gluon.embed import embed_images, embed_to_file
     from arcface_gluon.evaluation import embeddings_path
     from arcface_gluon.losses.centres import read_centres
@@ -96,8 +97,7 @@ def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
     from arcface_gluon.report.results import measurement, save_results, subject_of
 
     checkpoint = last_checkpoint(run)
-    devices = contexts(args.contexts)
-    net = load_model(checkpoint, devices)
+    net, devices = open_checkpoint(checkpoint, args.contexts)
     data = find_data(args.data or values.data.path)
     sets = open_validation([args.bin] if args.bin else values.data.validation[:1], data)
     if not sets:

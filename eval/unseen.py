@@ -13,24 +13,23 @@ compares losses by them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING
 
 from arcface_gluon.eval.runs import last_checkpoint
 
 from arcface_gluon import recipe
+from arcface_gluon.cli.launch import add_hosts_options
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.cli.options import Several, add_flip_option
+from arcface_gluon.cli.ranks import open_checkpoint
 from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
 from arcface_gluon.errors import UserError
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.run_layout import RECIPE
-from arcface_gluon.runtime import contexts
 from arcface_gluon.training.run_folder import last_run
 
 if TYPE_CHECKING:
-    import mxnet as mx
-
     from arcface_gluon.report.unseen import UnseenResult
 
 EXAMPLE = "arcface-gluon eval unseen --recipe orl"
@@ -43,16 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", action=Several, type=Path, help="folders with train.rec of unseen people")
     add_flip_option(parser, True, "the mirror image added")
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
+    add_hosts_options(parser)
     args = parser.parse_args(arguments)
     from arcface_gluon.report.run_report import write_report
     from arcface_gluon.report.unseen import rate_cells
 
-    devices = contexts(args.contexts)
     measured = []
     for run in args.runs or [last_run(args.recipe)]:
         folders = {folder.name: folder for folder in args.data} if args.data else unseen_of(run)
         for name, folder in folders.items():
-            measured.append((run, measure(run, name, folder, devices, args.flip)))
+            measured.append((run, measure(run, name, folder, args.contexts, args.flip)))
         print(f"report: {write_report(run)}")
     measures = list(dict.fromkeys(name for _, found in measured for name in found.measures))
     heads = ["run", "set", "people", "pairs of one", "pairs of two", *measures]
@@ -74,9 +73,8 @@ def unseen_of(run: Path) -> dict[str, Path]:
     return sets
 
 
-def measure(run: Path, name: str, folder: Path, devices: Sequence[mx.Context], flip: bool) -> UnseenResult:
+def measure(run: Path, name: str, folder: Path, contexts: str | None, flip: bool) -> UnseenResult:
     """Measure a run's last checkpoint on a set, unless that was done already."""
-    from arcface_gluon import load_model
     from arcface_gluon.embed import embed_images
     from arcface_gluon.report.unseen import load_unseen, save_unseen
     from arcface_gluon.report.verification_store import load_verification
@@ -87,7 +85,7 @@ def measure(run: Path, name: str, folder: Path, devices: Sequence[mx.Context], f
     before = load_unseen(run, name)
     if before is not None and before.facts == facts:
         return before
-    net = load_model(checkpoint, devices)
+    net, devices = open_checkpoint(checkpoint, contexts)
     embeddings = embed_images(net, images, devices, flip=flip, quiet=False, what=name)
     known = [load_verification(path) for path in sorted((run / "verification").glob("*.npz"))]
     return save_unseen(run, name, facts, embeddings, images.labels, known)

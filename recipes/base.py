@@ -142,7 +142,14 @@ recipe = dict(
             "float16: half precision on GPUs",
             one_of("float32", "bfloat16", "auto", "float16"),
         ),
-        loss_scale=Option(128.0, "for float16: gradients are computed this many times larger", POSITIVE),
+        loss_scale=Option(
+            65536.0,
+            "for float16, at first: gradients are computed this many times larger, half as many on overflow",
+            POSITIVE,
+        ),
+        loss_scale_growth=Option(
+            2_000, "iterations without an overflow after which loss_scale doubles; 0: it stays as it is", NOT_NEGATIVE
+        ),
         log_every=Option(20, "iterations between lines of metrics.jsonl", POSITIVE),
         validate_every=Option(2_000, "iterations between validations", POSITIVE),
         patience=Option(

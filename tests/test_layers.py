@@ -12,6 +12,7 @@ LAYERS = [
     ["runtime", "recipe", "parallel"],
     ["data", "models", "losses", "protocols"],
     ["training"],
+    ["embed_batches"],
     ["embed", "detect"],
     ["recognition"],
     ["report"],

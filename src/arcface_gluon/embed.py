@@ -6,34 +6,23 @@ import hashlib
 import os
 import signal
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Sequence
 
-import cv2
 import mxnet as mx
 import numpy as np
-from mxnet import autograd
 
 from .data.embeddings.embedding_file import EmbeddingWriter, holds_others, is_complete
-from .data.images.sources import EncodedImages, ImageError, Images
+from .data.images.sources import EncodedImages, Images
+from .embed_batches import embed_in_batches
 from .errors import UserError
 from .files import read_json
 from .models.backbone import input_size
 from .models.folded import EvaluationNetwork, evaluation_network
-from .parallel.shards import shard_ranges
 from .progress import progress
 from .protocols.verification import VerificationResult, evaluate_pairs
-from .runtime import out_of_memory, physical_cores
 from .training.interrupt import Interrupted, Interrupts
-
-# Images a step and device: beyond these, larger batches are not faster.
-_BATCH = {"cpu": 32, "gpu": 128}
-_DECODING, _COMPUTING = 3, 2  # batches ahead
 
 
 def embed_images(
@@ -63,7 +52,7 @@ def embed_images(
     """
     images = images if isinstance(images, Images) else EncodedImages(what, images)
     embeddings: Any = None
-    batches = closing(_batches(net, images, contexts, batch_size, flip, input_size(net)))
+    batches = closing(embed_in_batches(net, images, contexts, batch_size, flip, input_size(net)))
     with batches as stream, progress(total=len(images), desc=what, unit=" images", quiet=quiet) as bar:
         for batch in stream:
             if embeddings is None:
@@ -119,7 +108,7 @@ def embed_to_file(
     net = evaluation_network(net, contexts)
     with EmbeddingWriter(path, key) as writer:
         begun, began = writer.done, time.perf_counter()
-        batches = _batches(net, images, contexts, batch_size, flip, size, writer.done, skip_missing)
+        batches = embed_in_batches(net, images, contexts, batch_size, flip, size, writer.done, skip_missing)
         _write(writer, batches, images, quiet)
         rate = (writer.done - begun) / (time.perf_counter() - began)
         made = {"flip": flip, "input": list(size), "dtype": net.precision}
@@ -192,106 +181,6 @@ def _add_network(digest, net):
         digest.update(parameter.list_data()[0].asnumpy().tobytes())
     if getattr(net, "normalisation", None):
         digest.update(repr(net.normalisation).encode())
-
-
-@dataclass
-class _Batch:
-    start: int
-    count: int
-    skipped: list  # indices of its images that have no row
-    rows: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-
-
-def _batches(net, images, contexts, batch_size, flip, size, first=0, skip=None):
-    """Embed images from number `first` on; yields _Batch after _Batch. `skip`: leave damaged ones out; None: no choice.
-
-    While the devices work on one batch, the next is already queued there and those after it are being decoded.
-    """
-    net = evaluation_network(net, contexts)
-    contexts = net.contexts
-    batch_size = min(batch_size or sum(_BATCH[context.device_type] for context in contexts), len(images))
-    # Every device gets the same shape in every step, since each new shape would be planned anew.
-    batch_size = -(-batch_size // len(contexts)) * len(contexts)
-    pool = ThreadPoolExecutor(physical_cores(), thread_name_prefix="decode")
-    ahead = (_decode(pool, images, start, batch_size, size, skip) for start in range(first, len(images), batch_size))
-    # A signal is seen while Python waits for a thread, and not while it waits for MXNet.
-    waiting = ThreadPoolExecutor(1, thread_name_prefix="wait")
-    decoding, computing = deque(islice(ahead, _DECODING)), deque()
-    try:
-        while decoding or computing:
-            if decoding:
-                planes, start, parts = decoding.popleft()
-                decoding.extend(islice(ahead, 1))
-                skipped = [index for part in parts for index in part.result()]
-                batch = _Batch(start, min(batch_size, len(images) - start), skipped)
-                computing.append((batch, _launch(net, planes, contexts, flip)))
-            if len(computing) == _COMPUTING or not decoding:
-                batch, outputs = computing.popleft()
-                batch.rows = waiting.submit(_finished, batch, outputs, images).result()
-                yield batch
-    finally:
-        for _, _, parts in decoding:
-            for part in parts:
-                part.cancel()
-        pool.shutdown()
-        waiting.shutdown(wait=False)
-
-
-def _decode(pool, images, start, batch_size, size, skip):
-    """Begin to decode a batch: (planes (B, 3, H, W) uint8, start, futures of lists of unreadable images)."""
-    planes = np.zeros((batch_size, 3, *size), np.uint8)
-    stop = min(start + batch_size, len(images))
-    step = max(4, batch_size // (4 * physical_cores()))
-
-    def fill(begin):
-        skipped = []
-        for index in range(begin, min(begin + step, stop)):
-            try:
-                cv2.split(images.decode(index, size), list(planes[index - start]))
-            except ImageError as error:
-                if not skip:
-                    hint = "" if skip is None else ", or leave it out with --skip-missing"
-                    raise UserError(f"{error}; replace it{hint}") from error
-                skipped.append(index)
-        return skipped
-
-    return planes, start, [pool.submit(fill, begin) for begin in range(start, stop, step)]
-
-
-def _launch(net, planes, contexts, flip):
-    """Queue a batch on the devices; gives their outputs, which are not computed yet."""
-    outputs = []
-    with autograd.predict_mode(), _model_errors(f"{planes.shape[2]} x {planes.shape[3]} images"):
-        for (a, b), context in zip(shard_ranges(len(planes), len(contexts)), contexts):
-            x = mx.nd.array(planes[a:b], ctx=context, dtype="uint8")
-            outputs.append(net(x) + net(x.flip(axis=3)) if flip else net(x))
-    return outputs
-
-
-def _finished(batch, outputs, images):
-    """Wait for a batch: the rows (k, d) of its readable images."""
-    with _model_errors(images.source):
-        rows = np.concatenate([output.asnumpy() for output in outputs])[: batch.count]
-    rows = np.delete(rows, [index - batch.start for index in batch.skipped], axis=0) if batch.skipped else rows
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        kept = np.delete(np.arange(batch.start, batch.start + batch.count), [i - batch.start for i in batch.skipped])
-        name = images.describe(kept[np.argmin(finite)])
-        raise UserError(f"the network gives NaN or infinite values for {name}; its parameters are damaged, or overflow")
-    return rows
-
-
-@contextmanager
-def _model_errors(what):
-    """What MXNet says of images that do not fit the network, as one line."""
-    try:
-        yield
-    except mx.MXNetError as error:
-        if out_of_memory(error):
-            raise
-        reason = str(error).strip().splitlines()[-1]
-        cure = "check the input size"
-        raise UserError(f"the network fails on {what}: {reason}; {cure}") from error
 
 
 def _summary(path):

@@ -112,7 +112,7 @@ def test_the_demo_agrees_with_the_definitions(ijb, data, model_112, monkeypatch,
     assert not problems and (measured.column, measured.paper_data) == ("IJB-C TAR at FAR 1e-4", False)
     assert measured.value == result["verification"]["tar_nearest_far"]["1e-04"]
     # Nothing is embedded twice.
-    monkeypatch.setattr("arcface_gluon.embed._batches", None)
+    monkeypatch.setattr("arcface_gluon.embed.embed_in_batches", None)
     assert ijb.main([*arguments, "--norm-weight", "--detector-score"]) == 0
     scores = lists.read_landmarks(data.landmarks).scores
     weighted = json.loads((RUN / "ijb" / "ijbc-detector-score-norm-weight.json").read_text())

@@ -116,7 +116,7 @@ def test_the_demo_agrees_with_the_definitions(evaluate, data, capsys):
 def test_images_are_embedded_once_and_an_extraction_goes_on(evaluate, data, monkeypatch, capsys):
     from arcface_gluon import embed
 
-    counts, batches = [], embed._batches
+    counts, batches = [], embed.embed_in_batches
 
     def counting(net, images, contexts, batch_size, flip, size, first=0, skip=False):
         for batch in batches(net, images, contexts, batch_size, flip, size, first, skip):
@@ -125,7 +125,7 @@ def test_images_are_embedded_once_and_an_extraction_goes_on(evaluate, data, monk
             if stop and sum(counts) > stop:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(embed, "_batches", counting)
+    monkeypatch.setattr(embed, "embed_in_batches", counting)
     stop = 30
     evaluate("--batch-size", 8, status=130)
     stop = None

@@ -55,6 +55,8 @@ COMMANDS = {
     "doctor": "say what is installed, which devices there are, and what is wrong",
 }
 
+_IN_PROCESSES = ("embed", "verify", "eval")  # where --np is given; `train` starts its own
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status.
@@ -76,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.error(f"unknown option {option!r}{did_you_mean(option, command._option_string_actions)}")
     if rest:  # argparse takes overrides before the options only
         args.overrides = [*args.overrides, *rest]
+    if argv[0] in _IN_PROCESSES:
+        from . import ranks
+
+        return run_safely(lambda: ranks.run(argv, lambda: args.work(args)))
     return run_safely(lambda: args.work(args))
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import write_json
+from .launch import add_hosts_options
 from .options import add_first_label_option, add_flip_option, add_model_options, image_size, model_path, open_model
+from .ranks import share
 
 EXAMPLE = "arcface-gluon embed /data/aligned --model runs/casia_r50 --out faces.npy"
 
@@ -20,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "or a JSON list of the MegaFace devkit",
     )
     add_model_options(parser)
+    add_hosts_options(parser)
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE.npy", help="float32 (n, d); FILE.txt names the rows"
     )
@@ -51,6 +54,7 @@ def run(args: Namespace) -> None:
         raise UserError(f"--json {args.json} is the name of the facts beside {args.out}; choose another")
     images = open_images(args.images, args.root, args.first_label)
     net, devices = open_model(args, auto="bfloat16")
+    share(net, args)
     from ..embed import embed_to_file
     from ..models.backbone import input_size
 

@@ -12,7 +12,9 @@ from ..evaluation import Extraction, Source
 from ..report.mode import papers_mode
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
+from .launch import add_hosts_options
 from .options import Several, add_flip_option, add_model_options, model_path, open_model
+from .ranks import share
 
 
 def add_source_options(parser: ArgumentParser, features_help: str, table: str, several: bool = False) -> None:
@@ -25,6 +27,7 @@ def add_source_options(parser: ArgumentParser, features_help: str, table: str, s
     """
     usual = papers_mode(table).flip
     source = add_model_options(parser, several)
+    add_hosts_options(parser)
     source.add_argument("--features", nargs="+", action=Several, type=Path, metavar="F", help=features_help)
     parser.add_argument("--ending", help="what the names of feature files end in, such as _r100.bin")
     parser.add_argument("--name", help="what to call the model of --features (default: from the ending or the file)")
@@ -64,6 +67,7 @@ def open_source(args: Namespace, demo: bool | None = None) -> Source:
 
     if args.features is None:
         net, devices = open_model(args)
+        share(net, args)
         return Source(_placed(subject_of(model_path(args)), args, demo), net, devices, _extraction(args))
     first = args.features[0] if isinstance(args.features, list) else args.features
     if not first.exists():

@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Sequence
 
 from easydict import EasyDict
 
@@ -20,10 +21,15 @@ from .options import overrides
 SAVED = {GO_ON, 128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of a process that a signal has ended
 
 
+def add_hosts_options(parser: ArgumentParser) -> None:
+    """--np and --hosts."""
+    parser.add_argument("--np", type=int, metavar="P", help="as P processes (needs make setup HOROVOD=1)")
+    parser.add_argument("--hosts", metavar="H", help="where: host1:4,host2:4, this one among them (default: here)")
+
+
 def add_launch_options(parser: ArgumentParser) -> None:
     """--np, --hosts, --restarts, --grace and --logs."""
-    parser.add_argument("--np", type=int, metavar="P", help="train as P processes (needs make setup HOROVOD=1)")
-    parser.add_argument("--hosts", metavar="H", help="where: host1:4,host2:4, this one among them (default: here)")
+    add_hosts_options(parser)
     parser.add_argument(
         "--restarts", type=int, default=0, metavar="N", help="go on up to N times with the hosts left after a loss"
     )
@@ -43,7 +49,9 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
     Raises:
         UserError: options that do not go together, or Horovod is missing.
     """
-    hosts = _checked(args)
+    if args.restarts < 0 or not args.grace > 0:
+        raise UserError("--restarts must not be negative, --grace above 0")
+    hosts = checked_hosts(args)
     resume, processes = args.resume, args.np
     for restart in range(args.restarts + 1):
         began = time.monotonic()
@@ -70,9 +78,14 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
     return GO_ON if ending.lost else ending.status
 
 
-def _checked(args):
-    if args.np < 1 or args.restarts < 0 or not args.grace > 0:
-        raise UserError("--np must be at least 1, --restarts not negative, --grace above 0")
+def checked_hosts(args: Namespace) -> list[tuple[str, int]]:
+    """[(host, processes)] of --hosts; none for this one alone.
+
+    Raises:
+        UserError: --np and --hosts do not go together, or Horovod is missing.
+    """
+    if args.np < 1:
+        raise UserError("--np must be at least 1")
     hosts = parse_hosts(args.hosts) if args.hosts else []
     if hosts and sum(count for _, count in hosts) < args.np:
         raise UserError(f"--hosts={args.hosts} has fewer places than --np={args.np}")
@@ -99,6 +112,12 @@ def _account(ending: Ending, hosts, seconds, folder):
     """One line: who ended, how, after how long, and where to go on."""
     resumable = folder is not None and checkpoint_folders(folder)
     last = f"{last_good(folder)}; --resume goes on" if resumable else "there is no checkpoint"
+    told = who_ended(ending, hosts, seconds)
+    return told if ending.rank is None else f"{told}; {last}"
+
+
+def who_ended(ending: Ending, hosts: Sequence[tuple[str, int]], seconds: float) -> str:
+    """Which process ended, how, and after how long; or what horovodrun said."""
     if ending.rank is None:
         said = next(
             (line for line in reversed(ending.said) if not line.startswith("warnings.warn")), "nothing was said"
@@ -109,5 +128,5 @@ def _account(ending: Ending, hosts, seconds, folder):
     if ending.status > 128 and ending.status - 128 in set(signal.Signals):
         name = signal.Signals(ending.status - 128).name
         late = ", before it had saved" if ending.signalled else ""
-        return f"{who} was ended by {name}{late} after {seconds:.0f} s; {last}"
-    return f"{who} ended with status {ending.status} after {seconds:.0f} s; {last}"
+        return f"{who} was ended by {name}{late} after {seconds:.0f} s"
+    return f"{who} ended with status {ending.status} after {seconds:.0f} s"

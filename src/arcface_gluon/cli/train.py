@@ -102,7 +102,7 @@ def _train(args, values, before, data_folder, folder, processes):
 
     say = print if processes.rank == 0 else lambda text: None
     validation = open_validation(values.data.validation, data_folder)
-    validator = _validator(folder, args.quiet)
+    validator = _validator(folder, args.quiet or processes.rank > 0, processes)
     trainer = build_trainer(values, data_folder, folder, validation, validator, args.quiet, processes)
     records = trainer.batches.records
     advice = MemoryAdvice(values, records.num_identities, trainer.contexts, processes.size)
@@ -189,14 +189,15 @@ def environment(devices: Sequence[mx.Context]) -> dict:
     }
 
 
-def _validator(folder, quiet):
-    """What validates a run: 10-fold verification, kept in its folder for the report."""
+def _validator(folder, quiet, processes):
+    """What validates a run: 10-fold verification, kept in its folder by the first process for the report."""
     from ..embed import verify_set
     from ..report.verification_store import measures_of, save_verification
 
     def verify(net, name, one, devices):
         result = verify_set(net, one.images, one.issame, contexts=devices, quiet=quiet, what=name)
-        save_verification(folder, name, result, one.images)
+        if processes.rank == 0:
+            save_verification(folder, name, result, one.images)
         return measures_of(name, result)
 
     return verify

@@ -22,6 +22,7 @@ from ..files import write_json
 from ..protocols.verification import evaluate_pairs, one_kind
 from ..report.mode import Mode
 from .evaluation import open_source
+from .launch import add_hosts_options
 from .options import Several, add_flip_option, add_model_options, count
 from .verify_epochs import epochs, verify_epochs
 
@@ -30,6 +31,7 @@ EXAMPLE = "arcface-gluon verify --model runs/casia_r50 --bin /data/lfw.bin"
 
 def add_arguments(parser: ArgumentParser) -> None:
     source = add_model_options(parser)
+    add_hosts_options(parser)
     source.add_argument(
         "--features", nargs="+", action=Several, type=Path, metavar="F", help="ready features, a .npy for each set"
     )

@@ -10,6 +10,7 @@ from mxnet.gluon import HybridBlock
 
 from .. import blas
 from ..errors import UserError
+from ..parallel.team import Team
 from ..runtime import out_of_memory
 from .backbone import input_size
 from .folding import SUMS, fold
@@ -36,12 +37,14 @@ class EvaluationNetwork:
         spec, input_size: that network's; see `backbone.input_size`.
         precision: "float32" or "bfloat16", of the products; sums inside them and the embedding are float32.
         unfolded: why it runs as it was built; None where it is folded.
+        team: processes that embed images with it together; None: this one alone.
     """
 
     def __init__(self, net: HybridBlock, contexts: Sequence[mx.Context], precision: str):
         self.net, self.spec, self.precision = net, getattr(net, "spec", None), precision
         self.input_size = getattr(net, "input_size", None)  # of a symbol that is run as it stands
         self.contexts = list(contexts)
+        self.team: Team | None = None
         self.unfolded = _reason(net, self.contexts)
         self._forward = net
         if self.unfolded is None:

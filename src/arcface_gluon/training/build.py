@@ -21,13 +21,14 @@ from ..models.registry import model_class
 from ..models.training_network import training_precision
 from ..parallel.process_group import ProcessGroup
 from ..parallel.processes import Processes
+from ..parallel.team import Team
 from ..progress import write_line
 from ..recipe import flatten
 from ..runtime import contexts as devices_of
 from .loggers import make_loggers
 from .trainer import Trainer
 
-# (network, set's name, set, devices) → measures of one validation
+# (network, set's name, set, devices) → measures of one validation; all processes call it, whose team embeds
 Validator = Callable[[EvaluationNetwork, str, VerificationSet, list], dict]
 
 
@@ -84,12 +85,14 @@ def build_trainer(
 
     def validate() -> dict:
         network = evaluation_network(net, devices)  # folded once for all sets
+        network.team = Team(processes, trainer.check_signals) if processes.size > 1 else None
         return {name: validator(network, name, one, devices) for name, one in validation.items()}
 
-    return Trainer(
+    trainer = Trainer(
         *(net, head, batches, devices, values.train, values.seed, folder),
         *(validate if validation else None, quiet, processes, loggers, flatten(values)),
     )
+    return trainer
 
 
 def open_batches(values: EasyDict, data_folder: Path, processes: Processes) -> tuple[Batches, list[str]]:

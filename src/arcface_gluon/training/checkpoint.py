@@ -24,7 +24,7 @@ from ..run_layout import BEST, STATE, checkpoint_folder, checkpoint_folders, is_
 
 # What `Trainer.restore` reads; checkpoints of earlier versions lack some of the second.
 _REQUIRED = {"sha256", "iteration", "seconds", "num_classes", "devices", "first_loss", "verification", "best"}
-_OPTIONAL = {"head", "validated", "without_gain"}
+_OPTIONAL = {"head", "validated", "without_gain", "loss_scale"}
 _WRITERS = 4  # files written at a time
 
 

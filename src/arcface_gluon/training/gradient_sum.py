@@ -80,7 +80,7 @@ def sum_in_bfloat16(arrays: list[mx.nd.NDArray], processes: Processes, name: str
     Each process sums a part of all elements in float32, in the order of the ranks: every term is rounded once, and the
     sum once, however many processes there are. Of a ring, every sum on the way would be. The host computes it.
     """
-    whole = np.concatenate([array.asnumpy().ravel() for array in arrays])
+    whole = np.concatenate([array.asnumpy().ravel() for array in arrays]).astype(np.float32, copy=False)
     parts = np.zeros((processes.size, -(-len(whole) // processes.size)), np.uint16)
     parts.reshape(-1)[: len(whole)] = to_bfloat16(whole)
     own = from_bfloat16(processes.alltoall(parts, f"{name}.terms")).sum(axis=0, dtype=np.float32)

@@ -86,8 +86,10 @@ class Interrupts:
         os.close(self._read)
 
     @contextmanager
-    def immediate(self, words: str, message: str) -> Iterator[None]:
+    def immediate(self, words: str, message: str | None) -> Iterator[None]:
         """Within it, the first signal is raised as Interrupted with `message`: there is nothing to finish.
+
+        Where there is no message, it only sets `received`.
 
         Args:
             words: the acknowledgement in its place.
@@ -95,7 +97,7 @@ class Interrupts:
         usual, self._immediate = self._words, message
         self._words = usual and words
         try:
-            if self.received:
+            if self.received and message:
                 raise Interrupted(self.received, message)
             yield
         finally:

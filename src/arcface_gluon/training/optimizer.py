@@ -31,6 +31,7 @@ class ReplicaSGD:
 
     Attributes:
         names: structural names of the parameters that are trained.
+        loss_scale: of the gradients that are there now.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class ReplicaSGD:
             parameter.grad_req = "add" if accumulate else "write"
             parameter.lr_mult = _multiplier(name, lr_multipliers)
             parameter.wd_mult = _multiplier(name, wd_multipliers)
-        self._loss_scale = loss_scale
+        self.loss_scale = loss_scale
         half = any(p.dtype == "float16" for p in self.parameters)
         self._optimizers = [
             (_NAG if nesterov and momentum else mx.optimizer.SGD)(
@@ -104,7 +105,7 @@ class ReplicaSGD:
             for name, p in zip(self.names, self.parameters)
             if name not in frozen
         ]
-        return sum(float(square.asscalar()) for square in squares) / self._loss_scale**2
+        return sum(float(square.asscalar()) for square in squares) / self.loss_scale**2
 
     def update(self, lr: float, factor: float = 1.0, frozen: Collection[str] = ()) -> None:
         """Apply the reduced gradients, times a factor, to the parameters whose names are not `frozen`."""
@@ -114,7 +115,7 @@ class ReplicaSGD:
         chosen = [self.parameters[i] for i in indices]
         for context, optimizer, updater in zip(self.contexts, self._optimizers, self._updaters):
             optimizer.set_learning_rate(lr)
-            optimizer.rescale_grad = factor / self._loss_scale
+            optimizer.rescale_grad = factor / self.loss_scale
             updater(indices, [p.grad(context) for p in chosen], [p.data(context) for p in chosen])
 
     def state(self) -> dict:

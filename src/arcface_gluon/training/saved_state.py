@@ -60,6 +60,7 @@ def save_trainer(trainer: Trainer) -> Path:
         "devices": trainer.processes.size * len(trainer.contexts),
         "first_loss": trainer.first_loss,
         **validation_of(trainer),
+        **({"loss_scale": trainer.loss_scale.state()} if trainer.loss_scale else {}),
     }
     best = trainer.best["iteration"] if trainer.best else None
     documents = {run_layout.NETWORK: trainer.net.spec, run_layout.STATE: state}
@@ -94,6 +95,8 @@ def resume_trainer(trainer: Trainer) -> list[str]:
     trainer.verification, trainer.best, trainer.first_loss = state["verification"], state["best"], state["first_loss"]
     trainer.validated = state.get("validated", trainer.iteration)
     trainer.without_gain = state.get("without_gain", 0)
+    if trainer.loss_scale and "loss_scale" in state:
+        trainer.loss_scale.load_state(state["loss_scale"])
     if trainer.average and run_layout.TRAINED in arrays:
         trainer.average.values = arrays[run_layout.PARAMETERS]
     return damaged

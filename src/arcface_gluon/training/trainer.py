@@ -24,6 +24,7 @@ from ..parallel.failures import transfer_failed
 from ..parallel.processes import LostProcess, Processes
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
+from ..progress import write_line
 from ..protocols.verification import accuracy_text, mean_accuracy
 from ..run_layout import last_good
 from .agreement import share_weights
@@ -33,6 +34,7 @@ from .checkpoint import record_validation
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
 from .loggers import Logger
+from .loss_scale import LossScale
 from .meter import Meter
 from .optimizer import ReplicaSGD
 from .saved_state import resume_trainer, save_trainer, validation_of
@@ -67,7 +69,7 @@ class Trainer:
         validate: callable without arguments giving {set: {"accuracy": …, …}}, or None.
         quiet: no progress bar.
         processes: those that train together (parallel.processes); each has its devices, its part of every batch and
-            its shards, and process 0 validates, logs and writes what is common.
+            its shards, and process 0 logs and writes what is common. All validate.
         loggers: not started; they get the numbers of metrics.jsonl too.
         values: dotted name → value of the whole recipe, for the loggers.
 
@@ -98,8 +100,8 @@ class Trainer:
         self.run_folder, self.validate, self.quiet = Path(run_folder), validate, quiet
         self.schedule = Schedule.of(settings)
         self._network = training_network(net, settings.dtype, self.contexts)
-        self.half = settings.dtype == "float16"
-        self.loss_scale = settings.loss_scale if self.half else 1.0
+        half = settings.dtype == "float16"
+        self.loss_scale = LossScale(settings.loss_scale, settings.loss_scale_growth) if half else None
         self.optimizer = ReplicaSGD(
             net,
             self.contexts,
@@ -107,7 +109,7 @@ class Trainer:
             settings.weight_decay,
             settings.lr_multipliers,
             settings.wd_multipliers,
-            self.loss_scale,
+            1.0,
             self.processes,
             accumulate=settings.accumulate > 1,
             nesterov=settings.nesterov,
@@ -192,7 +194,8 @@ class Trainer:
                 log.write({"iteration": self.iteration, "target_angles": record})
             last = self.iteration == settings.iterations
             if last or self.iteration % settings.log_every == 0:
-                log.write({"iteration": self.iteration, "epoch": round(batch.epoch, 4), **meter.line(), "lr": lr})
+                line = {"epoch": round(batch.epoch, 4), **meter.line(), "lr": lr, **self._scaling()}
+                log.write({"iteration": self.iteration, **line})
             validating = self.validate and self._due(settings.validate_every)
             if stopping or validating or self._due(settings.checkpoint_every):
                 folder = self.save()
@@ -201,6 +204,10 @@ class Trainer:
                 self._stop(stopping, f"after iteration {self.iteration}", folder)
             if validating:
                 self._validate(folder, interrupts, log)
+
+    def _scaling(self):
+        """What a line of metrics says of the loss scale."""
+        return {"loss_scale": self.loss_scale.value, "left_out": self.loss_scale.left_out} if self.loss_scale else {}
 
     def _stop(self, number, where, folder=None):
         """End by a signal, with a checkpoint of the iterations done; `folder` is that, where it is written."""
@@ -211,6 +218,20 @@ class Trainer:
         self.processes.barrier()  # whoever ends first ends the others
         goes_on = f"resume from {folder}" if folder else "nothing was done before it"
         raise Interrupted(number, f"{signal.Signals(number).name}: stopped {where}; {goes_on}")
+
+    def check_signals(self) -> None:
+        """End a validation where any of the processes, which all call this, was told to.
+
+        Raises:
+            Interrupted: on all of them.
+        """
+        number = self.processes.any((self._interrupts and self._interrupts.received) or 0)
+        if number:
+            raise Interrupted(number, self._stopped_in_validation())
+
+    def _stopped_in_validation(self):
+        folder = run_layout.checkpoint_folder(self.run_folder, self.iteration)
+        return f"stopped in the validation after iteration {self.iteration}; resume from {folder}"
 
     def _stopping_words(self):
         """What a signal is answered with."""
@@ -223,11 +244,22 @@ class Trainer:
         images, labels = batch.split(self.contexts)
         loss = (self._whole if self.settings.accumulate == 1 else self._in_parts)(images, labels)
         self.optimizer.reduce()
-        if not self.half or self.optimizer.finite():  # float16 overflowed: leave this step out
+        if self._in_range():
             self.update(self.iteration, lr)
         if self.average:
             self.average.update()
         return float(loss), float(self.head.accuracy)
+
+    def _in_range(self):
+        """Whether the gradients are to be applied; where they overflowed in float16, the step is left out."""
+        if self.loss_scale is None:
+            return True
+        self.optimizer.loss_scale = self.loss_scale.value
+        finite = self.optimizer.finite()
+        told = self.loss_scale.count(finite)
+        if told and self.processes.rank == 0:
+            write_line(f"iteration {self.iteration + 1}: {told}")
+        return finite
 
     def _whole(self, images, labels):
         with autograd.record():
@@ -280,8 +312,8 @@ class Trainer:
         return embeddings
 
     def _backward(self, embeddings, gradients):
-        if self.loss_scale != 1.0:
-            gradients = [g * self.loss_scale for g in gradients]
+        if self.loss_scale:
+            gradients = [g * self.loss_scale.value for g in gradients]
         for pair in in_turn(zip(embeddings, gradients), self.contexts):
             autograd.backward(*pair)
 
@@ -304,7 +336,6 @@ class Trainer:
         """Whether the last validations, as many as `patience` says, brought nothing."""
         if not self.settings.patience:
             return False
-        # Process 0 alone validates.
         stop = bool(self.processes.any(self.without_gain >= self.settings.patience))
         if stop and self.best:
             log.say(
@@ -321,19 +352,18 @@ class Trainer:
 
     def _validate(self, folder, interrupts, log):
         """Validate the model of a checkpoint that is written already, so that a signal may stop it at once."""
-        stopped = None
+        # Several processes end together: between two batches, or afterwards.
+        message = self._stopped_in_validation() if self.processes.size == 1 else None
+        failure = None
+        log.say(f"iteration {self.iteration}: validating")
         with self._evaluated():
-            if self.processes.rank == 0:
-                log.say(f"iteration {self.iteration}: validating")
-                message = f"stopped in the validation after iteration {self.iteration}; resume from {folder}"
-                try:
-                    with interrupts.immediate("stopping the validation", message):
-                        self.verification = self.validate() if self.validate else {}
-                except Interrupted as stop:
-                    stopped = stop
-            number = self.processes.any(stopped.number if stopped else 0)
-        if number:
-            raise stopped or Interrupted(number, "process 0 stopped in the validation")
+            try:
+                with interrupts.immediate("stopping the validation", message):
+                    self.verification = self.validate() if self.validate else {}
+            except UserError as error:
+                failure = error
+            self.processes.must_succeed(failure, "validation")
+            self.check_signals()
         self.validated = self.iteration
         accuracy = mean_accuracy(self.verification)
         if accuracy is not None:

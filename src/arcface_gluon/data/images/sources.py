@@ -227,6 +227,10 @@ class RecordImages(Images):
         self._records = FaceRecords(path, first_label)
         super().__init__(path, self._records.keys.tolist(), self._records.labels().tolist())
         self.notes = index_notes(self._records)
+        self._given = path, first_label
+
+    def __reduce__(self) -> tuple:
+        return RecordImages, self._given  # another process opens it itself
 
     def read(self, index: int) -> bytes:
         try:
