@@ -47,3 +47,41 @@ def test_the_manifest_starts_as_many_processes_as_it_has_places():
     hosts = job["mpiReplicaSpecs"]["Worker"]["replicas"] + 1  # the launcher is one
     (launcher,) = job["mpiReplicaSpecs"]["Launcher"]["template"]["spec"]["containers"]
     assert f"--np {hosts * job['slotsPerWorker']} " in launcher["args"][0] and job["runLauncherAsWorker"]
+
+
+# Fields of MPIJob v2beta1, and what they may be; the operator puts restartPolicy into the pods itself.
+FIELDS = {
+    "slotsPerWorker": int,
+    "runLauncherAsWorker": bool,
+    "launcherCreationPolicy": ("AtStartup", "WaitForWorkersReady"),
+    "sshAuthMountPath": str,
+    "mpiImplementation": ("OpenMPI", "Intel", "MPICH"),
+    "runPolicy": dict,
+    "mpiReplicaSpecs": dict,
+}
+POLICY = {
+    "cleanPodPolicy": ("None", "Running", "All"),
+    "ttlSecondsAfterFinished": int,
+    "activeDeadlineSeconds": int,
+    "backoffLimit": int,
+    "schedulingPolicy": dict,
+    "suspend": bool,
+}
+REPLICA = {"replicas": int, "restartPolicy": ("Never", "OnFailure"), "template": dict}
+
+
+def test_the_manifest_has_the_fields_of_the_operator_only():
+    yaml = pytest.importorskip("yaml")
+    document = yaml.safe_load((ROOT / "scripts" / "mpijob.yaml").read_text())
+    assert (document["apiVersion"], document["kind"]) == ("kubeflow.org/v2beta1", "MPIJob")
+    job = document["spec"]
+    replicas = job["mpiReplicaSpecs"]
+    assert set(replicas) == {"Launcher", "Worker"} and replicas["Launcher"]["replicas"] == 1
+    for given, known in ((job, FIELDS), (job["runPolicy"], POLICY), *((one, REPLICA) for one in replicas.values())):
+        for name, value in given.items():
+            assert value in known[name] if isinstance(known[name], tuple) else type(value) is known[name], name
+    for one in replicas.values():
+        pod = one["template"]["spec"]
+        assert "restartPolicy" not in pod
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == volumes

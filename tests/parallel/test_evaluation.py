@@ -42,7 +42,8 @@ def test_a_validation_by_two_processes_is_what_one_measures(place):
     (validated,) = [line["verification"]["orl"] for line in lines if "verification" in line]
     done(place, "verify", "--model", "runs/orl", "--json", "one.json")
     measured = json.loads((place / "one.json").read_text())["verification"]["orl"]
-    assert validated == {name: measured[name] for name in validated}
+    shared = validated.keys() & measured.keys()
+    assert "auc" in shared and all(validated[name] == measured[name] for name in shared)
 
 
 def test_embeddings_and_evaluations_are_those_of_one_process(place, orl):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import time
 import urllib.error
@@ -27,7 +28,7 @@ def missing(rank: int, size: int, patience: float = _PATIENCE) -> list[int] | No
         while absent and time.monotonic() < until:
             absent = {other for other in absent if _request(f"{store}/{other}") is None}
             time.sleep(_PAUSE if absent else 0)
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the launcher ends meanwhile
         return None
     return sorted(absent)
 
