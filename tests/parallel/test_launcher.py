@@ -93,7 +93,8 @@ def test_restarts_go_on_from_the_last_checkpoint_with_the_hosts_left(command_lin
         return endings.pop(0)
 
     monkeypatch.setattr(command, "launch", run)
-    done = command_line(0, "--np", "4", "--hosts", "a:2,b:2", "--restarts", "2")
+    done = command_line(0, "--np", "4", "--hosts", "a:2,b:2", "--restarts", "2", "--logs", "kept")
+    assert [str(logs) for _, _, logs, _ in started] == ["kept", "kept/restart-1", "kept/restart-2"]
     assert [(processes, len(hosts), "--resume" in words) for processes, hosts, _, words in started] == [
         (4, 2, False),
         (2, 1, True),

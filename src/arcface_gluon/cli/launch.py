@@ -55,7 +55,8 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
     resume, processes = args.resume, args.np
     for restart in range(args.restarts + 1):
         began = time.monotonic()
-        ending = launch(horovodrun(processes, hosts, args.logs, _command(args, resume)), args.grace)
+        logs = args.logs / f"restart-{restart}" if args.logs and restart else args.logs  # those of the loss stay
+        ending = launch(horovodrun(processes, hosts, logs, _command(args, resume)), args.grace)
         if not ending.status:
             return 0
         folder = _last_run(place)
