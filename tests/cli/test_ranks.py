@@ -9,6 +9,7 @@ from helpers import tiny_jpeg
 
 from arcface_gluon.cli import ranks
 from arcface_gluon.data.images.sources import EncodedImages, ImageFiles, RecordImages, UnalignedFiles
+from arcface_gluon.errors import UserError
 
 
 def sent(images):
@@ -38,3 +39,5 @@ def test_nothing_else_is_unpickled():
 
 def test_a_command_in_one_process_is_just_done():
     assert ranks.run(["embed", "images", "--model", "m"], lambda: 7) == 7
+    with pytest.raises(UserError, match="--hosts=a:2 says where processes are started; say how many with --np"):
+        ranks.run(["embed", "images", "--hosts", "a:2"], lambda: 7)

@@ -125,4 +125,6 @@ def command_line(command, tmp_path):
 
 def test_options_that_do_not_go_together(command_line):
     assert "--np must be at least 1" in command_line(2, "--np", "-1")
+    assert "--np must be at least 1" in command_line(2, "--np", "0")
+    assert "--hosts=a:2 says where processes are started; say how many with --np" in command_line(2, "--hosts", "a:2")
     assert "has fewer places than --np=3" in command_line(2, "--np", "3", "--hosts", "a,b")

@@ -79,6 +79,17 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
     return GO_ON if ending.lost else ending.status
 
 
+def several(args: Namespace) -> bool:
+    """Whether --np asks for processes to be started.
+
+    Raises:
+        UserError: --hosts without it.
+    """
+    if args.hosts and args.np is None:
+        raise UserError(f"--hosts={args.hosts} says where processes are started; say how many with --np")
+    return args.np is not None
+
+
 def checked_hosts(args: Namespace) -> list[tuple[str, int]]:
     """[(host, processes)] of --hosts; none for this one alone.
 

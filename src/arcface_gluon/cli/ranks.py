@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import GO_ON, UserError
 from ..parallel.failures import drain_failures, transfer_failed
 from ..parallel.launcher import horovodrun, launch
-from .launch import add_hosts_options, checked_hosts, who_ended
+from .launch import add_hosts_options, checked_hosts, several, who_ended
 from .options import model_path, open_model
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(command: Sequence[str], work: Callable[[], int | None]) -> int | None:
     parser = ArgumentParser(allow_abbrev=False, add_help=False)
     add_hosts_options(parser)
     options = parser.parse_known_args(command)[0]
-    return work() if options.np is None else _start(command, options)
+    return _start(command, options) if several(options) else work()
 
 
 def _start(command, options):

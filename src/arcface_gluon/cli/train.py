@@ -21,7 +21,7 @@ from ..run_layout import RECIPE, SUMMARY
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet, processor
 from ..training.run_folder import owned_run, run_folder
-from .launch import add_launch_options, run_processes
+from .launch import add_launch_options, run_processes, several
 from .memory import MemoryAdvice
 from .options import add_overrides, overrides
 
@@ -50,7 +50,7 @@ def run(args: Namespace) -> int:
         run_folder(root, name, True)  # there must be one, which is told before MXNet is loaded
     else:
         find_data(values.data.path)
-    if args.np:
+    if several(args):
         return run_processes(args, values.run)
     import_mxnet()
     from ..parallel.processes import join
