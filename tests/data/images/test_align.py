@@ -53,7 +53,7 @@ def test_mirrored_points_are_not_mirrored_back():
     assert np.linalg.det(linear) > 0
 
 
-@pytest.mark.parametrize("size, eye", [(112, 38.2946), (224, 76.5892), (128, 46.2946), (256, 92.5892)])
+@pytest.mark.parametrize("size, eye", [(112, 38.2946), (56, 19.1473), (224, 76.5892), (128, 46.2946), (256, 92.5892)])
 def test_template_sizes(size, eye):
     assert template(size)[0, 0] == pytest.approx(eye)
     assert template(size).shape == (5, 2)
@@ -86,7 +86,7 @@ def test_outside_of_the_picture_is_black():
 
 def test_wrong_arguments():
     for size in (0, -112, 100):
-        with pytest.raises(ValueError, match="multiple of 112"):
+        with pytest.raises(ValueError, match="multiple of 56, of 128"):
             template(size)
     with pytest.raises(ValueError, match="do not match"):
         estimate_similarity(TEMPLATE[:4])

@@ -78,6 +78,8 @@ def test_faces_aligned_by_their_points(tmp_path):
         np.testing.assert_array_equal(images.decode(0, (112, 112)), align(loose, points.astype(np.float32)))
         with pytest.raises(UserError, match="squares only"):
             images.decode(0, (112, 96))
+        with pytest.raises(UserError, match="cannot be aligned for this network: size must be a multiple of 56"):
+            images.decode(0, (64, 64))
 
 
 def test_lists_of_the_megaface_devkit(folder):

@@ -15,18 +15,19 @@ def template(size: int | tuple[int, int] = 112) -> np.ndarray:
     """Places of the five points in a crop, (5, 2).
 
     Args:
-        size: side of a square crop, a multiple of 112, or of 128: the latter has the same face with 8 pixels (at 128)
-            more on either side. Or (height, width): also multiples of 112x96, which have 8 pixels (at 112) less.
+        size: side of a square crop, a multiple of 56 (half of the usual 112), or of 128: the latter has the same face
+            with 8 pixels (at 128) more on either side. Or (height, width): also multiples of 56x48, which have 8 pixels
+            (at 112) less.
 
     Raises:
         ValueError: another size.
     """
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
-    if height > 0 and height % 112 == 0 and width in (height, height // 112 * 96):
+    if height > 0 and height % 56 == 0 and width in (height, height // 56 * 48):
         return TEMPLATE * (height / 112) - [(height - width) / 2, 0.0]
     if height > 0 and height % 128 == 0 and width == height:
         return (TEMPLATE + [8.0, 0.0]) * (height / 128)
-    raise ValueError(f"size must be a multiple of 112, of 128 or of 112x96, not {size}")
+    raise ValueError(f"size must be a multiple of 56, of 128 or of 56x48, not {size}")
 
 
 def estimate_similarity(points: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..benchmarks.ijb import read_landmarks
 from ..records.label_check import index_notes
 from ..records.training_set import FaceRecords
 from ..verification.bin_file import read_bin
-from .align import align
+from .align import align, template
 from .decode import decode_image, image_size
 from .folder import find_image, find_images, left_out_line
 from .sizes import size_line
@@ -210,6 +210,10 @@ class UnalignedFiles(ImageFiles):
     def _decode(self, data, index, size):
         if size[0] != size[1]:
             raise UserError(f"{self.source}: faces are aligned to squares only, not to {size[0]} x {size[1]} pixels")
+        try:
+            template(size[0])
+        except ValueError as error:
+            raise UserError(f"{self.source}: faces cannot be aligned for this network: {error}") from error
         return align(decode_image(data), self._points[index], size[0])
 
     def size_note(self, size: tuple[int, int]) -> str | None:

@@ -54,7 +54,8 @@ def megaface_curves(results: Mapping[str, Mapping[tuple[int, int], Identificatio
     ranks_axis.set_xlim(1, result.distractors + 1)
     draw_roc(roc_axis, curves, _FIRST_FAR)
     roc_axis.get_legend().remove()
-    figure.legend(*sizes_axis.get_legend_handles_labels(), loc="outside upper center", ncols=len(results))
+    # Below: a line above the figure (`headed`) would cover one there.
+    figure.legend(*sizes_axis.get_legend_handles_labels(), loc="outside lower center", ncols=len(results))
     return figure
 
 
