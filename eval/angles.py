@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_hosts_options(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/angles"), help="folder of table3.md")
     args = parser.parse_args(arguments)
-    measured = {}
-    for run in args.runs or ablation_runs(args.data or "orl") or [last_run(args.recipe)]:
+    measured, data = {}, args.data or recipe.resolve(args.recipe).data.path or ""
+    for run in args.runs or ablation_runs(data) or [last_run(args.recipe)]:
         values = recipe.resolve(run / RECIPE)
         measured[run] = (values.loss, measure(run, values, args))
     mode = replace(papers_mode(TABLE), flip=args.flip)

@@ -44,6 +44,15 @@ def test_figures_of_runs(runs, capsys):
     assert set(written) == {"figure-4a", "figure-6", "figure-7"}
 
 
+def test_figure_6_takes_both_losses_of_an_ablation(runs):
+    for loss in ("arcface", "triplet"):
+        (runs / "ablation-mine" / "seed-0").mkdir(parents=True, exist_ok=True)
+        (runs / loss).rename(runs / "ablation-mine" / "seed-0" / loss)
+    (runs / "ablation-other" / "seed-0" / "arcface").mkdir(parents=True)
+    assert main(["figures", "6"]) == 0
+    assert (runs / "figures" / "figure-6.svg").is_file()
+
+
 @pytest.mark.parametrize("option", ["--run", "--bin"])
 def test_what_is_named_must_be_there(tmp_path, monkeypatch, capsys, option):
     monkeypatch.chdir(tmp_path)

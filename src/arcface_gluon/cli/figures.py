@@ -17,10 +17,10 @@ EXAMPLE = "arcface-gluon figures 6 --run runs/ms1mv2_r100 --bin lfw.bin"
 
 # Figure 3: identities, and how the small two-dimensional networks are trained.
 _IDENTITIES = 8
+_NETWORK = {"width": 0.125, "units": [1, 1, 1, 1], "stem_stride": 2}
 _PLANE = [
     "network.embedding_size=2",
     "network.dropout=0.0",
-    "network.options={'width': 0.125, 'units': [1, 1, 1, 1], 'stem_stride': 2}",
     "head.scale=16",
     "data.validation=[]",
     *(f"data.augment.{change}=0.0" for change in ("shift", "rotate", "scale", "light")),
@@ -100,7 +100,8 @@ def _plane(args):
     panels = {}
     for title, loss in (("(a) Softmax", "softmax"), ("(b) ArcFace", "arcface")):
         if not (folder / loss / SUMMARY).is_file():
-            _train(["orl", *_PLANE, f"loss={loss}"], folder, loss)
+            network = {**_NETWORK, "input_size": list(records.image_size)}
+            _train(["orl", *_PLANE, f"network.options={network}", f"loss={loss}"], folder, loss)
         panels[title] = _embedded(folder / loss, [records.read(i)[0] for i in indices], labels[indices])
     return plane_embeddings(panels)
 
@@ -145,9 +146,11 @@ def _losses(args):
 
     runs = args.run
     if not runs:
-        runs = [Path("runs/ablation-orl/seed-0") / loss for loss in ("arcface", "triplet")]
-        if not all((folder / SUMMARY).is_file() for folder in runs):
+        pairs = [[seed / loss for loss in ("arcface", "triplet")] for seed in Path("runs").glob("ablation-*/seed-0")]
+        done = [pair for pair in pairs if all((folder / SUMMARY).is_file() for folder in pair)]
+        if not done:
             raise UserError("it compares runs: name them with --run, or run make ablation first")
+        runs = max(done, key=lambda pair: (pair[0] / SUMMARY).stat().st_mtime)
     return pair_angles_panels({folder.name: next(iter(_pair_angles(folder, args.bin).values())) for folder in runs})
 
 
