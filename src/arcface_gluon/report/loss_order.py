@@ -19,7 +19,7 @@ TABLE = "table2_losses"
 SOFTMAX = "softmax"
 _REPLICATIONS = 4000
 # Two standard errors of the paper's difference, each cell the rate of one run on so many pairs.
-_PAPER_ERRORS = 1.96
+PAPER_ERRORS = 1.96
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def order_of(measured: Mapping[str, Measured], paper: Mapping[str, PaperScore]) 
         if SOFTMAX in (a, b):
             softmax += (1, difference.resolved, same)
             continue
-        certain = abs(theirs) > _PAPER_ERRORS * sqrt(paper[a].error ** 2 + paper[b].error ** 2)
+        certain = abs(theirs) > PAPER_ERRORS * sqrt(paper[a].error ** 2 + paper[b].error ** 2)
         counts += (1, difference.resolved, same, certain, certain and same, certain and opposed)
     tau, perfect = _agreement(losses, measured, paper) if len(losses) > 2 else (None, None)
     pairs, resolved, agreeing, theirs_resolved, theirs_agreeing, theirs_opposed = counts.tolist()

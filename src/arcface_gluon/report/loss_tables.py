@@ -9,7 +9,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 from .figures.loss_differences import loss_differences
-from .loss_order import TABLE, measured_by, order_of, paper_scores
+from .loss_order import PAPER_ERRORS, TABLE, measured_by, order_of, paper_scores
 from .unseen import UnseenResult, load_unseen, training_accuracy, unseen_names
 
 if TYPE_CHECKING:
@@ -73,22 +73,23 @@ def _table(name, by_loss, trained, rows):
     measured = {
         measure: {loss: measured_by(results, measure) for loss, results in by_loss.items()} for measure in measures
     }
-    lines = []
+    lines, scores = [], paper_scores(rows)
     for loss, results in by_loss.items():
         cells = [str(measured[measure][loss].interval) for measure in measures]
-        lines.append([loss, _trained(trained.get(loss)), *cells, str(len(results))])
+        score = scores.get(loss)
+        theirs = "" if score is None else f"{score.mean:.2f} ± {PAPER_ERRORS * score.error:.2f}"
+        lines.append([loss, theirs, _trained(trained.get(loss)), *cells, str(len(results))])
     differences = {
         loss: {measure: measured[measure][loss].minus(measured[measure][REFERENCE]) for measure in measures}
         for loss in by_loss
         if loss != REFERENCE and REFERENCE in by_loss
     }
-    scores = paper_scores(rows)
     orders = {measure: order_of(measured[measure], scores) for measure in measures}
     return UnseenTable(
         name,
         f"{name}: {first.identities:,} people who were not in training, {first.images:,} images, {first.genuine:,} "
         f"genuine and {first.impostors:,} impostor pairs.",
-        ["loss", "training images at their own centre", *measures, "n"],
+        ["loss", "paper", "training images at their own centre", *measures, "n"],
         lines,
         ["loss", *(f"{measure}: less {REFERENCE}" for measure in measures), "n"] if differences else [],
         [[loss, *map(_difference, found.values()), _seeds(found.values())] for loss, found in differences.items()],
