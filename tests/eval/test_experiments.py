@@ -40,24 +40,51 @@ def test_every_row_can_be_built(tmp_path):
         experiments.main(["sub-centre"])
 
 
-def test_the_page_says_claim_figures_and_verdict(tmp_path, monkeypatch):
+@pytest.fixture
+def noisy_runs(tmp_path, monkeypatch):
+    """Four seeds of both rows of the experiment with wrong labels, measured on forty people."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3").mkdir(parents=True)
-    (tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3" / "train.rec").touch()
+    unseen = tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3"
+    unseen.mkdir(parents=True)
+    (unseen / "train.rec").touch()
     one = experiments.EXPERIMENTS["sub-centres"]
+    environment = {"devices": ["cpu(0)"], "processor": "CPU", "OMP_NUM_THREADS": "2"}
     for seed in range(4):
         for loss, spread in ((one.row, 0.3), (one.reference, 0.8)):
             rng = np.random.default_rng(seed)
             run = tmp_path / "runs" / "ablation-synthetic-noise" / f"seed-{seed}" / loss
             run.mkdir(parents=True)
-            environment = {"devices": ["cpu(0)"], "processor": "CPU", "OMP_NUM_THREADS": "2"}
             (run / "summary.json").write_text(json.dumps({"date": "2026-11-26", "environment": environment}))
             (run / "recipe.json").write_text(json.dumps({"head": {"kind": "margin"}}))
             embeddings = rng.normal(size=(40, 1, 8)) + spread * rng.normal(size=(40, 5, 8))
             save_unseen(run, "unseen-0.3", {}, embeddings.reshape(-1, 8), np.repeat(np.arange(40), 5))
-    text = "\n".join(experiments.report({"sub-centres": one}, ["bfloat16"], tmp_path / "runs", "command"))
+    return tmp_path / "runs"
+
+
+def test_the_page_says_claim_figures_and_verdict(noisy_runs):
+    tried = {"sub-centres": experiments.EXPERIMENTS["sub-centres"]}
+    text = "\n".join(experiments.report(tried, ["bfloat16"], noisy_runs, "command"))
     assert "Sub-center ArcFace" in text and "| unseen-0.3 | TAR@FAR=1e-2 | " in text
     assert all(line.endswith("| 4 | holds |") for line in text.splitlines() if line.startswith("| unseen-0.3 "))
-    assert (
-        "2026-11-26 on cpu(0) of CPU with 2 threads" in text and "for want of AMX on this processor: bfloat16" in text
-    )
+    assert "2026-11-26 on cpu(0) of CPU with 2 threads" in text
+    assert "for want of AMX on this processor: bfloat16" in text
+
+
+def test_the_command_trains_both_rows_on_the_data_of_the_claim_and_writes_the_page(noisy_runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(experiments, "prepare", asked.append)
+
+    def train_all(base, jobs, at_once):
+        asked.extend((base, str(job.place), job.values.data.path, at_once) for job in jobs)
+        yield from (None, "sub-centre, seed 0")
+
+    monkeypatch.setattr(experiments.ablation, "train_all", train_all)
+    page = noisy_runs / "page.md"
+    page.write_text("# Title\n\n<!-- measured -->\n<!-- end of what was measured -->\n")
+    status = experiments.main(["sub-centres", "--seeds", "1", "--jobs", "2", "--docs", str(page)])
+    folder = "runs/ablation-synthetic-noise/seed-0"
+    data = "synthetic-noise"
+    assert asked == [data, *(("synthetic", f"{folder}/{loss}", data, 2) for loss in ("arcface", "sub-centre"))]
+    assert status == 1  # one run failed
+    written = (noisy_runs / "experiments.md").read_text().partition("# Experiments\n\n")[2].strip()
+    assert written.startswith("```sh\narcface-gluon eval experiments sub-centres") and written in page.read_text()
