@@ -36,7 +36,7 @@ from arcface_gluon.data.places import find_data, find_unseen
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import read_json
 from arcface_gluon.report.measured_page import around_measured
-from arcface_gluon.run_layout import SUMMARY, run_place
+from arcface_gluon.run_layout import SUMMARY, is_finished, run_place, runs_of
 from arcface_gluon.runtime import import_mxnet, physical_cores
 
 if TYPE_CHECKING:
@@ -218,11 +218,11 @@ def reason_of(job: Job) -> str:
 
 def facts(folder: Path, losses: Mapping[str, dict], values: EasyDict, failures: Sequence[str]) -> list[str]:
     """What the table must say about itself: of the runs that are in it, and the recipe that they share."""
-    found = [path for loss in losses for path in folder.glob(f"seed-*/{loss}/{SUMMARY}")]
+    found = [(seed, run) for loss in losses for seed, run in runs_of(folder, loss).items() if is_finished(run)]
     if not found:
         return ["No run has ended yet."]
-    summaries = [read_json(path) for path in found]
-    seeds = sorted({int(path.parts[-3][len("seed-") :]) for path in found})
+    summaries = [read_json(run / SUMMARY) for _, run in found]
+    seeds = sorted({seed for seed, _ in found})
     dates = sorted({summary["date"] for summary in summaries})
     data, minutes = summaries[0]["data"], sum(summary["seconds"] for summary in summaries) / 60
     environments = dict.fromkeys(environment_of(summary["environment"]) for summary in summaries)

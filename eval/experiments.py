@@ -27,7 +27,7 @@ from arcface_gluon.files import atomic_write, read_json
 from arcface_gluon.report.measured_page import around_measured, write_measured
 from arcface_gluon.report.outside_text import markdown_text
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.run_layout import SUMMARY
+from arcface_gluon.run_layout import SUMMARY, is_finished, runs_of
 
 if TYPE_CHECKING:
     from arcface_gluon.protocols.unseen_pairs import Interval
@@ -190,7 +190,7 @@ def _compared(folder, one, test_set):
     from arcface_gluon.protocols.unseen_pairs import ACCURACY, tar_name
     from arcface_gluon.report.loss_order import measured_by
 
-    row, reference = (collect(folder, loss, test_set) for loss in (one.row, one.reference))
+    row, reference = collect(folder, (one.row, one.reference), test_set)
     for measure in (ACCURACY, *map(tar_name, FARS)):
         ours, theirs = measured_by(row, measure), measured_by(reference, measure)
         difference = ours.minus(theirs)
@@ -199,17 +199,13 @@ def _compared(folder, one, test_set):
             yield [test_set, measure, *cells, str(difference.seeds), verdict(difference, one.equal)]
 
 
-def collect(folder: Path, loss: str, test_set: str) -> dict[int, UnseenResult]:
-    """{seed: what a row reached on a set}."""
-    from arcface_gluon.report.unseen import load_unseen
+def collect(folder: Path, losses: Sequence[str], test_set: str) -> list[dict[int, UnseenResult]]:
+    """Of each row {seed: what it reached on a set}."""
+    from arcface_gluon.report.unseen import load_comparable
 
-    found = {int(run.parent.name[len("seed-") :]): load_unseen(run, test_set) for run in _finished(folder, loss)}
-    return {seed: one for seed, one in found.items() if one is not None}
-
-
-def _finished(folder, loss):
-    runs = (path / loss for path in sorted(folder.glob("seed-*")))
-    return [run for run in runs if (run / SUMMARY).is_file()]
+    rows = [runs_of(folder, loss) for loss in losses]
+    found = load_comparable((run for row in rows for run in row.values()), test_set)
+    return [{seed: found[run] for seed, run in row.items() if run in found} for row in rows]
 
 
 def verdict(difference: Interval, equal: bool) -> str:
@@ -234,7 +230,7 @@ def _trained(folder, one):
 
     texts, dates, places = [], [], []
     for loss in (one.row, one.reference):
-        done = _finished(folder, loss)
+        done = list(filter(is_finished, runs_of(folder, loss).values()))
         values = [value for run in done if (value := training_accuracy(run)) is not None]
         texts += [f"{loss} {sum(values) / len(values):.1f}"] if values else []
         summaries = [read_json(run / SUMMARY) for run in done]

@@ -43,6 +43,17 @@ def run_place(folder: str | os.PathLike[str], loss: str, seed: int) -> Path:
     return Path(folder) / f"seed-{seed}" / loss
 
 
+def runs_of(folder: str | os.PathLike[str], loss: str) -> dict[int, Path]:
+    """{seed: folder} of the runs of a row of an ablation, seed-<k>/<loss>, by seed."""
+    seeds = {path.name[len("seed-") :]: path / loss for path in Path(folder).glob("seed-*")}
+    return {int(seed): seeds[seed] for seed in sorted(filter(str.isdigit, seeds), key=int) if seeds[seed].is_dir()}
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run was trained to its end."""
+    return (run / SUMMARY).is_file()
+
+
 def checkpoint_folder(run: str | os.PathLike[str], iteration: int) -> Path:
     """Where the checkpoint after so many iterations lies."""
     return Path(run) / CHECKPOINTS / f"{iteration:08d}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols.unseen_pairs import count_pairs, pair_measures
 from arcface_gluon.report.run_report import write_report
-from arcface_gluon.report.unseen import load_unseen, save_unseen, training_accuracy
+from arcface_gluon.report.unseen import load_comparable, load_unseen, save_unseen, training_accuracy
 from arcface_gluon.report.verification_store import StoredVerification
 
 
@@ -36,6 +37,17 @@ def test_a_result_is_kept_whole_and_a_changed_one_is_named(people, tmp_path):
     with pytest.raises(UserError, match="was changed since it was written"):
         load_unseen(tmp_path, "unseen-0.3")
     assert load_unseen(tmp_path, "another") is None
+
+
+def test_results_on_other_people_than_the_newest_take_no_part(people, tmp_path):
+    runs = [tmp_path / name for name in ("old", "new", "none")]
+    for age, run in enumerate(runs):
+        run.mkdir()
+        if run.name != "none":
+            save_unseen(run, "unseen", {"set": run.name}, *people)
+            os.utime(run / "unseen" / "unseen.json", (age, age))
+    assert list(load_comparable(runs, "unseen")) == [tmp_path / "new"]
+    assert load_comparable(runs, "another") == {}
 
 
 def test_the_report_shows_what_one_rate_hides(people, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from arcface_gluon import recipe
 from arcface_gluon.report.ablation import collect_rows, rank_agreements, write_ablation
-from arcface_gluon.run_layout import run_place
+from arcface_gluon.run_layout import run_place, runs_of
 
 LOSSES = recipe.losses()
 
@@ -67,6 +67,17 @@ def test_files(folder):
     assert rows["cosface"]["orl seeds"] == "70.0000 80.0000" and rows["cosface"]["paper LFW"] == "99.51"
     assert rows["triplet"]["orl mean"] == ""
     assert "99.10 ± 0.14" in (folder / "ablation.html").read_text()
+
+
+def test_a_row_is_found_whatever_its_settings_and_a_run_that_has_not_ended_is_not(tmp_path):
+    row = "arcface+train.lr_steps=[70,98]"
+    for seed in (0, 2, 10):
+        make_run(tmp_path, row, seed, lfw=0.9)
+    run_place(tmp_path, row, 3).mkdir(parents=True)
+    (tmp_path / "seed-x" / row).mkdir(parents=True)
+    assert list(runs_of(tmp_path, row)) == [0, 2, 3, 10] and runs_of(tmp_path, "arcface") == {}
+    (found,) = collect_rows(tmp_path, {row: {"paper": {}}})
+    assert len(found.accuracies["lfw"]) == 3
 
 
 def test_an_empty_folder_gives_the_papers_side(tmp_path):

@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from ..data.verification.sets import SET_COLUMNS
 from ..files import atomic_write, read_json
 from ..protocols.verification import one_kind
-from ..run_layout import SUMMARY
+from ..run_layout import SUMMARY, is_finished, runs_of
 from .figures.run import save_figure, svg_markup
 from .html import Markup, element, page, section, table
 from .loss_tables import unseen_tables
@@ -65,8 +65,8 @@ def collect_rows(folder: str | os.PathLike[str], losses: Mapping[str, dict]) -> 
     rows = []
     for name, entry in losses.items():
         accuracies = {}
-        for path in sorted(Path(folder).glob(f"seed-*/{name}/{SUMMARY}")):
-            for test_set, result in read_json(path)["verification"].items():
+        for run in filter(is_finished, runs_of(folder, name).values()):
+            for test_set, result in read_json(run / SUMMARY)["verification"].items():
                 if not one_kind(result):
                     accuracies.setdefault(test_set, []).append(100 * result["accuracy"])
         rows.append(LossRow(name, entry["paper"].get("table", ""), entry["paper"].get("row", ""), accuracies))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Mapping, Sequence
 
+from ..run_layout import runs_of
 from .figures.loss_differences import loss_differences
 from .loss_order import PAPER_ERRORS, TABLE, measured_by, order_of, paper_scores
-from .unseen import UnseenResult, load_unseen, training_accuracy, unseen_names
+from .unseen import UnseenResult, load_comparable, training_accuracy, unseen_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,20 +51,19 @@ def unseen_tables(folder: str | os.PathLike[str], losses: Mapping[str, dict]) ->
         folder: with seed-<k>/<loss>/unseen/<set>.json.
         losses: {name: entry of recipes/losses.py}, in the table's order.
     """
+    seeds = {run: seed for loss in losses for seed, run in runs_of(folder, loss).items()}
+    runs = list(filter(unseen_names, seeds))
     results: dict[str, dict[str, dict[int, UnseenResult]]] = {}
+    for name in sorted({name for run in runs for name in unseen_names(run)}):
+        for run, found in load_comparable(runs, name).items():
+            results.setdefault(name, {}).setdefault(run.name, {})[seeds[run]] = found
     trained: dict[str, list[float]] = {}
-    for loss in losses:
-        for run in sorted(Path(folder).glob(f"seed-*/{loss}")):
-            seed = int(run.parent.name[len("seed-") :])
-            for name in unseen_names(run):
-                found = load_unseen(run, name)
-                if found is not None:
-                    results.setdefault(name, {}).setdefault(loss, {})[seed] = found
-            accuracy = training_accuracy(run) if unseen_names(run) else None
-            if accuracy is not None:
-                trained.setdefault(loss, []).append(accuracy)
+    for run in runs:
+        accuracy = training_accuracy(run)
+        if accuracy is not None:
+            trained.setdefault(run.name, []).append(accuracy)
     rows = {loss: entry["paper"]["row"] for loss, entry in losses.items() if entry["paper"].get("table") == TABLE}
-    return [_table(name, by_loss, trained, rows) for name, by_loss in sorted(results.items())]
+    return [_table(name, by_loss, trained, rows) for name, by_loss in results.items()]
 
 
 def _table(name, by_loss, trained, rows):

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -100,9 +100,9 @@ def save_unseen(
         "draws": {measure: np.round(100 * found, 5).tolist() for measure, found in pair_measures(drawn).items()},
         "quality": _quality(counts, shares, drawn, embeddings, labels, verifications),
     }
-    folder = Path(run) / UNSEEN
-    folder.mkdir(exist_ok=True)
-    write_json(folder / f"{name}.json", value, sealed=True)
+    path = _place(run, name)
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, value, sealed=True)
     return _result(value)
 
 
@@ -139,13 +139,24 @@ def load_unseen(run: str | os.PathLike[str], name: str) -> UnseenResult | None:
     Raises:
         UserError: the file is damaged.
     """
-    path = Path(run) / UNSEEN / f"{name}.json"
+    path = _place(run, name)
     if not path.is_file():
         return None
     try:
         return _result(read_json(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is damaged; delete it, and measure again") from error
+
+
+def load_comparable(runs: Iterable[Path], name: str) -> dict[Path, UnseenResult]:
+    """What runs reach on a set; without those that were measured on other people under this name than the newest was.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    found = {run: result for run in runs if (result := load_unseen(run, name)) is not None}
+    people = [found[max(found, key=lambda run: _place(run, name).stat().st_mtime)].facts.get("set")] if found else []
+    return {run: result for run, result in found.items() if result.facts.get("set") in people}
 
 
 def rate_cells(result: UnseenResult, measures: Sequence[str]) -> list[str]:
@@ -157,6 +168,10 @@ def rate_cells(result: UnseenResult, measures: Sequence[str]) -> list[str]:
 def unseen_names(run: str | os.PathLike[str]) -> list[str]:
     """Sets that a run was measured on."""
     return sorted(path.stem for path in (Path(run) / UNSEEN).glob("*.json"))
+
+
+def _place(run, name):
+    return Path(run) / UNSEEN / f"{name}.json"
 
 
 def _result(value: dict[str, Any]) -> UnseenResult:
