@@ -159,7 +159,7 @@ bench: $(READY) ## measure speed and memory beside their floors (ARGS='head plan
 	@$(SPLIT) $(RUN) bench $$ARGS
 
 bench-quick: $(READY) ## the same, small, for a look at what changed: bench compare before.json after.json
-	@$(RUN) bench --quick head verification pipeline
+	@$(RUN) bench --quick backbone head verification pipeline
 
 bench-million: $(READY) ## train the class centres of a million identities over four devices; what fits which GPU
 	@$(RUN) bench million

@@ -17,15 +17,15 @@ PRODUCT = 2048  # side of the matrices whose product gives the rate
 
 
 def measure(quick: bool = False) -> list[dict]:
-    """Rows {"what", "value", "unit", "floor", "by", "ratio", "spread"}; quick: r18 alone, three rounds."""
+    """Rows {"what", "value", "unit", "floor", "by", "ratio", "spread"}; quick: r18 alone, three rounds, no peers."""
     # A process lives for one network: memory is its own, and MXNet's pools start empty.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        works = [(name, 3 if quick else 5) for name in (("r18",) if quick else ("r18", "r50"))]
+        works = [("r18", 3, False)] if quick else [("r18", 5, True), ("r50", 5, True)]
         return [row for rows in pool.imap(_measure_one, works) for row in rows]
 
 
 def _measure_one(case):
-    name, rounds = case
+    name, rounds, with_peers = case
     from arcface_gluon import blas
 
     precisions = ["float32"] + ["bfloat16"] * blas.allow_amx()
@@ -35,7 +35,7 @@ def _measure_one(case):
     from .steps import whole_step
 
     ours = {precision: whole_step(name, BATCH, IDENTITIES, precision) for precision in precisions}
-    others = peers.training_steps(name, BATCH, IDENTITIES, "bfloat16" in precisions)
+    others = peers.training_steps(name, BATCH, IDENTITIES, "bfloat16" in precisions) if with_peers else {}
     seconds = floors.in_turns({**ours, "product": _product(), **others}, rounds)
     rate = BATCH / np.median(seconds["float32"])
     bound = 2 * PRODUCT**3 / np.median(seconds["product"]) / 6 / multiply_additions(get_model(name))

@@ -2,18 +2,23 @@
 
 The floor of the time is the three matrix products of the same sizes (logits, gradients of embeddings and of centres)
 with preallocated outputs, by the fastest library there is, measured in turns with the steps (`floors`). The floor of
-the memory is centres, momenta and one buffer of logits. Every configuration has a process of its own.
+the memory is centres, momenta and one buffer of logits. Every configuration has a process of its own. Where numba is
+installed, the step is measured without it as well.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from arcface_gluon import ShardedMarginHead  # prepares for MXNet, which is imported after it
+from arcface_gluon.losses.compiled_kernels import CompiledKernels
+from arcface_gluon.losses.host_kernels import HostKernels
+from arcface_gluon.losses.shard import KERNELS
 
 from . import floors, peers
 
@@ -22,7 +27,7 @@ LARGEST_FOR_PEERS = 100_000  # identities: what autograd keeps of more does not 
 # Identities, batch, contexts, options of the head, rounds.
 CASES = (
     (10_000, 256, 1, {}, 15),
-    (100_000, 256, 1, {}, 7),
+    (100_000, 256, 1, {}, 5),
     (100_000, 256, 4, {}, 5),
     (100_000, 256, 1, {"block_rows": 8192}, 5),
     (100_000, 256, 1, {"sample_rate": 0.1}, 5),
@@ -32,10 +37,10 @@ QUICK = ((10_000, 256, 1, {}, 5), (100_000, 256, 1, {}, 5))
 
 
 def measure(quick: bool = False) -> list[dict]:
-    """Rows {"what", "value", "unit", "floor", "ratio"}; quick: 10,000 and 100,000 identities, fewer rounds."""
+    """Rows {"what", "value", "unit", "floor", "ratio"}; quick: 10,000 and 100,000 identities, no peers."""
     # A process lives for one task, so that its peak memory is its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        groups = list(pool.imap(_measure_one, QUICK if quick else CASES))
+        groups = list(pool.imap(partial(_measure_one, with_peers=not quick), QUICK if quick else CASES))
     return [row for rows in groups for row in rows] + _growth(groups[0], groups[1])
 
 
@@ -49,7 +54,7 @@ def _growth(small, large):
     return rows
 
 
-def _measure_one(case):
+def _measure_one(case, with_peers):
     identities, batch, contexts, options, rounds = case
     import mxnet as mx
 
@@ -74,12 +79,17 @@ def _measure_one(case):
 
     arrays = [arrays for _, _, arrays in head.shards()]
     whole = contexts == 1 and not options
-    bare = _floors(embeddings, arrays)
-    works = {**bare, "gradients": gradients, "step": lambda: _step(head, parts, labels)}
+    bare, others = _floors(embeddings, arrays), {}
+    works = {"gradients": gradients, "step": lambda: _step(head, parts, labels)}
     if whole:
         works["passes"] = floors.passes(arrays[0]["weight"], arrays[0]["momentum"])
-    others = peers.heads(embeddings, labels[0], head.centres()) if whole and identities <= LARGEST_FOR_PEERS else {}
-    seconds = floors.in_turns({**works, **others}, rounds)
+        if issubclass(KERNELS["cpu"], CompiledKernels):
+            works["step without numba"] = lambda: _by_numpy(head, works["step"])
+        if with_peers and identities <= LARGEST_FOR_PEERS:
+            others = peers.heads(embeddings, labels[0], head.centres())
+    else:
+        bare = {"oneDNN": bare["oneDNN"]}
+    seconds = floors.in_turns({**bare, **works, **others}, rounds)
     by, floor = floors.fastest({name: seconds[name] for name in bare})
     name = f"{identities:,} identities, batch {batch}"
     name += "".join(f", {key}={value:,}" for key, value in {"contexts": contexts, **options}.items() if value != 1)
@@ -90,12 +100,27 @@ def _measure_one(case):
     kind = "memory above the inputs"
     rows.append({**_row(f"{name}: {kind}", memory, "MiB", needed), "kind": kind, "identities": identities})
     if whole:
-        unavoidable = floor + seconds["passes"]
-        what = f"{name}: with the update, beside products and one pass over centres and momenta"
-        rows.append(floors.row(what, seconds["step"], unavoidable, by, "ms"))
+        for key, kind in (("gradients", "loss and all gradients"), ("step", "with the update")):
+            rows.append(floors.row(f"{name}: {kind}, beside NumPy", seconds[key], seconds["NumPy"], "NumPy", "ms"))
+        unavoidable, passed = floor + seconds["passes"], "beside products and one pass over centres and momenta"
+        for key in ("step", "step without numba"):
+            if key in seconds:
+                rows.append(floors.row(f"{name}: {key}, {passed}", seconds[key], unavoidable, f"{by} + passes", "ms"))
         rows += [floors.row(f"{name}: bare products by {one}", seconds[one], floor, by, "ms") for one in bare]
     rows += [floors.row(f"{name}: gradients by {one}", seconds[one], floor, by, "ms") for one in others]
     return rows
+
+
+def _by_numpy(head, work):
+    """The work with the elementwise part by NumPy, as where numba is not installed."""
+    shards, compiled = head._shards, head._shards[0].kernels
+    try:
+        for shard in shards:
+            shard.kernels = HostKernels(shard.context)
+        work()
+    finally:
+        for shard in shards:
+            shard.kernels = compiled
 
 
 def _row(what, value, unit, floor):

@@ -2,7 +2,8 @@
 
     arcface-gluon bench [NAME …] [--quick]
 
-A benchmark is a module of this folder with `measure(quick)`, which gives rows
+Without a name all are measured; it begins by saying which these are, and how long they take. A benchmark is a module of
+this folder with `measure(quick)`, which gives rows
 {"what", "value", "unit", "floor", "ratio"}: `floor` is what the same work costs at the least (or the rate that it can
 reach at the most) on this machine in this run, `ratio` is value over floor. Rows measured in turns (`floors`) have
 "by", the library that the floor is of, and "spread", half the range between the quartiles of the rounds' ratios, too.
@@ -11,6 +12,7 @@ reach at the most) on this machine in this run, `ratio` is value over floor. Row
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import os
 import platform
@@ -27,10 +29,11 @@ from arcface_gluon.files import atomic_write, read_json, write_json
 
 from . import docs
 
-ORDER = (
-    "backbone", "inference", "head", "search", "pipeline", "extraction", "verification", "plan", "identification",
-    "templates", "serving",
-)  # fmt: skip
+# Seconds that each takes on two cores, with PyTorch, pytorch-metric-learning and faiss installed.
+ORDER = {
+    "backbone": 120, "inference": 40, "head": 150, "search": 40, "pipeline": 50, "extraction": 40, "verification": 10,
+    "plan": 40, "identification": 200, "templates": 40, "serving": 40,
+}  # fmt: skip
 
 EXAMPLE = "arcface-gluon bench head verification --quick"
 
@@ -51,13 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
         name = unknown.pop()
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, ORDER)}")
     results, load = {}, os.getloadavg()[0]
-    for name in args.names or ORDER:
+    names = args.names or list(ORDER)
+    if not args.names:
+        print("\n".join(announcement(args.quick)), flush=True)
+    for name in names:
         print(f"## {name}", flush=True)
+        began = time.perf_counter()
         command = [sys.executable, "-m", "arcface_gluon", "bench", "--one", name, "--out", str(args.out)]
         if subprocess.run([*command, *["--quick"] * args.quick]).returncode:
             raise UserError(f"benchmark {name} failed; what it printed stands above")
         results[Path(name).stem] = rows = read_json(args.out / f"{Path(name).stem}.json")
-        print(table(rows), flush=True)
+        print(f"{table(rows)}\n({time.perf_counter() - began:.0f} s)", flush=True)
     header = (
         f"Measured {time.strftime('%Y-%m-%d')} on {runtime.processor()}, {runtime.physical_cores()} cores, "
         f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "
@@ -73,6 +80,17 @@ def main(arguments: list[str] | None = None) -> int:
         docs.write(args.docs, runtime.processor(), header, {name: table(rows) for name, rows in results.items()})
         print(args.docs)
     return 0
+
+
+def announcement(quick: bool) -> list[str]:
+    """What all benchmarks measure, by the first lines of their files, and how long they take about."""
+    lines = []
+    for name, seconds in ORDER.items():
+        text = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        first = (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]
+        lines.append(f"  {name:14} {'' if quick else f'{seconds:4} s  '}{first}")
+    total = "" if quick else f", about {sum(ORDER.values()) / 60:.0f} minutes on two cores with nothing else running"
+    return [f"{len(ORDER)} benchmarks{total}; name some to measure these alone", *lines]
 
 
 def _module(name):

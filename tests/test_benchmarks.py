@@ -10,6 +10,8 @@ from arcface_gluon.benchmarks import docs, floors, peers, pipeline, run
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.runtime import physical_cores
 
+from arcface_gluon.protocols.verification import evaluate_pairs
+
 TABLE = "| what | ratio |\n| --- | ---: |\n| {} | 1 |"
 
 
@@ -54,6 +56,24 @@ def test_the_page_keeps_other_machines_and_other_parts(tmp_path):
 def test_a_table_leaves_empty_columns_out():
     lines = run.table([{"what": "a", "value": 1.5, "unit": "s"}, {"what": "b", "value": 1234567.0}]).splitlines()
     assert lines[0] == "| what | value | unit |" and lines[3] == "| b | 1,234,567 |  |"
+
+
+def test_peers_verify_to_the_same_accuracy():
+    random = np.random.default_rng(0)
+    same = np.arange(600) % 2 == 0
+    pairs = random.normal(size=(600, 2, 16)).astype(np.float32)
+    pairs[same, 1] = pairs[same, 0] + random.normal(size=(same.sum(), 16))
+    pairs = pairs.reshape(1200, 16)
+    expected = evaluate_pairs(pairs, same).accuracy
+    for name, work in peers.verifications(pairs, same).items():
+        assert work() == pytest.approx(expected, abs=0.02), name
+
+
+def test_all_benchmarks_are_announced_with_their_time():
+    first, *lines = run.announcement(quick=False)
+    assert [line.split()[0] for line in lines] == list(run.ORDER)
+    assert f"about {sum(run.ORDER.values()) / 60:.0f} minutes" in first
+    assert "minutes" not in run.announcement(quick=True)[0]
 
 
 @pytest.mark.skipif(not floors.has("torch"), reason="PyTorch is not installed")
