@@ -45,6 +45,29 @@ def test_update_is_momentum_sgd_of_the_summed_gradients_with_decay_on_everything
             np.testing.assert_allclose(parameter.data(device).asnumpy(), expected[parameter.name], rtol=1e-5)
 
 
+def test_on_cpus_it_has_the_bits_of_mxnets_sgd(monkeypatch):
+    nets = [nn.Dense(300, in_units=400) for _ in range(2)]  # more than HostSGD takes at a time
+    random = np.random.default_rng(0)
+    values = {shape: random.normal(size=shape).astype(np.float32) for shape in ((300, 400), (300,))}
+    optimizers = []
+    for net in nets:
+        net.initialize()
+        for parameter in (net.weight, net.bias):
+            parameter.set_data(mx.nd.array(values[parameter.shape]))
+            parameter.grad()[:] = mx.nd.array(0.01 * values[parameter.shape][::-1].copy())
+        optimizers.append(ReplicaSGD(net, [mx.cpu()], 0.9, 5e-4, {"bias": 0.5}))
+        monkeypatch.setattr("arcface_gluon.training.optimizer.HostSGD", mx.optimizer.SGD)
+    for lr, factor in ((0.1, 1.0), (0.1, 0.3), (0.01, 1.0)):
+        for optimizer in optimizers:
+            optimizer.update(lr, factor)
+    assert type(optimizers[0]._optimizers[0]) is not type(optimizers[1]._optimizers[0])
+    states = [optimizer.state() for optimizer in optimizers]
+    for name in ("weight", "bias"):
+        ours, mxnets = (getattr(net, name).data().asnumpy().view(np.uint32) for net in nets)
+        assert np.array_equal(ours, mxnets)
+        assert np.array_equal(*(state[name].asnumpy().view(np.uint32) for state in states))
+
+
 def test_state_goes_on_where_it_stopped():
     def steps(optimizer, net, count):
         for _ in range(count):

@@ -1,7 +1,8 @@
 """MXNet's operators and memory that have no public name, in one place.
 
 A host view is a NumPy array in an NDArray's own memory. The engine knows nothing of what is read or written through it:
-wait for the array before (`wait_to_read`), and let no operation that uses it be under way while it is written to.
+wait for the array before (`wait_to_read`), and let no operation that uses it be under way while it is written to
+(`writable_view` waits for all so far).
 """
 
 from __future__ import annotations
@@ -37,3 +38,9 @@ def host_view(array: mx.nd.NDArray) -> np.ndarray:
     memory = (ctypes.c_float * array.size).from_address(pointer.value)
     memory.owner = array  # NumPy keeps `memory`
     return np.frombuffer(memory, np.float32).reshape(array.shape)
+
+
+def writable_view(array: mx.nd.NDArray) -> np.ndarray:
+    """`host_view`, once nothing that was issued before writes the array, or reads it."""
+    check_call(_LIB.MXNDArrayWaitToWrite(array.handle))
+    return host_view(array)

@@ -6,9 +6,11 @@ import re
 from typing import Collection, Sequence
 
 import mxnet as mx
+import numpy as np
 
 from ..parallel.processes import Processes
 from .gradient_sum import GradientSum
+from .host_sgd import HostSGD
 
 
 class ReplicaSGD:
@@ -60,8 +62,12 @@ class ReplicaSGD:
             parameter.wd_mult = _multiplier(name, wd_multipliers)
         self.loss_scale = loss_scale
         half = any(p.dtype == "float16" for p in self.parameters)
+        on_host = self.contexts[0].device_type == "cpu" and all(
+            np.dtype(p.dtype) == np.float32 for p in self.parameters
+        )
+        kind = _NAG if nesterov else HostSGD if on_host else mx.optimizer.SGD
         self._optimizers = [
-            (_NAG if nesterov and momentum else mx.optimizer.SGD)(
+            (kind if momentum else mx.optimizer.SGD)(
                 momentum=momentum,
                 wd=weight_decay,
                 multi_precision=half,
