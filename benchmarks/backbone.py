@@ -12,7 +12,7 @@ import multiprocessing
 
 import numpy as np
 
-BATCH, IDENTITIES = 32, 10_572
+BATCH, IDENTITIES = 16, 10_572
 PRODUCT = 2048  # side of the matrices whose product gives the rate
 
 

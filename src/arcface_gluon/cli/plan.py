@@ -130,7 +130,7 @@ def calibration(folder: Path) -> dict:
         operations = 6 * 256 * 100_000 * 512
         moved = 100_000 * (512 * CENTRE_BYTES + 256 * LOGIT_BYTES)
         found["balance"] = operations / moved * max(0.0, values["value"] / values["floor"] - 1)
-    values = _values(folder / "backbone.json", "r50 training step, batch 32, 1 context(s)")
+    values = _values(folder / "backbone.json", "r50 training step, batch 16, 1 context(s)")
     if values:
         found["backbone"] = values["ratio"]
     return found
