@@ -23,7 +23,8 @@ from arcface_gluon.losses.shard import KERNELS
 from . import floors, peers
 
 SIZE = 512
-LARGEST_FOR_PEERS = 100_000  # identities: what autograd keeps of more does not fit small machines
+# Identities of which peers are measured, and gradients alone: what autograd keeps of more does not fit small machines.
+LARGEST_FOR_ALL = 100_000
 # Identities, batch, contexts, options of the head, rounds.
 CASES = (
     (10_000, 256, 1, {}, 15),
@@ -80,12 +81,13 @@ def _measure_one(case, with_peers):
     arrays = [arrays for _, _, arrays in head.shards()]
     whole = contexts == 1 and not options
     bare, others = _floors(embeddings, arrays), {}
-    works = {"gradients": gradients, "step": lambda: _step(head, parts, labels)}
+    works = {"gradients": gradients} if identities <= LARGEST_FOR_ALL else {}
+    works["step"] = lambda: _step(head, parts, labels)
     if whole:
         works["passes"] = floors.passes(arrays[0]["weight"], arrays[0]["momentum"])
         if issubclass(KERNELS["cpu"], CompiledKernels):
             works["step without numba"] = lambda: _by_numpy(head, works["step"])
-        if with_peers and identities <= LARGEST_FOR_PEERS:
+        if with_peers and identities <= LARGEST_FOR_ALL:
             others = peers.heads(embeddings, labels[0], head.centres())
     else:
         bare = {"oneDNN": bare["oneDNN"]}
@@ -94,13 +96,15 @@ def _measure_one(case, with_peers):
     name = f"{identities:,} identities, batch {batch}"
     name += "".join(f", {key}={value:,}" for key, value in {"contexts": contexts, **options}.items() if value != 1)
     rows = []
-    for key, kind in (("gradients", "loss and all gradients"), ("step", "the same and the update of the centres")):
+    kinds = {"gradients": "loss and all gradients", "step": "the same and the update of the centres"}
+    kinds = {key: kind for key, kind in kinds.items() if key in seconds}
+    for key, kind in kinds.items():
         row = floors.row(f"{name}: {kind}", seconds[key], floor, by, "ms")
         rows.append({**row, "kind": kind, "identities": identities})
     kind = "memory above the inputs"
     rows.append({**_row(f"{name}: {kind}", memory, "MiB", needed), "kind": kind, "identities": identities})
     if whole:
-        for key, kind in (("gradients", "loss and all gradients"), ("step", "with the update")):
+        for key, kind in kinds.items():
             rows.append(floors.row(f"{name}: {kind}, beside NumPy", seconds[key], seconds["NumPy"], "NumPy", "ms"))
         unavoidable, passed = floor + seconds["passes"], "beside products and one pass over centres and momenta"
         for key in ("step", "step without numba"):
