@@ -31,12 +31,12 @@ class HostSGD(mx.optimizer.SGD):
     ) -> None:
         self._update_count(indices)
         keep, rescale = np.float32(self.momentum), np.float32(self.rescale_grad)
-        for weight, gradient, momentum, *rates in zip(
-            weights, grads, states, self._get_lrs(indices), self._get_wds(indices)
-        ):
-            lr, wd = map(np.float32, rates)
-            arrays = host_view(gradient), writable_view(weight), writable_view(momentum)
-            _update(*(array.reshape(-1) for array in arrays), lr, wd, keep, rescale)
+        rates = zip(self._get_lrs(indices), self._get_wds(indices))
+        for weight, gradient, momentum, (lr, wd) in zip(weights, grads, states, rates):
+            g, w, m = (
+                view.reshape(-1) for view in (host_view(gradient), writable_view(weight), writable_view(momentum))
+            )
+            _update(g, w, m, np.float32(lr), np.float32(wd), keep, rescale)
 
 
 def _update(gradient, weight, momentum, lr, wd, keep, rescale):
