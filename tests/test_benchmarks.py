@@ -8,9 +8,8 @@ import pytest
 from arcface_gluon.benchmarks import docs, floors, peers, pipeline, run
 
 from arcface_gluon.data import FaceRecords
-from arcface_gluon.runtime import physical_cores
-
 from arcface_gluon.protocols.verification import evaluate_pairs
+from arcface_gluon.runtime import physical_cores
 
 TABLE = "| what | ratio |\n| --- | ---: |\n| {} | 1 |"
 
