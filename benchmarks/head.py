@@ -23,7 +23,7 @@ from arcface_gluon.losses.shard import KERNELS
 from . import floors, peers
 
 SIZE = 512
-# Identities of which peers are measured, and gradients alone: what autograd keeps of more does not fit small machines.
+# Identities of which peers, NumPy and gradients alone are measured: more takes minutes, or does not fit small machines.
 LARGEST_FOR_ALL = 100_000
 # Identities, batch, contexts, options of the head, rounds.
 CASES = (
@@ -91,6 +91,8 @@ def _measure_one(case, with_peers):
             others = peers.heads(embeddings, labels[0], head.centres())
     else:
         bare = {"oneDNN": bare["oneDNN"]}
+    if identities > LARGEST_FOR_ALL:
+        bare.pop("NumPy")
     seconds = floors.in_turns({**bare, **works, **others}, rounds)
     by, floor = floors.fastest({name: seconds[name] for name in bare})
     name = f"{identities:,} identities, batch {batch}"
@@ -104,7 +106,7 @@ def _measure_one(case, with_peers):
     kind = "memory above the inputs"
     rows.append({**_row(f"{name}: {kind}", memory, "MiB", needed), "kind": kind, "identities": identities})
     if whole:
-        for key, kind in kinds.items():
+        for key, kind in kinds.items() if "NumPy" in bare else ():
             rows.append(floors.row(f"{name}: {kind}, beside NumPy", seconds[key], seconds["NumPy"], "NumPy", "ms"))
         unavoidable, passed = floor + seconds["passes"], "beside products and one pass over centres and momenta"
         for key in ("step", "step without numba"):
