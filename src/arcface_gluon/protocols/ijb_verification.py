@@ -32,6 +32,16 @@ _SORTED_SHARE = 0.125
 _CURVE_FARS = (0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
+def _for_parts(work, count):
+    """Call `work(slice)` on all of 0 … count-1, some that stay in the cache at a time, over all threads."""
+
+    def several(first, last):
+        for start in range(first, last, _PAIRS_TOGETHER):
+            work(slice(start, min(start + _PAIRS_TOGETHER, last)))
+
+    in_parts(several, count, _WORTH_A_THREAD)
+
+
 @dataclass
 class Templates:
     """ids: (t,) template numbers, ascending. vectors: (t, d) float32 of length 1."""
@@ -46,16 +56,14 @@ class Templates:
         if high - low < 1 << 26:
             # Template numbers are small: for millions of pairs a table is ten times as fast as a search.
             # Its two ends stand for all numbers below and above.
-            table = np.full(high - low + 3, -1)
+            table = np.full(high - low + 3, -1, np.int32)
             table[self.ids - low + 1] = np.arange(len(self.ids))
             found = np.empty(len(ids), table.dtype)
 
-            def look_up(first, last):
-                for begin in range(first, last, _PAIRS_TOGETHER):
-                    here = slice(begin, min(begin + _PAIRS_TOGETHER, last))
-                    np.take(table, ids[here] - (low - 1), out=found[here], mode="clip")
+            def look_up(here):
+                np.take(table, ids[here] - (low - 1), out=found[here], mode="clip")
 
-            in_parts(look_up, len(ids), _WORTH_A_THREAD)
+            _for_parts(look_up, len(ids))
             return found
         positions = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[positions] == ids, positions, -1)
@@ -168,7 +176,7 @@ def pair_scores(
     Returns:
         (p,) float32.
     """
-    first, second = _without_copies(vectors, np.asarray(first, np.int64), np.asarray(second, np.int64))
+    first, second = _without_copies(vectors, np.asarray(first), np.asarray(second))
     used_rows, row_places = _places(first, len(vectors))
     used_columns, column_places = _places(second, len(vectors))
     left, right = vectors[used_rows], vectors[used_columns]
@@ -176,7 +184,7 @@ def pair_scores(
     key, order = row_places[first] if len(right) > COLUMN_BLOCK else first, None
     if len(right) > COLUMN_BLOCK:
         key = key + column_places[second] // COLUMN_BLOCK * len(left)
-    if not (key[1:] >= key[:-1]).all():
+    if not _is_ascending(key):
         order = np.argsort(key, kind="stable")
         first, second, key = first[order], second[order], key[order]
     scores = np.empty(len(first), np.float32)
@@ -188,7 +196,7 @@ def pair_scores(
                 borders = row_start + column_start // COLUMN_BLOCK * len(left) + np.array([0, len(block)])
             else:
                 borders = used_rows[row_start], used_rows[row_start + len(block) - 1] + 1
-            begin, end = np.searchsorted(key, borders)
+            begin, end = np.searchsorted(key, np.array(borders, key.dtype))
             starts = (row_places - row_start) * block.shape[1] - column_start
             _gather(block.ravel(), starts, column_places, first[begin:end], second[begin:end], scores[begin:end])
             bar.update(end - begin)
@@ -211,25 +219,32 @@ def _without_copies(vectors, first, second):
 def _gather(block, starts, places, first, second, out):
     """out[i] = block[starts[first[i]] + places[second[i]]], a few at a time, so that the indices stay in the cache."""
 
-    def work(start, stop):
-        rows, columns = np.empty(_PAIRS_TOGETHER, np.int64), np.empty(_PAIRS_TOGETHER, np.int64)
-        for begin in range(start, stop, _PAIRS_TOGETHER):
-            end = min(begin + _PAIRS_TOGETHER, stop)
-            row, column = rows[: end - begin], columns[: end - begin]
-            # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
-            np.take(starts, first[begin:end], out=row, mode="clip")
-            np.take(places, second[begin:end], out=column, mode="clip")
-            np.add(row, column, out=row)
-            np.take(block, row, out=out[begin:end], mode="clip")
+    def work(here):
+        # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
+        row, column = (np.take(table, index[here], mode="clip") for table, index in ((starts, first), (places, second)))
+        np.add(row, column, out=row)
+        np.take(block, row, out=out[here], mode="clip")
 
-    in_parts(work, len(out), _WORTH_A_THREAD)
+    _for_parts(work, len(out))
 
 
 def _places(positions, count):
     """The distinct positions, ascending, and a table of each position's place among them."""
     used = np.zeros(count, bool)
-    used[positions] = True
+    _for_parts(lambda here: used.__setitem__(positions[here], True), len(positions))
     return np.flatnonzero(used), np.cumsum(used) - 1
+
+
+def _is_ascending(values):
+    descents = []
+
+    def look(here):
+        part = values[here.start : here.stop + 1]  # with the next part's first
+        if not descents and (part[1:] < part[:-1]).any():
+            descents.append(here)
+
+    _for_parts(look, len(values))
+    return not descents
 
 
 @dataclass
@@ -280,9 +295,9 @@ def verify(
     """
     first, second, same = np.asarray(first), np.asarray(second), np.asarray(same, bool)
     rows, columns = templates.rows(first), templates.rows(second)
-    empty = (rows < 0) | (columns < 0)
     skipped = []
-    if empty.any():
+    if min(rows.min(initial=0), columns.min(initial=0)) < 0:
+        empty = (rows < 0) | (columns < 0)
         i = int(np.argmax(empty))
         if not skip_missing:
             template = first[i] if rows[i] < 0 else second[i]
@@ -290,6 +305,7 @@ def verify(
         skipped = np.stack([first, second], 1)[empty].tolist()
         rows, columns, same = rows[~empty], columns[~empty], same[~empty]
     scores = pair_scores(templates.vectors, rows, columns, contexts)
+    del rows, columns
     return verify_scores(scores[same], scores[~same], skipped=skipped)
 
 
@@ -303,9 +319,13 @@ def verify_scores(
     """
     if not len(genuine) or not len(impostors):
         raise UserError(f"{len(genuine)} genuine and {len(impostors)} impostor pairs; both kinds are needed")
-    genuine, total = np.sort(genuine), len(impostors)
-    highest = HighestScores(int(total * _SORTED_SHARE) + 1)
-    highest.add(np.asarray(impostors, np.float32))
+    genuine, impostors, total = np.sort(genuine), np.asarray(impostors, np.float32), len(impostors)
+    sample = impostors[:: max(1, total >> 16)]
+    wanted = int(total * _SORTED_SHARE) + 1
+    highest = HighestScores(wanted)
+    # A little more than the share that is wanted: what is surely below it need not be moved.
+    some = impostors[impostors >= np.quantile(sample, 1 - 1.1 * _SORTED_SHARE).astype(np.float32)]
+    highest.add(some if len(some) >= wanted else impostors)
     upper = highest.kept()
     nearest = nearest_tar(genuine, upper, total, fars)
     if None in nearest:
@@ -314,9 +334,17 @@ def verify_scores(
     counted = None
     if len(upper) < total:
         # Where the curve gets its points above the sorted share needs no exactness, but how many scores reach them.
-        sample = impostors[:: max(1, total >> 16)]
         thresholds = np.quantile(sample, [1 - far for far in _CURVE_FARS]).astype(np.float32)
-        counted = thresholds, [np.count_nonzero(impostors >= limit) for limit in thresholds]
+        counted = thresholds, _count_reached(impostors, thresholds)
     curve = VerificationCurve(genuine, upper, total, counted)
     at_most = [curve.at(far)[1] for far in fars]
     return TemplateVerification(len(genuine), total, nearest, at_most, curve, tuple(fars), list(skipped))
+
+
+def _count_reached(scores, thresholds):
+    """How many scores are at least each threshold."""
+    counts = []
+    _for_parts(
+        lambda here: counts.append([np.count_nonzero(scores[here] >= limit) for limit in thresholds]), len(scores)
+    )
+    return np.sum(counts, axis=0)
