@@ -2,19 +2,18 @@
 
 Features are random unit vectors with planted persons. A sixth of the probes is nobody's, as of FaceScrub's labels a
 sixth is wrong: their mates lie among the bulk of the distractors, which is the costly case. The bare products are those
-of the fastest library, into one buffer, measured before and after. With faiss installed, its exact index is measured as
-well.
+of the fastest library, into one buffer, in turns with what they are the floor of. With faiss installed, its exact index
+is measured as well.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable, Iterator
+from typing import Iterator
 
 import numpy as np
 from arcface_gluon.datasets.demo import planted
@@ -22,7 +21,7 @@ from arcface_gluon.datasets.demo import planted
 from arcface_gluon.protocols import trillion_pairs
 from arcface_gluon.protocols.megaface import identify, rank1
 
-from .floors import search_products
+from . import floors
 from .peers import searches
 
 PROBES, PEOPLE, DISTRACTORS, SIZE = 3530, 80, 1_000_000, 512
@@ -31,22 +30,29 @@ ELFW, ELFW_PEOPLE, FLICKR = 274_000, 5_700, 1_580_000
 
 
 def measure(quick: bool = False) -> list[dict]:
-    """Rows of times in seconds; the floor is the bare products of the same features."""
+    """Rows of times in seconds, of three rounds in turns; the floor is the bare products of the same features."""
     gallery = planted(DISTRACTORS // 16 if quick else DISTRACTORS, 0, seed=1)[0]
     probes, labels = mislabelled(*planted(PROBES, PEOPLE))
-    before = bare(probes, gallery)
-    with peak_memory() as memory:
-        full = timed(lambda: identify(probes, labels, gallery))
-    first = timed(lambda: rank1(probes, labels, gallery))
-    floor = (before + bare(probes, gallery)) / 2
-    size = f"{PROBES:,} x {len(gallery):,} x {SIZE}"
+    others, memory = searches(probes, gallery), []
+    by, bare = fastest_products(probes, gallery)
+
+    def full():
+        with peak_memory() as peak:
+            identify(probes, labels, gallery)
+        memory.append(peak.mib)
+
+    works = {by: bare, "full": full, "first": lambda: rank1(probes, labels, gallery), **others}
+    seconds = floors.in_turns(works, rounds=3)
+    floor, size = seconds[by], f"{PROBES:,} x {len(gallery):,} x {SIZE}"
     rows = [
-        row(f"MegaFace, CMC and ROC, {size}", full, floor),
-        {"what": "its memory above the features (limit 1,024)", "value": memory.mib, "unit": "MiB"},
-        row(f"MegaFace, rank-1 alone, {size}", first, floor),
+        floors.row(f"MegaFace, CMC and ROC, {size}", seconds["full"], floor, by),
+        {"what": "its memory above the features (limit 1,024)", "value": max(memory), "unit": "MiB"},
+        floors.row(f"MegaFace, rank-1 alone, {size}", seconds["first"], floor, by),
     ]
-    rows += [row(f"the same by {name}, {size}", timed(work), floor) for name, work in searches(probes, gallery).items()]
-    rows += streamed(gallery[: len(gallery) // 8])
+    for name in others:
+        rows.append(floors.row(f"the same by {name}, {size}", seconds[name], floor, by))
+        rows.append(floors.row(f"MegaFace, rank-1 alone, beside {name}", seconds["first"], seconds[name], name))
+    rows += streamed(gallery[: len(gallery) // 4])
     return [*rows, trillion(64 if quick else 16, gallery)]
 
 
@@ -54,12 +60,13 @@ def streamed(gallery: np.ndarray) -> list[dict]:
     """100,000 probes: one chunk of them, measured against a part of the gallery."""
     probes, labels = mislabelled(*planted(4096, STREAMED_PEOPLE * 4096 // STREAMED_PROBES, seed=3))
     factor = STREAMED_PROBES / len(probes) * DISTRACTORS / len(gallery)
-    floor = bare(probes, gallery)
+    by, bare = fastest_products(probes, gallery)
     with peak_memory() as memory:
-        seconds = timed(lambda: identify(probes, labels, gallery))
+        identify(probes, labels, gallery)
+    seconds = floors.in_turns({by: bare, "ours": lambda: identify(probes, labels, gallery)}, rounds=3)
     what = f"{STREAMED_PROBES:,} x {DISTRACTORS:,}, CMC and ROC, from {len(probes):,} x {len(gallery):,}"
     return [
-        row(what, seconds * factor, floor * factor),
+        floors.row(what, seconds["ours"] * factor, seconds[by] * factor, by),
         {"what": "its memory above the features", "value": memory.mib, "unit": "MiB"},
     ]
 
@@ -68,9 +75,11 @@ def trillion(part: int, gallery: np.ndarray) -> dict:
     """Trillion-Pairs from one `part`-th of its probes and as small a part of its distractors."""
     probes, persons = planted(ELFW // part, ELFW_PEOPLE // part, seed=4)
     distractors = gallery[: FLICKR // part]
-    floor = bare(probes, distractors) + bare(probes, probes)
-    seconds = timed(lambda: trillion_pairs.evaluate(probes, persons, distractors))
-    return row(f"Trillion-Pairs, {ELFW:,} x {FLICKR:,}, from 1/{part**2:,} of it", seconds * part**2, floor * part**2)
+    (by, some), (_, others) = fastest_products(probes, distractors), fastest_products(probes, probes)
+    works = {by: lambda: (some(), others()), "ours": lambda: trillion_pairs.evaluate(probes, persons, distractors)}
+    seconds = floors.in_turns(works, rounds=1)
+    what = f"Trillion-Pairs, {ELFW:,} x {FLICKR:,}, from 1/{part**2:,} of it"
+    return floors.row(what, seconds["ours"] * part**2, seconds[by] * part**2, by)
 
 
 def mislabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,19 +89,10 @@ def mislabelled(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     return features, labels
 
 
-def bare(probes: np.ndarray, gallery: np.ndarray) -> float:
-    """Seconds of the bare products of all probes with blocks of the gallery, by the faster library."""
-    return min(timed(work) for work in search_products(probes, gallery).values())
-
-
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def row(what: str, seconds: float, floor: float) -> dict:
-    return {"what": what, "value": seconds, "unit": "s", "floor": floor, "ratio": seconds / floor}
+def fastest_products(probes: np.ndarray, gallery: np.ndarray) -> tuple[str, floors.Work]:
+    """The bare products of all probes with blocks of the gallery by the library that is fastest with a part of it."""
+    by, _ = floors.fastest(floors.in_turns(floors.search_products(probes, gallery[:8192]), rounds=3))
+    return by, floors.search_products(probes, gallery)[by]
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Callable, Iterator
 
 import cv2
 import numpy as np
 
+from arcface_gluon.blas import BEST, VARIABLE, processor_features
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.parallel.threads import thread_count
 
@@ -96,14 +98,27 @@ def searches(probes: np.ndarray, gallery: np.ndarray) -> dict[str, Work]:
     """The best of the gallery for each probe, exactly."""
     if not has("faiss"):
         return {}
-    import faiss
-
     from arcface_gluon.runtime import physical_cores
+
+    faiss = _faiss()
 
     faiss.omp_set_num_threads(physical_cores())
     index = faiss.IndexFlatIP(gallery.shape[1])
     index.add(gallery)
     return {"faiss IndexFlatIP": lambda: index.search(probes, 1)}
+
+
+def _faiss():
+    """faiss with kernels that suit the processor: its OpenBLAS, too, may be older and take those of 2004."""
+    features, before = processor_features(), os.environ.get(VARIABLE)
+    if before is None and "avx2" in features:
+        os.environ[VARIABLE] = "SkylakeX" if "avx512bw" in features else BEST
+    try:
+        import faiss
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+    return faiss
 
 
 def loaders(records: FaceRecords, batch: int, workers: int) -> dict[str, Callable[[], Iterator]]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Callable
-
 import mxnet as mx
 import numpy as np
 from arcface_gluon.datasets.demo import planted
+from scipy.sparse import csr_matrix
 
 from arcface_gluon.parallel.products import inner
+from arcface_gluon.parallel.threads import in_parts
 from arcface_gluon.protocols import ijb_identification as template_search
 from arcface_gluon.protocols import ijb_verification as templates
+
+from . import floors
 
 IMAGES, GALLERY, PROBES, SUBJECTS, PAIRS, SIZE = 469_375, 3_531, 19_593, 3_531, 15_658_489, 512
 
 
 def measure(quick: bool = False) -> list[dict]:
-    """Rows of times in seconds; every floor does the same products and gathers with nothing around them."""
+    """Rows of times in seconds, in turns; every floor does the same products and gathers with nothing around them."""
     part = 8 if quick else 1
     count, pairs = GALLERY + PROBES, PAIRS // part
     random = np.random.default_rng(0)
@@ -29,42 +30,62 @@ def measure(quick: bool = False) -> list[dict]:
     media = np.arange(len(numbers)) // 3
     first = np.sort(random.integers(0, GALLERY, pairs))
     second = random.integers(GALLERY, count, pairs)
-    pooling, pooled = timed(lambda: templates.pool(features, numbers, media))
-    scoring, _ = timed(lambda: templates.pair_scores(pooled.vectors, first, second))
+    pooled = templates.pool(features, numbers, media)
     same = subjects[first] == subjects[second]
-    floor = scoring_floor(pooled.vectors, first, second)
-    whole, _ = timed(lambda: templates.verify(pooled, first, second, same))
     enrolled = np.array_split(np.arange(GALLERY), 2)
-    searching, _ = timed(
-        lambda: template_search.search(
-            pooled, (np.arange(GALLERY, count), subjects[GALLERY:]), [(ids, subjects[ids]) for ids in enrolled]
-        )
-    )
-    products = product_floor(pooled.vectors[GALLERY:], pooled.vectors[:GALLERY])
+    asked, lists = (np.arange(GALLERY, count), subjects[GALLERY:]), [(ids, subjects[ids]) for ids in enrolled]
+    sparse = pooling_products(features, numbers)
+    works = {
+        **sparse,
+        "pool": lambda: templates.pool(features, numbers, media),
+        "products and gathers": scoring_floor(pooled.vectors, first, second),
+        "scores": lambda: templates.pair_scores(pooled.vectors, first, second),
+        "verify": lambda: templates.verify(pooled, first, second, same),
+        "products": product_floor(pooled.vectors[GALLERY:], pooled.vectors[:GALLERY]),
+        "search": lambda: template_search.search(pooled, asked, lists),
+    }
+    seconds = floors.in_turns(works, rounds=5)
+    by, floor = floors.fastest({name: seconds[name] for name in sparse})
+    scoring = seconds["products and gathers"]
     return [
-        row(f"pooling {len(numbers):,} images into {count:,} templates", pooling, pooling_floor(features, numbers)),
-        row(f"scores of {pairs:,} pairs", scoring, floor),
-        row("the same with lookup of the templates and the error curve", whole, floor),
+        floors.row(f"pooling {len(numbers):,} images into {count:,} templates", seconds["pool"], floor, by),
+        floors.row(f"scores of {pairs:,} pairs", seconds["scores"], scoring, "oneDNN and NumPy"),
+        floors.row(
+            "the same with lookup of the templates and the error curve", seconds["verify"], scoring, "oneDNN and NumPy"
+        ),
         # Each probe is compared with both galleries, alone and joined.
-        row(f"1:N search, {PROBES:,} probes, {GALLERY:,} enrolled", searching, 2 * products),
+        floors.row(
+            f"1:N search, {PROBES:,} probes, {GALLERY:,} enrolled", seconds["search"], 2 * seconds["products"], "oneDNN"
+        ),
     ]
 
 
-def pooling_floor(features: np.ndarray, numbers: np.ndarray, part: int = 2048) -> float:
-    """The sparse products alone, of as many templates as MXNet takes at a time."""
+def pooling_products(features: np.ndarray, numbers: np.ndarray, part: int = 2048) -> dict[str, floors.Work]:
+    """The sparse products alone by each library: of as many templates as MXNet takes at a time, or over all threads."""
     starts = np.concatenate([[0], np.cumsum(np.bincount(numbers))])
     dense, products = mx.nd.from_numpy(features[:], zero_copy=True), []
     for first in range(0, len(starts) - 1, part):
         here = starts[first : first + part + 1]
-        images = int(here[-1] - here[0])
-        values = np.ones(images, np.float32), np.arange(images), here - here[0]
-        matrix = mx.nd.sparse.csr_matrix(values, shape=(len(here) - 1, images))
-        products.append((matrix, dense[int(here[0]) : int(here[-1])]))
-    return timed(lambda: [mx.nd.dot(*pair).wait_to_read() for pair in products])[0]
+        images = slice(int(here[0]), int(here[-1]))
+        count = images.stop - images.start
+        values = np.ones(count, np.float32), np.arange(count), here - here[0]
+        shape = len(here) - 1, count
+        products.append(
+            (mx.nd.sparse.csr_matrix(values, shape=shape), dense[images], csr_matrix(values, shape=shape), images)
+        )
+
+    def scipy(first, last):
+        for _, _, matrix, images in products[first:last]:
+            matrix @ features[images]
+
+    return {
+        "MXNet": lambda: [mx.nd.dot(matrix, images).wait_to_read() for matrix, images, _, _ in products],
+        "SciPy": lambda: in_parts(scipy, len(products)),
+    }
 
 
-def scoring_floor(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, block: int = 512) -> float:
-    """Products of blocks of gallery templates with all probe templates, then one gather a block."""
+def scoring_floor(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, block: int = 512) -> floors.Work:
+    """Products of blocks of gallery templates with all probe templates, then one gather a block, over all threads."""
     rows, columns = mx.nd.array(vectors[:GALLERY]), mx.nd.array(vectors[GALLERY:])
     memory, width = np.zeros(block * PROBES, np.float32), len(vectors) - GALLERY
     out, scores = mx.nd.from_numpy(memory[:], zero_copy=True), np.zeros(len(first), np.float32)
@@ -79,12 +100,17 @@ def scoring_floor(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, bl
             size = left.shape[0] * width
             inner(left, columns, out=out[:size].reshape((left.shape[0], width)))
             out.wait_to_read()
-            np.take(memory[:size], flat, out=scores[here], mode="wrap")
+            values, found = memory[:size], scores[here]
 
-    return timed(work)[0]
+            def gather(a, b, values=values, flat=flat, found=found):
+                np.take(values, flat[a:b], out=found[a:b], mode="clip")
+
+            in_parts(gather, len(flat), 1 << 16)
+
+    return work
 
 
-def product_floor(probes: np.ndarray, gallery: np.ndarray, block: int = 4096) -> float:
+def product_floor(probes: np.ndarray, gallery: np.ndarray, block: int = 4096) -> floors.Work:
     """Bare products of all probes with the gallery."""
     rows, columns = mx.nd.array(probes), mx.nd.array(gallery)
     out = mx.nd.zeros((block, len(gallery)))
@@ -95,19 +121,4 @@ def product_floor(probes: np.ndarray, gallery: np.ndarray, block: int = 4096) ->
             inner(part, columns, out=out[: part.shape[0]])
         mx.nd.waitall()
 
-    return timed(work)[0]
-
-
-def timed(work: Callable[[], Any], repeats: int = 2) -> tuple[float, Any]:
-    """Seconds of the faster of two runs, and the result."""
-    times = []
-    for _ in range(repeats):
-        mx.nd.waitall()
-        start = time.perf_counter()
-        result = work()
-        times.append(time.perf_counter() - start)
-    return min(times), result
-
-
-def row(what: str, seconds: float, floor: float) -> dict:
-    return {"what": what, "value": seconds, "unit": "s", "floor": floor, "ratio": seconds / floor}
+    return work
