@@ -96,7 +96,7 @@ def pool(
     if not len(features):
         raise UserError("there is no image to make templates of")
     features = np.ascontiguousarray(features, np.float32)
-    ids, rows = np.unique(templates, return_inverse=True)
+    ids, rows, _ = _distinct(templates)
     weights = np.ones(len(features))
     if detector_scores is not None:
         wrong = np.flatnonzero(~(np.asarray(detector_scores) >= 0))
@@ -108,11 +108,20 @@ def pool(
     if not norm_weighting:
         weights /= lengths
     if media is not None:
-        numbers, medium = np.unique(media, return_inverse=True)
-        _, place, sizes = np.unique(rows * len(numbers) + medium, return_inverse=True, return_counts=True)
+        numbers, medium, _ = _distinct(np.asarray(media))
+        _, place, sizes = _distinct(rows * len(numbers) + medium)
         weights /= sizes[place]
     sums = _weighted_sums(features, rows, weights, len(ids), runtime.contexts(contexts)[0])
     return Templates(ids, unit(sums, names=ids, what="template"))
+
+
+def _distinct(values):
+    """`np.unique` with inverse and counts; at once where the values are ascending already, as in lists they are."""
+    if not (values[1:] >= values[:-1]).all():
+        return np.unique(values, return_inverse=True, return_counts=True)
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    counts = np.diff(np.r_[starts, len(values)])
+    return values[starts], np.repeat(np.arange(len(starts)), counts), counts
 
 
 def _weighted_sums(features, rows, weights, count, device):

@@ -51,17 +51,22 @@ def unit(
     if np.ndim(features) != 2:
         raise ValueError(f"features must have two dimensions (n, d), not the shape {np.shape(features)}")
     result = np.empty(features.shape, np.float32) if out is None else out[: len(features)]
-    for start in range(0, len(features), _UNIT_ROWS):
-        with np.errstate(over="ignore", invalid="ignore"):
-            block = np.ascontiguousarray(features[start : start + _UNIT_ROWS], np.float32)
-            squares = np.einsum("ij,ij->i", block, block)
-        low, high = _SAFE_SQUARES
-        safe = (squares > low) & (squares < high)
-        inverse = 1 / np.sqrt(np.where(safe & ~_are_1(squares, block), squares, 1))
-        np.multiply(block, inverse[:, None], out=result[start : start + len(block)])
-        for i in np.flatnonzero(~safe):
-            name = names[start + i] if names is not None else f"number {start + i}"
-            result[start + i] = _unit_row(features[start + i], f"{what} {name}")
+
+    def scale(first, last):
+        for start in range(first, last, _UNIT_ROWS):
+            stop = min(start + _UNIT_ROWS, last)
+            with np.errstate(over="ignore", invalid="ignore"):
+                block = np.ascontiguousarray(features[start:stop], np.float32)
+                squares = np.einsum("ij,ij->i", block, block)
+            low, high = _SAFE_SQUARES
+            safe = (squares > low) & (squares < high)
+            inverse = 1 / np.sqrt(np.where(safe & ~_are_1(squares, block), squares, 1))
+            np.multiply(block, inverse[:, None], out=result[start:stop])
+            for i in np.flatnonzero(~safe):
+                name = names[start + i] if names is not None else f"number {start + i}"
+                result[start + i] = _unit_row(features[start + i], f"{what} {name}")
+
+    in_parts(scale, len(features), 4 * _UNIT_ROWS)
     return result
 
 
