@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from sklearn.metrics import roc_curve
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import ijb_verification as t
 from arcface_gluon.protocols.ijb_verification import FARS, pair_scores, pool, verify, verify_scores
+from arcface_gluon.protocols.scores import compiled_sums
 from arcface_gluon.protocols.scores.curves import nearest_tar
+
+# The ways to pool that can run here.
+COMPILED = [False, True] if find_spec("numba") else [False]
 
 
 def naive_pool(features, templates, media, scores, norm_weighting):
@@ -46,7 +51,10 @@ def sklearn_nearest(genuine, impostor, fars):
 @pytest.mark.parametrize("with_media", [True, False])
 @pytest.mark.parametrize("with_scores", [True, False])
 @pytest.mark.parametrize("norm_weighting", [True, False])
-def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores, norm_weighting):
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores, norm_weighting, compiled):
+    monkeypatch.setattr(t, "COMPILED", compiled)
+    monkeypatch.setattr(compiled_sums, "_WORTH_A_THREAD", 2)
     monkeypatch.setattr(t, "COLUMN_BLOCK", 15)  # as many images in a product; some templates have more
     random = np.random.default_rng(0)
     features = random.normal(size=(60, 9)) * random.uniform(0.1, 30, (60, 1))
@@ -133,7 +141,9 @@ def test_empty_templates_are_refused_or_counted():
     assert (result.genuine_pairs, result.impostor_pairs) == (1, 1)
 
 
-def test_bad_input_is_told_in_one_line():
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_bad_input_is_told_in_one_line(monkeypatch, compiled):
+    monkeypatch.setattr(t, "COMPILED", compiled)
     features = np.eye(3)
     broken = features.copy()
     broken[1, 2] = np.nan

@@ -7,6 +7,7 @@ sum is scaled to length 1. Scores are cosines.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Sequence
 
 import mxnet as mx
@@ -16,6 +17,7 @@ from .. import runtime
 from ..errors import UserError
 from ..parallel.threads import in_parts
 from ..progress import progress
+from .scores import compiled_sums
 from .scores.blocks import COLUMN_BLOCK, block_edges, score_blocks, unit
 from .scores.copies import first_copies
 from .scores.curves import HighestScores, VerificationCurve, nearest_tar
@@ -25,6 +27,7 @@ _PAIR_ROWS = 512
 _PAIRS_TOGETHER = 1 << 14
 # Pairs that are worth a thread.
 _WORTH_A_THREAD = 1 << 16
+COMPILED = find_spec("numba") is not None
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # Share of the impostor scores that is sorted; FARS need somewhat more than the largest of them.
 _SORTED_SHARE = 0.125
@@ -78,7 +81,7 @@ def pool(
     names: Sequence[Any] | np.ndarray | None = None,
     contexts: runtime.Devices = None,
 ) -> Templates:
-    """Average images into templates, by sparse products.
+    """Average images into templates, by sparse products; on CPUs compiled, where numba is installed.
 
     Args:
         features: (n, d), as the network gives them: the sum of image and mirror, not scaled.
@@ -104,14 +107,20 @@ def pool(
             i = wrong[0]
             raise UserError(f"the detector score of image {_name(names, i)} is {detector_scores[i]}; it must be >= 0")
         weights *= detector_scores
-    lengths = _lengths(features, names)
-    if not norm_weighting:
-        weights /= lengths
     if media is not None:
         numbers, medium, _ = _distinct(np.asarray(media))
         _, place, sizes = _distinct(rows * len(numbers) + medium)
         weights /= sizes[place]
-    sums = _weighted_sums(features, rows, weights, len(ids), runtime.contexts(contexts)[0])
+    order = np.arange(len(rows)) if _is_ascending(rows) else np.argsort(rows, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(ids)))])
+    device = runtime.contexts(contexts)[0]
+    if COMPILED and device.device_type == "cpu":
+        sums, lengths = compiled_sums.weighted_sums(features, order, starts, weights, not norm_weighting)
+        _refuse_bad(features, lengths, names)
+    else:
+        lengths = _lengths(features)
+        _refuse_bad(features, lengths, names)
+        sums = _sparse_sums(features, order, starts, weights if norm_weighting else weights / lengths, device)
     return Templates(ids, unit(sums, names=ids, what="template"))
 
 
@@ -124,19 +133,17 @@ def _distinct(values):
     return values[starts], np.repeat(np.arange(len(starts)), counts), counts
 
 
-def _weighted_sums(features, rows, weights, count, device):
-    """Sums (count, d) of weighted features by row: sparse products, each of whole templates with some 32,000 images.
+def _sparse_sums(features, order, starts, weights, device):
+    """Sums (t, d) of weighted features by template: sparse products, each of whole templates with some 32,000 images.
 
     MXNet refuses a matrix, also a sparse one, of 2^31 places or more.
     """
-    order = None if (np.diff(rows) >= 0).all() else np.argsort(rows, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
-    sums = np.empty((count, features.shape[1]), np.float32)
-    first = 0
-    while first < count:
+    sums = np.empty((len(starts) - 1, features.shape[1]), np.float32)
+    ordered, first = _is_ascending(order), 0
+    while first < len(sums):
         last = max(first + 1, int(np.searchsorted(starts, starts[first] + COLUMN_BLOCK, side="right")) - 1)
         here = slice(starts[first], starts[last])
-        chosen = here if order is None else order[here]
+        chosen = here if ordered else order[here]
         images = mx.nd.from_numpy(features[chosen], zero_copy=True).as_in_context(device)
         shape = last - first, images.shape[0]
         values = weights[chosen].astype(np.float32), np.arange(shape[1]), starts[first : last + 1] - starts[first]
@@ -146,8 +153,8 @@ def _weighted_sums(features, rows, weights, count, device):
     return sums
 
 
-def _lengths(features, names):
-    """Euclidean lengths (n,); refuses NaN and zero features as `unit` does."""
+def _lengths(features):
+    """Euclidean lengths (n,)."""
     lengths = np.empty(len(features))
 
     def measure(first, last):
@@ -155,10 +162,14 @@ def _lengths(features, names):
         np.sqrt(np.einsum("ij,ij->i", part, part), out=lengths[first:last])
 
     in_parts(measure, len(features), COLUMN_BLOCK // 8)
+    return lengths
+
+
+def _refuse_bad(features, lengths, names):
+    """Refuses NaN and zero features as `unit` does."""
     wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if wrong.size:
         unit(features[wrong[:1]], [_name(names, wrong[0])], what="image")
-    return lengths
 
 
 def _name(names, i):
