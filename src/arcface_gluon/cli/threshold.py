@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+import numpy as np
+
 from .recognition import add_recogniser_options, open_recogniser, rate
 
 EXAMPLE = "arcface-gluon threshold --bin /data/lfw.bin --model runs/casia_r50 --out threshold.json"
@@ -57,9 +59,8 @@ def run(args: Namespace) -> None:
         print(f"{columns} {point.tar:8.2%} {tars:>17}")
     left = [far for far in fars if far not in {point.far for point in found.points}]
     if left:
-        print(
-            f"too few impostor pairs for {', '.join(f'{far:g}' for far in left)}: {1 / min(left):,.0f} would be needed"
-        )
+        needed = ", ".join(f"{far:g} ({np.ceil(1 / far):,.0f} needed)" for far in left)
+        print(f"too few impostor pairs for {needed}")
     if args.out:
         found.write(Path(args.out))
         print(f"{args.out}: give it with --threshold to compare, identify, cluster, demo")

@@ -173,7 +173,7 @@ class Recogniser:
             wanted = f"{self.size[0]}x{self.size[1]}"
             raise PhotographError(
                 f"{name or (photograph if isinstance(photograph, str) else 'the crop')} has {height}x{width} pixels, "
-                f"but aligned faces have {wanted}; leave out --aligned, or make them with `arcface-gluon align`"
+                f"but aligned faces have {wanted}; look for faces in it, or make crops with `arcface-gluon align`"
             )
         box, points = np.array([0, 0, width, height], np.float32), template(self.size).astype(np.float32)
         face = FoundFace(box, 1.0, points, image, np.empty(0, np.float32))
