@@ -163,10 +163,10 @@ def report(tried: Mapping[str, Experiment], left_out: Sequence[str], out: Path, 
     """Markdown: of each experiment the claim, both rows and their difference by each measure, and verdicts."""
     lines = [
         *("```sh", command, "```", ""),
-        "On all pairs of unseen people, per cent: mean over n seeds, and the difference in points over the same seeds "
-        "and the same drawn people, with 95 % intervals over seeds and people. “Accuracy” is balanced, at its best "
-        f"threshold. A verdict follows from the interval alone; where a claim is that nothing changes, up to {SMALL:g} "
-        "point is small.",
+        "On all pairs of unseen people, per cent: means over the n seeds that both rows have, and their difference in "
+        "points over the same drawn people, with 95 % intervals over seeds and people. “Accuracy” is balanced, at its "
+        "best threshold. A verdict follows from the interval alone; where a claim is that nothing changes, up to "
+        f"{SMALL:g} point is small.",
     ]
     for name, one in tried.items():
         folder = ablation.runs_on(one.data, out)
@@ -186,7 +186,7 @@ def _label(row):
 
 
 def _compared(folder, one, test_set):
-    """A line for each measure that both rows have on a set, over the seeds that both have."""
+    """A line for each measure that both rows have on a set."""
     from arcface_gluon.protocols.unseen_pairs import ACCURACY, tar_name
     from arcface_gluon.report.loss_order import measured_by
 
@@ -200,12 +200,14 @@ def _compared(folder, one, test_set):
 
 
 def collect(folder: Path, losses: Sequence[str], test_set: str) -> list[dict[int, UnseenResult]]:
-    """Of each row {seed: what it reached on a set}."""
+    """Of each row {seed: what it reached on a set}, of the seeds that all have."""
     from arcface_gluon.report.unseen import load_comparable
 
     rows = [runs_of(folder, loss) for loss in losses]
     found = load_comparable((run for row in rows for run in row.values()), test_set)
-    return [{seed: found[run] for seed, run in row.items() if run in found} for row in rows]
+    measured = [{seed: found[run] for seed, run in row.items() if run in found} for row in rows]
+    common = set.intersection(*map(set, measured))
+    return [{seed: one for seed, one in row.items() if seed in common} for row in measured]
 
 
 def verdict(difference: Interval, equal: bool) -> str:

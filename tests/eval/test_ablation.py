@@ -32,8 +32,8 @@ def test_by_default_every_row_of_the_paper_and_no_later_loss(ablation):
 
 
 def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tmp_path):
-    def job(rate, data="nowhere"):
-        return ablation.prepare("orl", [f"train.lr={rate}", f"data.path={data}"], tmp_path, 0, "arcface")
+    def job(rate, *more):
+        return ablation.prepare("orl", [f"train.lr={rate}", "data.path=nowhere", *more], tmp_path, 0, "arcface")
 
     place = job(0.2).place
     assert place == tmp_path / "seed-0" / "arcface" and not ablation.finished(job(0.2))
@@ -44,6 +44,7 @@ def test_a_run_with_other_settings_is_neither_taken_nor_overwritten(ablation, tm
     assert ablation.finished(job(0.2))
     with pytest.raises(UserError, match="was trained with train.lr=0.2, not 0.1"):
         ablation.finished(job(0.1))
+    assert ablation.finished(job(0.2, "train.loss_scale=4"))  # of float16 alone
 
 
 def test_a_run_that_was_not_measured_on_all_unseen_people_is_not_done(ablation, tmp_path):
