@@ -70,6 +70,23 @@ def test_those_that_do_not_answer_the_roll_call(monkeypatch):
     assert missing(0, 3, patience=0.3) is None
 
 
+def test_a_launcher_that_ends_while_it_answers_tells_nobody(monkeypatch):
+    class Ending(Store):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"he")
+
+    server = HTTPServer(("127.0.0.1", 0), Ending)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
+    monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", str(server.server_port))
+    assert missing(0, 2, patience=0.3) is None
+    server.shutdown()
+    server.server_close()
+
+
 class Array:
     """What a transfer looks at in an NDArray, on a device that is not here."""
 
