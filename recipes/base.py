@@ -5,6 +5,7 @@ from arcface_gluon.recipe.option import (
     NOT_NEGATIVE,
     POSITIVE,
     PROBABILITY,
+    REDUCTION,
     SHARE,
     Option,
     one_of,
@@ -74,6 +75,11 @@ recipe = dict(
         ),
         min_images=Option(
             0, "identities with fewer images are left out, class centres and all; 0: none is", NOT_NEGATIVE
+        ),
+        reduce=Option(
+            1,
+            "2, 4 or 8: JPEGs are decoded at 1/2, 1/4 or 1/8 of the size that `property` says, for a smaller network",
+            REDUCTION,
         ),
         threads=Option(2, "decoders", POSITIVE),
         first_label=Option(0, "label of the first identity in the records", NOT_NEGATIVE),

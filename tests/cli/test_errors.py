@@ -118,6 +118,10 @@ def test_images_of_another_size_than_the_network_takes(command, records):
     (records / "property").write_text("4,96,96\n")
     refused(command, train(records), "property", "96x96", "112x112", "network.options.input_size")
     command(*train(records, "network.options.input_size=96"))
+    refused(
+        command, train(records, "network.options.input_size=48"), "set data.reduce=2, network.options.input_size=96"
+    )
+    command(*train(records, "network.options.input_size=48", "data.reduce=2"))
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ POSITIVE = Range(lambda value: value > 0, "above 0", "must be above 0")
 NOT_NEGATIVE = Range(lambda value: value >= 0, "0 or more", "must not be negative")
 PROBABILITY = Range(lambda value: 0 <= value <= 1, "0 to 1", "must be a probability, from 0 to 1")
 BELOW_ONE = Range(lambda value: 0 <= value < 1, "0 to below 1", "must be at least 0 and below 1")
+REDUCTIONS = 1, 2, 4, 8  # times smaller than it is that a JPEG can be decoded
+REDUCTION = Range(lambda value: value in REDUCTIONS, "1, 2, 4 or 8", "must be 1, 2, 4 or 8")
 SHARE = Range(lambda value: 0 < value <= 1, "above 0, up to 1", "must be above 0 and at most 1")
 
 

@@ -24,6 +24,7 @@ from ..parallel.processes import Processes
 from ..parallel.team import Team
 from ..progress import write_line
 from ..recipe import flatten
+from ..recipe.option import REDUCTIONS
 from ..runtime import contexts as devices_of
 from .loggers import make_loggers
 from .trainer import Trainer
@@ -110,7 +111,7 @@ def open_batches(values: EasyDict, data_folder: Path, processes: Processes) -> t
             f"identities with {len(records):,} of {len(whole):,} images"
         )
     batches = Batches(
-        records,
+        records.reduced(values.data.reduce),
         values.train.batch_size,
         seed=values.seed,
         augment=Augment(**values.data.augment),
@@ -142,9 +143,13 @@ def build_network(values: EasyDict, devices: list) -> HybridBlock:
 
 def _check_size(net, records):
     size = input_size(net)
-    if records.image_size != size:
+    height, width = records.image_size
+    if (height, width) != size:
+        stored = height * records.reduction, width * records.reduction
+        fitting = [f"data.reduce={k}, " for k in REDUCTIONS if stored == (k * size[0], k * size[1])]
+        at = f", data.reduce={records.reduction} makes them {height}x{width}" if records.reduction > 1 else ""
         raise UserError(
-            f"{records.path.with_name('property')} says images of {records.image_size[0]}x{records.image_size[1]}, but "
-            f"the network takes {size[0]}x{size[1]}; prepare them at that size, "
-            f"or set network.options.input_size={records.image_size[0]},{records.image_size[1]}"
+            f"{records.property_path} says images of {stored[0]}x{stored[1]}{at}, but the network takes "
+            f"{size[0]}x{size[1]}; set {''.join(fitting)}network.options.input_size={height},{width}, "
+            "or prepare them at that size"
         )

@@ -161,7 +161,8 @@ class _Reader:
     def __call__(self, index):
         try:
             data, label = self._records.read(index)
-            return decode_image(data, self._records.image_size), label
+            size = self._records.image_size
+            return decode_image(data, size, np.empty((*size, 3), np.uint8), self._records.reduction > 1), label
         except (UserError, ValueError):
             return None
 

@@ -55,6 +55,18 @@ def test_images_are_as_decoded(records):
         assert np.array_equal(image, mx.image.imdecode(records.read(number)[0]).asnumpy())
 
 
+def test_records_may_be_decoded_at_a_smaller_scale(records):
+    small = records.reduced(2)
+    assert small.image_size == (8, 8) and records.image_size == (16, 16)
+    batch = take(Batches(small, 10, augment=Augment(flip=0), threads=2), 0, 1)[0]
+    for image, number in zip(batch.images, numbers(batch)):
+        data = np.frombuffer(records.read(number)[0], np.uint8)
+        expected = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_2)[..., ::-1]
+        assert np.array_equal(image, expected.transpose(2, 0, 1))
+    with pytest.raises(UserError, match="data.reduce=3: .*property says images of 16x16, no multiple of it"):
+        records.reduced(3)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_epoch_is_as_a_plain_loop_makes_it(records, threads):
     """Order, mirror and planes, image by image with MXNet's decoder, over the end of an epoch."""

@@ -161,6 +161,30 @@ def test_opencv_itself_has_the_limit():
         cv2.imdecode(np.frombuffer(announcing("PPM", 16383, 16383), np.uint8), cv2.IMREAD_COLOR)
 
 
+@pytest.mark.parametrize("times", [2, 4, 8])
+@pytest.mark.parametrize("side", [112, 104])
+def test_a_reduced_jpeg_is_as_opencv_reduces_it(times, side):
+    random = np.random.default_rng(times)
+    picture = cv2.resize(random.integers(0, 256, (9, 9, 3), np.uint8), (side, side), interpolation=cv2.INTER_CUBIC)
+    out = np.empty((side // times, side // times, 3), np.uint8)
+    for sampling in (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444):
+        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])[1].tobytes()
+        flag = getattr(cv2, f"IMREAD_REDUCED_COLOR_{times}")
+        expected = cv2.imdecode(np.frombuffer(data, np.uint8), flag)[..., ::-1]
+        reduced = decode_image(data, out.shape[:2], out, reduced=True)
+        assert reduced is out and np.array_equal(reduced, expected)
+        by_area = decode_image(data, out.shape[:2], out)
+        assert by_area is not out and 0 < np.abs(by_area.astype(int) - expected).mean() < 8
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_what_cannot_be_reduced_is_decoded_whole_and_scaled(kind):
+    picture = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
+    data, size = cv2.imencode(kind, picture)[1].tobytes(), (56, 56)
+    reduced = decode_image(data, size, np.empty((*size, 3), np.uint8), reduced=True)
+    assert np.array_equal(reduced, decode_image(data, size))
+
+
 def test_a_jpeg_of_endless_scans_is_refused():
     data = encode(picture())
     scan = data[data.index(b"\xff\xda") : -2]

@@ -86,7 +86,7 @@ class Batches:
     (and is seen twice in that epoch). With on_error="stop" it ends the stream.
 
     Args:
-        records: FaceRecords, or anything with its `read`, `keys`, `image_size` and length.
+        records: FaceRecords, or anything with its `read`, `keys`, `image_size`, `reduction` and length.
         batch_size: B, images in a batch over all processes.
         seed: not negative.
         augment: Augment; the paper's mirror by default.
@@ -207,7 +207,8 @@ class Batches:
             index = int(order[(offset + skips) % len(order)])
             try:
                 data, label = self.records.read(index)
-                return decode_image(data, self.records.image_size, scratch), label, skips
+                size, reduced = self.records.image_size, self.records.reduction > 1
+                return decode_image(data, size, scratch, reduced), label, skips
             except UserError as error:
                 self._report(index, str(error))
             except ValueError as error:

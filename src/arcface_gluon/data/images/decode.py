@@ -113,7 +113,9 @@ def image_size(data: bytes) -> tuple:
     return height, width
 
 
-def decode_image(data: bytes, size: tuple[int, int] | None = None, out: np.ndarray | None = None) -> np.ndarray:
+def decode_image(
+    data: bytes, size: tuple[int, int] | None = None, out: np.ndarray | None = None, reduced: bool = False
+) -> np.ndarray:
     """Decode a JPEG, or another format that OpenCV knows, upright as stored (an EXIF rotation is not applied).
 
     JPEGs give the same pixels as OpenCV and MXNet do (exact DCT, smooth chroma); libjpeg-turbo decodes without Python's
@@ -123,6 +125,8 @@ def decode_image(data: bytes, size: tuple[int, int] | None = None, out: np.ndarr
         data: encoded image (bytes).
         size: (height, width) to scale the image to where it has another one; None leaves it as it is.
         out: C-contiguous (height, width, 3) uint8 array to decode into where the image has exactly that shape.
+        reduced: where libjpeg can decode a JPEG at exactly the shape of `out`, with as small a DCT, it does (1/2, 1/4
+            and 1/8 are OpenCV's IMREAD_REDUCED_COLOR); all others are decoded whole and scaled.
 
     Returns:
         (height, width, 3) uint8, RGB; `out` itself where it was used.
@@ -130,7 +134,7 @@ def decode_image(data: bytes, size: tuple[int, int] | None = None, out: np.ndarr
     Raises:
         ValueError: the image is damaged, cut off, too large, or of an unknown format.
     """
-    image = _decode_into(data, out) if out is not None else None
+    image = _decode_into(data, out, reduced) if out is not None else None
     if image is None:
         height, width = image_size(data)
         with _one_large if height * width > _LARGE else nullcontext():
@@ -149,10 +153,11 @@ def scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (size[1], size[0]), interpolation=way)
 
 
-def _decode_into(data, out):
+def _decode_into(data, out, reduced):
+    least = {"min_height": out.shape[0], "min_width": out.shape[1]} if reduced else {}
     try:
         _check_scans(data)
-        image = simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False, buffer=out)
+        image = simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False, buffer=out, **least)
     except ValueError:  # damaged, no JPEG, or too large for `out`: the long way tells
         return None
     return out if image.shape == out.shape else None

@@ -56,10 +56,13 @@ class FaceRecords:
         num_identities: number of classes, from `property`; labels are 0 … num_identities-1.
         image_size: (height, width) of the images, from `property`.
         keys: (n,) int64, the key of each image in ascending order; index i of this class is the image with keys[i].
+        reduction: 1; after `reduced`, how many times smaller images are wanted than they are.
 
     Raises:
         UserError: a file is missing, damaged or truncated, or the files contradict each other.
     """
+
+    reduction = 1
 
     def __init__(self, path: str | os.PathLike[str], first_label: int = 0):
         path = Path(path)
@@ -185,6 +188,21 @@ class FaceRecords:
         found._survey = survey._replace(labels=survey.labels[kept])
         found._numbers = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
         found._labels, found.num_identities = found._numbers[labels[kept]], int(chosen.sum())
+        return found
+
+    def reduced(self, factor: int) -> FaceRecords:
+        """These records, to be decoded at 1/factor of their height and width; see `data.images.decode_image`.
+
+        Raises:
+            UserError: the size is no multiple of the factor.
+        """
+        height, width = self.image_size
+        if height % factor or width % factor:
+            raise UserError(
+                f"data.reduce={factor}: {self.property_path} says images of {height}x{width}, no multiple of it"
+            )
+        found = copy.copy(self)
+        found.image_size, found.reduction = (height // factor, width // factor), self.reduction * factor
         return found
 
     def _index(self):
