@@ -81,7 +81,7 @@ recipe = dict(
             "2, 4 or 8: JPEGs are decoded at 1/2, 1/4 or 1/8 of the size that `property` says, for a smaller network",
             REDUCTION,
         ),
-        threads=Option(2, "decoders", POSITIVE),
+        threads=Option(0, "that decode, in each process; 0: one for each core that it may use", NOT_NEGATIVE),
         first_label=Option(0, "label of the first identity in the records", NOT_NEGATIVE),
         on_error=Option(
             "skip_images",

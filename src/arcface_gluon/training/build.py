@@ -115,7 +115,7 @@ def open_batches(values: EasyDict, data_folder: Path, processes: Processes) -> t
         values.train.batch_size,
         seed=values.seed,
         augment=Augment(**values.data.augment),
-        threads=values.data.threads,
+        threads=values.data.threads or None,
         on_error=values.data.on_error,
         part=(processes.rank, processes.size),
         images_per_identity=values.data.images_per_identity,
