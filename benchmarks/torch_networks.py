@@ -1,4 +1,4 @@
-"""IResNet and its training in PyTorch, laid out as arcface_torch's: what the backbones are measured beside."""
+"""The backbones and their training in PyTorch, IResNet laid out as arcface_torch's: what ours are measured beside."""
 
 from __future__ import annotations
 
@@ -42,6 +42,40 @@ class IResNet(nn.Module):
         features = self.body(x)
         with torch.autocast("cpu", enabled=False):
             return self.end(features.float())
+
+
+def _layer(inputs, outputs, kernel, stride=1, groups=1, linear=False, padding=0):
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), *([] if linear else [nn.PReLU(outputs)]))
+
+
+class _Bottleneck(nn.Module):
+    def __init__(self, inputs, outputs, stride, groups):
+        super().__init__()
+        depthwise = _layer(groups, groups, 3, stride, groups, padding=1)
+        self.body = nn.Sequential(_layer(inputs, groups, 1), depthwise, _layer(groups, outputs, 1, linear=True))
+        self.residual = stride == 1
+
+    def forward(self, x):
+        return self.body(x) + x if self.residual else self.body(x)
+
+
+class MobileFaceNet(nn.Module):
+    """Normalised pixels (B, 3, 112, 112) -> (B, 512) float32, of the original's size."""
+
+    def __init__(self):
+        super().__init__()
+        layers: list[Any] = [_layer(3, 64, 3, 2, padding=1), _layer(64, 64, 3, groups=64, padding=1)]
+        inputs = 64
+        for outputs, strided, groups, count in ((64, 128, 128, 4), (128, 256, 256, 6), (128, 512, 256, 2)):
+            layers.append(_Bottleneck(inputs, outputs, 2, strided))
+            layers += [_Bottleneck(outputs, outputs, 1, groups) for _ in range(count)]
+            inputs = outputs
+        layers += [_layer(inputs, 512, 1), _layer(512, 512, 7, groups=512, linear=True), nn.Flatten()]
+        self.body = nn.Sequential(*layers, nn.Linear(512, 512), nn.BatchNorm1d(512))
+
+    def forward(self, x: Any) -> Any:
+        return self.body(x).float()
 
 
 class ArcFace(nn.Module):

@@ -26,7 +26,7 @@ class _Drawing:
 
     def network(self):
         for _ in range(self.draw.randint(2, 12)):
-            value = self.values[-1] if self.draw.random() < 0.6 else self.any()
+            value = self.values[-1] if self.draw.random() < 0.75 else self.any()
             self.values.append(self.draw.choice(self.steps)(value))
         return self.end(self.values[-1])
 

@@ -94,8 +94,7 @@ class _Folding:
         else:
             written = maker is not None and (maker.kind == "Convolution" or self._is_cheap_prelu(maker))
         return written and all(
-            reader.kind in ("BatchNorm", *SUMS)
-            or mixes_channels(reader)
+            reader.kind in ("BatchNorm", "FullyConnected", *SUMS)
             or (reader.kind == "Convolution" and not _pads(reader))
             for reader in self.readers[value]
         )

@@ -26,7 +26,6 @@ _ARRAYS = {
     "BatchNorm": ("gamma", "beta", "mean", "var"),
     "LeakyReLU": ("slope",),
 }
-_NEEDED = {"Convolution": 1, "FullyConnected": 1, "BatchNorm": 4}  # how many of them there are at the least
 _DEFAULTS = {"BatchNorm": {"eps": 1e-3, "fix_gamma": True, "axis": 1}}
 # Where channels lie, and where they must lie to be followed.
 _PLACES = {"BatchNorm": ("axis", (1,)), "Convolution": ("layout", (None, "NCW", "NCDHW", "NCHW"))}
@@ -123,7 +122,7 @@ def _operator(node, inputs, values, shapes):
     keys = _ARRAYS.get(kind, ())
     flows = [name for name in inputs if name not in values]
     held = [values[name] for name in inputs[len(flows) :] if name in values]
-    known = len(flows) + len(held) == len(inputs) and _NEEDED.get(kind, 0) <= len(held) <= len(keys)
+    known = len(flows) + len(held) == len(inputs) and len(held) <= len(keys)
     if not known or not flows or (keys and len(flows) > 1):
         raise UserError(f"{node['name']}: what the operator {node['op']} does with its parameters is not known")
     arrays = dict(zip(keys, held))
