@@ -10,7 +10,8 @@ from scipy.sparse import csr_matrix
 from arcface_gluon.parallel.products import inner
 from arcface_gluon.parallel.threads import in_parts
 from arcface_gluon.protocols import ijb_identification as template_search
-from arcface_gluon.protocols import ijb_verification as templates
+from arcface_gluon.protocols import ijb_templates
+from arcface_gluon.protocols import ijb_verification as verification
 
 from . import floors
 
@@ -30,17 +31,17 @@ def measure(quick: bool = False) -> list[dict]:
     media = np.arange(len(numbers)) // 3
     first = np.sort(random.integers(0, GALLERY, pairs))
     second = random.integers(GALLERY, count, pairs)
-    pooled = templates.pool(features, numbers, media)
+    pooled = ijb_templates.pool(features, numbers, media)
     same = subjects[first] == subjects[second]
     enrolled = np.array_split(np.arange(GALLERY), 2)
     asked, lists = (np.arange(GALLERY, count), subjects[GALLERY:]), [(ids, subjects[ids]) for ids in enrolled]
     sparse = pooling_products(features, numbers)
     works = {
         **sparse,
-        "pool": lambda: templates.pool(features, numbers, media),
+        "pool": lambda: ijb_templates.pool(features, numbers, media),
         "products and gathers": scoring_floor(pooled.vectors, first, second),
-        "scores": lambda: templates.pair_scores(pooled.vectors, first, second),
-        "verify": lambda: templates.verify(pooled, first, second, same),
+        "scores": lambda: verification.pair_scores(pooled.vectors, first, second),
+        "verify": lambda: verification.verify(pooled, first, second, same),
         "products": product_floor(pooled.vectors[GALLERY:], pooled.vectors[:GALLERY]),
         "search": lambda: template_search.search(pooled, asked, lists),
     }

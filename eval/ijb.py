@@ -39,7 +39,7 @@ from arcface_gluon.report.mode import papers_mode
 
 if TYPE_CHECKING:
     from arcface_gluon.evaluation import Source
-    from arcface_gluon.protocols.ijb_verification import Templates
+    from arcface_gluon.protocols.ijb_templates import Templates
     from arcface_gluon.report.mode import Mode
     from arcface_gluon.report.results import Subject
 
@@ -127,7 +127,7 @@ class Measured:
 def measure(name: str, lists: Lists, source: Source, ready: Path | None, args: argparse.Namespace) -> Measured:
     """Features, templates, 1:1 and 1:N of a benchmark."""
     from arcface_gluon.protocols import ijb_identification as template_search
-    from arcface_gluon.protocols import ijb_verification as templates
+    from arcface_gluon.protocols import ijb_templates, ijb_verification
 
     media, landmarks = lists.media, lists.landmarks
     number = {}
@@ -143,7 +143,7 @@ def measure(name: str, lists: Lists, source: Source, ready: Path | None, args: a
     here = np.flatnonzero(row[image] >= 0)
     rows = row[image[here]]
     whole = len(rows) == len(found.vectors) and (rows == np.arange(len(rows))).all()
-    pooled = templates.pool(
+    pooled = ijb_templates.pool(
         found.vectors if whole else found.vectors[rows],
         media.templates[here],
         media.media[here],
@@ -153,7 +153,7 @@ def measure(name: str, lists: Lists, source: Source, ready: Path | None, args: a
         source.devices,
     )
     pairs = lists.pairs
-    verified = templates.verify(pooled, pairs.first, pairs.second, pairs.same, args.skip_missing, source.devices)
+    verified = ijb_verification.verify(pooled, pairs.first, pairs.second, pairs.same, args.skip_missing, source.devices)
     unpaired = np.unique(np.array(verified.skipped, np.int64))
     empty = set(unpaired[pooled.rows(unpaired) < 0].tolist())
     searched = None

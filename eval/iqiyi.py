@@ -119,7 +119,7 @@ def mode_of(sources: Sequence[Source]) -> Mode:
 
 def centres(source: Source, videos: Videos, data: Path) -> Centres:
     """The feature centre of each video, of a source."""
-    from arcface_gluon.protocols.ijb_verification import pool
+    from arcface_gluon.protocols.ijb_templates import pool
 
     skip = source.options.skip_missing
     if source.net is None:
@@ -209,7 +209,7 @@ class Task:
 
     def by_centres(self, centres: Centres) -> tuple[np.ndarray, np.ndarray]:
         """(queries, videos): cosines to the centre of the person's training videos."""
-        from arcface_gluon.protocols.ijb_verification import pool
+        from arcface_gluon.protocols.ijb_templates import pool
 
         pooled = pool(centres.vectors[self.train], self.train_people, contexts=self.devices)
         return pooled.vectors, centres.vectors[self.val]

@@ -64,7 +64,7 @@ def evaluate(args: argparse.Namespace, command: str) -> None:
     ready = args.features[0] if args.features else None
     frames = find_frames(pairs, root) if ready is None or not ready.with_suffix(".txt").exists() else indexed(ready)
     source = open_source(args)
-    from arcface_gluon.protocols.ijb_verification import pool
+    from arcface_gluon.protocols.ijb_templates import pool
     from arcface_gluon.protocols.verification import evaluate_pairs
     from arcface_gluon.report.results import keep_verification
 

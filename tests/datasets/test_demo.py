@@ -14,8 +14,9 @@ from arcface_gluon.data.benchmarks import megaface as lists
 from arcface_gluon.data.images.align import align
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import ijb_identification as template_search
-from arcface_gluon.protocols import ijb_verification as templates
 from arcface_gluon.protocols import trillion_pairs
+from arcface_gluon.protocols.ijb_templates import pool
+from arcface_gluon.protocols.ijb_verification import verify
 from arcface_gluon.protocols.iqiyi import mean_average_precision
 from arcface_gluon.protocols.megaface import identify, refine
 
@@ -62,10 +63,10 @@ def test_ijb(tmp_path, benchmark):
     first = next(people())[0]
     assert np.abs(faces[0][:, :, ::-1].astype(float) - first).mean() < 4  # twice through JPEG and bilinear at most
     features = np.stack([cv2.resize(face, (14, 14)).ravel().astype(np.float32) - 128 for face in faces])
-    pooled = templates.pool(features, media.templates, media.media, landmarks.scores)
+    pooled = pool(features, media.templates, media.media, landmarks.scores)
     pairs = ijb_lists.read_pairs(where.pairs)
     assert 0 < pairs.same.sum() < len(pairs.same)
-    assert templates.verify(pooled, pairs.first, pairs.second, pairs.same).tar_at_most[-1] > 0.99
+    assert verify(pooled, pairs.first, pairs.second, pairs.same).tar_at_most[-1] > 0.99
     probes = ijb_lists.read_enrolment(where.probes)
     galleries = [ijb_lists.read_enrolment(path) for path in where.galleries]
     assert sum(len(g.subjects) for g in galleries) == 14  # 2 of 16 are enrolled nowhere
@@ -95,8 +96,8 @@ def test_iqiyi(tmp_path):
     centres = []
     for videos in (train, val):
         paths, positions, _ = iqiyi_lists.frames(tmp_path, videos)
-        centres.append(templates.pool(pixels(paths), positions).vectors)
-    queries = templates.pool(centres[0], train.persons)
+        centres.append(pool(pixels(paths), positions).vectors)
+    queries = pool(centres[0], train.persons)
     assert mean_average_precision(queries.vectors, queries.ids, centres[1], val.persons).map == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import ijb_identification as template_search
 from arcface_gluon.protocols.ijb_identification import GallerySearch, search
-from arcface_gluon.protocols.ijb_verification import Templates
+from arcface_gluon.protocols.ijb_templates import Templates
 
 
 def naive(vectors, probes, galleries):

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.protocols import ijb_verification as t
-from arcface_gluon.protocols.ijb_verification import FARS, pair_scores, pool, verify, verify_scores
-from arcface_gluon.protocols.scores import compiled_sums
+from arcface_gluon.protocols import ijb_templates as t
+from arcface_gluon.protocols import ijb_verification
+from arcface_gluon.protocols.ijb_templates import pool
+from arcface_gluon.protocols.ijb_verification import FARS, pair_scores, verify, verify_scores
+from arcface_gluon.protocols.scores import compiled_sums, passes
 from arcface_gluon.protocols.scores.curves import nearest_tar
 
 # The ways to pool that can run here.
@@ -77,8 +79,8 @@ def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores,
 @pytest.mark.parametrize("contexts", [None, "cpu(0),cpu(1)"])
 @pytest.mark.parametrize("columns", [16, 1000])
 def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts, columns):
-    for name, value in {"COLUMN_BLOCK": columns, "_PAIR_ROWS": 8, "_PAIRS_TOGETHER": 5}.items():
-        monkeypatch.setattr(t, name, value)
+    for name, value in {"COLUMN_BLOCK": columns, "_PAIR_ROWS": 8, "TOGETHER": 5}.items():
+        monkeypatch.setattr(passes if name == "TOGETHER" else ijb_verification, name, value)
     random = np.random.default_rng(1)
     vectors = t.unit(random.normal(size=(70, 6)))
     first, second = random.integers(0, 50, 400), random.integers(10, 70, 400)

@@ -11,7 +11,7 @@ _NAMES = {
     "identify": "megaface",
     "rank1": "megaface",
     "refine": "megaface",
-    "pool": "ijb_verification",
+    "pool": "ijb_templates",
     "pair_scores": "ijb_verification",
     "verify": "ijb_verification",
     "search": "ijb_identification",

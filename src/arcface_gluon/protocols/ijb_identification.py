@@ -10,7 +10,7 @@ import numpy as np
 from .. import runtime
 from ..errors import UserError
 from ..progress import progress
-from .ijb_verification import Templates
+from .ijb_templates import Templates
 from .scores.blocks import ROW_BLOCK, score_blocks
 from .scores.copies import first_copies
 

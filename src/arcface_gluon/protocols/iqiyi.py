@@ -1,7 +1,7 @@
 """iQIYI-VID: mean average precision of the first 100 videos found for each person.
 
 A person is a query vector (a class's row of a classifier, or the feature centre of the person's training videos), a
-video the feature centre of its frames (`ijb_verification.pool`). All methods of Table 9 are inner products: plain
+video the feature centre of its frames (`ijb_templates.pool`). All methods of Table 9 are inner products: plain
 cosines, the scores of a classifier, a mean over models, context features as one more part; `combine` joins them.
 """
 

@@ -9,6 +9,7 @@ from arcface_gluon.protocols import ijb_identification as template_search
 from arcface_gluon.protocols import ijb_verification as templates
 from arcface_gluon.protocols import megaface as identification
 from arcface_gluon.protocols import overlap, trillion_pairs
+from arcface_gluon.protocols.ijb_templates import Templates
 from arcface_gluon.protocols.iqiyi import mean_average_precision
 from arcface_gluon.protocols.megaface import identify, rank1
 from arcface_gluon.protocols.scores import copies, search
@@ -178,7 +179,7 @@ def test_ijb_1_to_n_copies_tie(devices):
     vectors = np.concatenate([mates, mates, asked, asked])
     names = np.arange(200)
     found = template_search.search(
-        templates.Templates(np.arange(800), vectors),
+        Templates(np.arange(800), vectors),
         (np.r_[400:800], np.r_[names, names + 5000]),
         [(np.r_[0:400], np.r_[names, names + 1000])],
         devices,

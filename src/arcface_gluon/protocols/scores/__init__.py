@@ -1,3 +1,3 @@
 """What the protocols share: blocks of scores on every device, exact search, counts and curves."""
 
-__all__ = ["blocks", "copies", "curves", "rank_counts", "search", "sums"]
+__all__ = ["blocks", "copies", "curves", "passes", "rank_counts", "search", "sums"]
