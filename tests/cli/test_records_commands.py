@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from helpers import tiny_jpeg, write_lines
@@ -63,6 +64,19 @@ def test_pairs(command, faces, tmp_path):
     write_lines(tmp_path / "own.csv", ["a,b,same", "p00/0.jpg,p00/1.jpg,1", "p00/0.jpg,p01/4.jpg,false"])
     command("pack-pairs", "faces", "own.bin", "--pairs", "own.csv")
     assert read_bin(tmp_path / "own.bin") == ([faces[i][0] for i in (0, 1, 0, 4)], [True, False])
+
+
+def test_few_people_have_few_folds(command, faces, tmp_path):
+    for number in range(3, 24):
+        shutil.rmtree(tmp_path / "faces" / f"p{number:02}")
+    said = command("pack-pairs", "faces", "few.bin").stdout
+    assert "3 folds instead of 10, for want of people" in said and "few.bin: 36 pairs, 18 of them genuine" in said
+    assert "too few for 10 folds" in command("pack-pairs", "faces", "ten.bin", "--folds", "10", check=2).stderr
+    command("pack", "faces", "set", "--quiet")
+    said = command("split", "set", "parts", "--verification", "2", "--pairs").stdout
+    assert "2 folds instead of 10" in said and "verification.bin: 16 pairs, 8 of them genuine" in said
+    assert "too few for 2 folds" in command("split", "set", "no", "--verification", "1", "--pairs", check=2).stderr
+    assert not (tmp_path / "no").exists()
 
 
 def test_images_far_from_their_centre(command, faces, tmp_path):

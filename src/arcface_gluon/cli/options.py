@@ -136,7 +136,9 @@ def add_pair_options(parser: ArgumentParser) -> None:
     usual = "a multiple of the folds (default: as many as of the other kind, up to 3000)"
     parser.add_argument("--genuine", type=count, metavar="N", help=f"pairs of one person, {usual}")
     parser.add_argument("--impostor", type=count, metavar="N", help=f"pairs of two people, {usual}")
-    parser.add_argument("--folds", type=count, default=10, metavar="N", help="that share nobody (10, as is usual)")
+    parser.add_argument(
+        "--folds", type=count, metavar="N", help="that share nobody (10, as is usual, or as many as there are people)"
+    )
     add_seed_option(parser)
 
 

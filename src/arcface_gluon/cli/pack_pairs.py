@@ -56,11 +56,12 @@ def run(args: Namespace) -> None:
 
         check_outside(args.images, args.out)
         listing = read_listing(args.images, args.root)
-        drawn = draw_pairs(listing.labels, args.genuine, args.impostor, args.folds, args.seed)
+        folds = chosen_folds(args, listing.labels)
+        drawn = draw_pairs(listing.labels, args.genuine, args.impostor, folds, args.seed)
         names = listing.images.names
         pairs = [Pair(names[first], names[second], same) for first, second, same in drawn]
         packed = pack(pairs, listing.images.root, args.out, args.skip_missing)
-        tell_sharing(listing.labels, args.folds)
+        tell_sharing(listing.labels, folds)
     tell(args.out, [pair.same for pair in packed.pairs])
     if packed.missing:
         print(f"{len(packed.missing):,} images are missing or damaged: {args.out}.missing.txt")
@@ -76,9 +77,24 @@ def _of_records(args):
     from ..data.verification.drawing import write_drawn
 
     records = FaceRecords(args.images)
-    same = write_drawn(records, args.out, args.genuine, args.impostor, args.folds, args.seed)
-    tell_sharing(records.labels(), args.folds)
+    labels = records.labels()
+    folds = chosen_folds(args, labels[labels >= 0])
+    same = write_drawn(records, args.out, args.genuine, args.impostor, folds, args.seed)
+    tell_sharing(labels, folds)
     tell(args.out, same)
+
+
+def chosen_folds(args: Namespace, labels: Sequence[int] | np.ndarray) -> int:
+    """--folds, or the usual number for the people of these labels, which is told where they are few."""
+    from ..data.verification.drawing import usual_folds
+    from ..data.verification.pair_lists import FOLDS
+
+    if args.folds:
+        return args.folds
+    folds = usual_folds(labels)
+    if folds < FOLDS:
+        print(f"{folds} folds instead of {FOLDS}, for want of people")
+    return folds
 
 
 def tell_sharing(labels: Sequence[int] | np.ndarray, folds: int) -> None:

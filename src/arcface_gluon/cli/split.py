@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .options import add_first_label_option, add_pair_options, add_rewriting_options
-from .pack_pairs import tell, tell_sharing
+from .pack_pairs import chosen_folds, tell, tell_sharing
 from .stopping import unless_stopped
 
 EXAMPLE = "arcface-gluon split datasets/all datasets/mine --verification 10% --pairs"
@@ -44,7 +44,8 @@ def run(args: Namespace) -> None:
     parts = split_identities(records, args.verification(len(np.unique(labels[labels >= 0]))), args.seed)
     if args.pairs:  # what cannot be drawn is told before anything is written
         chosen = labels[np.isin(labels, parts.verification)]
-        draw_pairs(chosen, args.genuine, args.impostor, args.folds, args.seed)
+        folds = chosen_folds(args, chosen)
+        draw_pairs(chosen, args.genuine, args.impostor, folds, args.seed)
     elif args.genuine or args.impostor:
         raise UserError("--genuine and --impostor are of --pairs; add it")
     with unless_stopped(args.out) as stop:
@@ -54,8 +55,8 @@ def run(args: Namespace) -> None:
     if args.pairs:
         path = args.out / PAIRS
         others = FaceRecords(args.out / UNSEEN)
-        tell_sharing(others.labels(), args.folds)
-        tell(path, write_drawn(others, path, args.genuine, args.impostor, args.folds, args.seed))
+        tell_sharing(others.labels(), folds)
+        tell(path, write_drawn(others, path, args.genuine, args.impostor, folds, args.seed))
 
 
 def _part(text):

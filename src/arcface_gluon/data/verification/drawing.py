@@ -79,6 +79,11 @@ def draw_pairs(
     return pairs
 
 
+def usual_folds(labels: Sequence[int] | np.ndarray) -> int:
+    """Ten, or as many as there are identities; two at least, as impostor pairs take."""
+    return min(FOLDS, max(2, len(np.unique(labels))))
+
+
 def folds_share(labels: Sequence[int] | np.ndarray, folds: int = FOLDS) -> bool:
     """Whether identities are too few for folds of two or more, so that impostor pairs are of two folds."""
     return len(np.unique(labels)) < 2 * folds
@@ -89,7 +94,7 @@ def _groups(labels, folds, random):
     order = np.argsort(labels, kind="stable")
     people = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
     if len(people) < folds:
-        raise UserError(f"{len(people):,} identities are too few for {folds} folds; add people, or lower --folds")
+        raise UserError(f"identities: {len(people):,}, too few for {folds} folds; add people, or give fewer --folds")
     people = [people[i] for i in random.permutation(len(people))]
     people.sort(key=len, reverse=True)  # stable: random among those of equal size
     # Dealt forth and back, so that each fold has its share of those with many images.
