@@ -90,7 +90,7 @@ def evaluation_network(
 ) -> EvaluationNetwork:
     """The network to compute embeddings with. One that is such a network already is given back.
 
-    On CPUs it is folded (`folding.fold`) from the present weights, and compared with the unfolded one on two images;
+    On CPUs it is folded (`folding.fold`) from the present weights, and compared with the unfolded one on an image;
     where it is not the same, and on GPUs, the network runs as it was built. A change of the weights does not reach it.
 
     Args:

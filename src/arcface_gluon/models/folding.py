@@ -6,7 +6,8 @@ a number a channel (`_Line`), and the layers that read it take scale and shift i
 - a BatchNorm before a padded convolution costs nothing: the array is the value less that shift which makes the
   normalised value 0 where the array is 0, as the padding is. The convolution that wrote the value takes the shift.
 - PReLU costs a relu and a depthwise convolution: of n = -x, -prelu(x) = n + (alpha - 1) relu(n).
-- sums are added up by the convolution that writes their second part (`Operator.inputs` has a second array then).
+- sums are added up by the convolution that writes their second part (`Operator.inputs` has a second array then), and a
+  relu is the end of the convolution before it (its attribute act_type).
 """
 
 from __future__ import annotations
