@@ -197,13 +197,13 @@ def image_record_iter(path: Path, threads: int) -> Round:
     return lambda: _seconds(epoch)
 
 
-def waiting_threads(records: FaceRecords, threads: int = 32) -> list[dict]:
+def waiting_threads(records: FaceRecords, threads: int = 32, batches: int = 32, rounds: int = 5) -> list[dict]:
     """How far threads go on a machine of many cores, where decoding burdens each core but not Python's lock.
 
     A millisecond of sleep stands for each decoding, since that needs no processor; the floor is sleep alone.
     """
 
-    def asleep(data, size, out):
+    def asleep(data, size, out, reduced):
         time.sleep(0.001)
         return out
 
@@ -215,10 +215,10 @@ def waiting_threads(records: FaceRecords, threads: int = 32) -> list[dict]:
         with ThreadPoolExecutor(threads) as pool:
             return _seconds(lambda: list(pool.map(sleep, range(threads))))
 
-    images = 32 * BATCH
+    images = batches * BATCH
     whole = steady(lambda: Batches(records, BATCH, threads=threads).iterate(), images)
     with mock.patch.object(stream, "decode_image", asleep):
-        seconds = in_turns({"sleep": alone, "batches": whole}, 5)
+        seconds = in_turns({"sleep": alone, "batches": whole}, rounds)
     what = f"batches (mirror), {threads} threads, 1 ms of sleep in the place of decoding"
     return [_row(what, seconds["batches"], seconds["sleep"], "sleep", images)]
 

@@ -112,6 +112,8 @@ def test_the_pipeline_is_measured_on_one_core_and_on_all(tmp_path):
         assert physical_cores() == 1
         works = {**pipeline.decoders(records, 1), **pipeline.pipelines(records, 1, brief=True)}
         rounds = pipeline.in_turns(works, 1)
+        (row,) = pipeline.waiting_threads(records, threads=4, batches=1, rounds=1)
+        assert row["by"] == "sleep" and row["value"] > 0
     assert physical_cores() == cores
     assert list(rounds) == [pipeline.TURBO, pipeline.OPENCV, pipeline.ON_CONTEXT]
     assert all(times.shape == (1,) and times > 0 for times in rounds.values())
