@@ -106,6 +106,9 @@ def test_from_a_folder_to_names(ready, command, tmp_path, model):
     assert results["people/ann/1.png"][0]["person"] == "ann" and len(results["two.png"]) == 2
     assert cv2.imread(str(tmp_path / "drawn" / "two.jpg")).shape == (90, 160, 3)
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["1.jpg", "1_2.jpg", "two.jpg"]
+    before = (tmp_path / "two.png").read_bytes()
+    done = command("identify", "two.png", *ready, "--draw", ".", check=2)
+    assert "choose another folder" in done.stderr and before == (tmp_path / "two.png").read_bytes()
     said = command("search", "people/bob/2.png", *ready, "--top", "2").stdout
     assert len(said.splitlines()) == 3 and all("  bob/" in line for line in said.splitlines()[1:])
     other = ["--model", str(model / "two-symbol.json"), *ready[2:]]

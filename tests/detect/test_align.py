@@ -177,6 +177,23 @@ def test_absolute_paths_stay_in_the_folder_of_results(tmp_path):
     assert Path(photographs[0].path) == Path("/elsewhere/a.png")
 
 
+@pytest.mark.parametrize("out, draw", [("album", None), ("link", None), ("out", "album"), ("album/ann", None)])
+def test_photographs_are_not_replaced(tmp_path, out, draw):
+    album = tmp_path / "album"
+    for name in ("a.png", "ann/a.png"):
+        photograph(album / name, (30, 20, 40))
+    (tmp_path / "link").symlink_to(album)
+    (album / "list.txt").write_text("a.png\nann/a.png\n")
+    before = (album / "ann" / "a.png").read_bytes()
+    with pytest.raises(UserError, match="choose another folder"):
+        align_all(album / "list.txt", tmp_path / out, draw=draw and str(tmp_path / draw))
+    assert before == (album / "a.png").read_bytes() == (album / "ann" / "a.png").read_bytes()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to(album / "a.png")
+    with pytest.raises(UserError, match="choose another folder"):
+        align_all(tmp_path / "links", album)
+
+
 def test_names_that_differ_in_their_endings_stay_apart(tmp_path):
     for name in ("a.png", "a.jpg", "b.png"):
         photograph(tmp_path / name, (30, 20, 40))

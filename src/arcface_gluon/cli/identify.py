@@ -31,6 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     recogniser = open_recogniser(args)
+    from ..detect.photographs import check_apart
     from ..recognition.gallery import Gallery
     from ..recognition.identification import identify
 
@@ -40,6 +41,8 @@ def run(args: Namespace) -> None:
     print(describe_threshold(threshold))
     results = {}
     drawn = _drawn_names(args.photographs)
+    if args.draw:
+        check_apart(args.photographs, [Path(args.draw) / name for name in drawn.values()])
     for path in args.photographs:
         image = recogniser.read(path)
         faces = [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)

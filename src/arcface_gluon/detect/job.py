@@ -15,7 +15,7 @@ from ..parallel.workers import ordered_map
 from ..progress import progress
 from ..training.interrupt import Interrupted, Interrupts
 from .crops import Cropper, Settings
-from .photographs import Photograph
+from .photographs import Photograph, check_apart, existing
 
 TABLE, JOURNAL = "faces.csv", ".align.jsonl"
 _POINTS = [f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"]
@@ -43,8 +43,12 @@ def align_photographs(
 
     Raises:
         Interrupted: SIGINT or SIGTERM; what is done is kept.
-        UserError: the folder has crops made with other settings, cannot be written to, or a worker was killed.
+        UserError: the folder has crops made with other settings, or photographs, cannot be written to, or a worker was
+            killed.
     """
+    folders = [folder for folder in (settings.out, settings.draw) if folder]
+    found = [path for path in map(existing, photographs) if path]
+    check_apart(found, (f"{folder}/{photograph.crop}" for photograph in photographs for folder in folders))
     journal = Path(settings.out) / JOURNAL
     before = _read_journal(journal, settings, force)
     results, old = {}, 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Iterable
 
 from ..data.images.folder import find_image, find_images, left_out_line, path_below
 from ..errors import UserError
@@ -65,6 +67,30 @@ def existing(photograph: Photograph) -> str | None:
     """The file that is meant, also with another case of its ending, or None."""
     found = find_image(photograph.path)
     return None if found is None else str(found)
+
+
+def check_apart(photographs: Iterable[str | Path], pictures: Iterable[str | Path]) -> None:
+    """Refuse to write pictures into folders of photographs, whose files they could replace.
+
+    Args:
+        photographs: files that are read; where one is a link, the file that it leads to is meant, too.
+        pictures: files that will be written.
+
+    Raises:
+        UserError: a folder is one of both.
+    """
+    read = [str(path) for path in photographs]
+    folders = _folders([*read, *(os.path.realpath(path) for path in read if os.path.islink(path))])
+    both = folders & _folders(pictures)
+    if both:
+        raise UserError(
+            f"{min(both)} has photographs that are read, and pictures would be written among them, or in their place; "
+            "choose another folder"
+        )
+
+
+def _folders(paths):
+    return {os.path.realpath(folder) for folder in {os.path.dirname(path) for path in paths}}
 
 
 def _crop_names(paths):

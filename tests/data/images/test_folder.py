@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from arcface_gluon.data.images.folder import find_image, find_images, left_out_line
+from arcface_gluon.data.images.listing import read_listing
 from arcface_gluon.data.images.sources import open_images
 from arcface_gluon.errors import UserError
 
@@ -30,9 +31,11 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     os.symlink(root / "real" / "0.jpg", root / "real" / "link.jpg")
     os.symlink(root, root / "real" / "round")
     os.symlink(tmp_path / "nowhere", root / "broken.jpg")
+    os.symlink("itself.jpg", root / "itself.jpg")
     names, left_out = find_images(root)
     assert names == ["linked/1.jpg", "real/0.jpg", "real/link.jpg"]
-    assert left_out == {"links round in a circle": 1, "broken links": 1}
+    assert left_out == {"links round in a circle": 1, "broken links": 2}
+    assert read_listing(root).images.names == names
 
 
 def test_links_that_double_at_each_level_end(tmp_path):

@@ -55,7 +55,7 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], Counter]:
             continue
         for entry in entries:
             name = os.path.join(below, entry.name)
-            if entry.is_dir():
+            if _is_folder(entry):
                 if entry.name in JUNK_FOLDERS:
                     left_out[_JUNK] += 1
                 else:
@@ -65,6 +65,13 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], Counter]:
             elif entry.name not in _OWN:
                 left_out[kind] += 1
     return sorted(found), left_out
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _left_out_as(path):

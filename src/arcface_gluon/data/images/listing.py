@@ -102,7 +102,7 @@ def _of_folder(folder):
     people = sorted(set(identity))
     number = {person: label for label, person in enumerate(people)}
     names.sort(key=lambda name: (number[name.split("/", 1)[0]], natural_order(name)))
-    folders = (entry.name for entry in os.scandir(folder) if entry.is_dir())
+    folders = (name for name in os.listdir(folder) if os.path.isdir(folder / name))
     empty = sorted(name for name in folders if name not in number and name not in JUNK_FOLDERS)
     labels = [number[name.split("/", 1)[0]] for name in names]
     listing = Listing(ImageFiles(folder, folder, names), labels, dict(enumerate(people)), empty)
