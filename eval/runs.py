@@ -39,10 +39,12 @@ def finished(place: Path, values: Mapping) -> bool:
     """
     if (place / RECIPE).is_file():
         found = recipe.flatten(recipe.resolve(place / RECIPE))
-        # What has no effect may differ, such as a default of another version.
-        unused = () if values["train"]["dtype"] == "float16" else ("train.loss_scale",)
+        # What changes no result may differ, such as a default of another version.
+        indifferent = {"data.threads"}
+        if values["train"]["dtype"] != "float16":
+            indifferent.add("train.loss_scale")
         for key, value in recipe.flatten(values).items():
-            if found[key] != value and key not in unused:
+            if found[key] != value and key not in indifferent:
                 raise UserError(
                     f"{place} was trained with {key}={found[key]!r}, not {value!r}; move {place.parents[1]} away, "
                     "or choose another folder with --out"
