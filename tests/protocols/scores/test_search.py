@@ -48,3 +48,8 @@ def test_the_best_is_the_first_of_its_copies(confused, monkeypatch):
     _, indices = search.top_k(rows, lambda a, b: gallery[a:b], 500)
     best = order[np.argmax(rows.astype(float) @ gallery.T.astype(float), axis=1)]
     assert indices[:, 0].tolist() == [order.tolist().index(i) for i in best]
+    keyed = search._Keyed(lambda a, b: gallery[a:b], 500)
+    for start in range(0, 500, 50):
+        keyed(start, start + 50)
+    expected = [order.tolist().index(i) for i in order]
+    assert keyed.first_copies(np.arange(500)).tolist() == expected
