@@ -51,7 +51,7 @@ def measure(quick: bool = False) -> list[dict]:
                     works = {**decoders(records, cores), **pipelines(records, cores, brief=cores < everywhere)}
                     if cores == everywhere:
                         works[ITERATOR] = image_record_iter(Path(folder) / "shuffled.rec", cores)
-                        loaders = peers.loaders(records, BATCH, cores)
+                        loaders = {} if quick else peers.loaders(records, BATCH, cores)
                         works.update({key: steady(make, len(records)) for key, make in loaders.items()})
                     rows += compared(in_turns(works, rounds), count, name)
             if noise == 2.0:
