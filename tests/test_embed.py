@@ -271,6 +271,12 @@ def test_full_disk_can_be_gone_on_with(tmp_path):
             writer.append(rows, [], 2)
     with EmbeddingWriter(tmp_path / "f.npy", "x") as writer:
         assert writer.done == 2
+    with EmbeddingWriter(tmp_path / "g.npy", "x") as writer:
+        writer._file.close()
+        writer._file = open("/dev/full", "wb")  # noqa: SIM115
+        writer.append(rows, [], 2)
+        with pytest.raises(UserError, match="No space left"):
+            writer.save()  # and what is left in the buffer is told no second time
 
 
 def test_networks_that_give_no_numbers_or_take_other_images(net, encoded, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from arcface_gluon import files
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import atomic_write, read_json, read_lines, sha256, write_json
+from arcface_gluon.files import atomic_write, csv_fields, read_json, read_lines, sha256, write_json
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -157,3 +157,9 @@ def test_names_of_any_length_that_a_folder_takes_can_be_written(tmp_path):
     assert len(os.listdir(tmp_path)) == 3
     with pytest.raises(UserError, match="shorter name"), atomic_write(tmp_path / ("x" * 256)):
         pass
+
+
+def test_a_field_without_end_is_told():
+    assert csv_fields(' a ,"b, c"', "list.csv", 1) == ["a", "b, c"]
+    with pytest.raises(UserError, match="list.csv line 7 is no line of a .csv"):
+        csv_fields("a" * 200_000 + ",b", "list.csv", 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import hashlib
@@ -274,6 +275,18 @@ def read_lines(path: str | os.PathLike[str], hint: str = "check the path") -> It
         raise UserError(f"cannot read {path}: {error.strerror}; {hint}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text list ({error.reason}); {hint}") from error
+
+
+def csv_fields(line: str, path: str | os.PathLike[str], number: int) -> list[str]:
+    """The fields of line `number` of a .csv file, without white space around them.
+
+    Raises:
+        UserError: the line cannot be one; the file is named.
+    """
+    try:
+        return [field.strip() for field in next(csv.reader([line]))]
+    except csv.Error as error:
+        raise UserError(f"{path} line {number} is no line of a .csv ({error}); correct it") from None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

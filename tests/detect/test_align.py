@@ -12,7 +12,7 @@ from squares import Squares, photograph
 
 from arcface_gluon.data.images.align import template
 from arcface_gluon.detect import crops, job
-from arcface_gluon.detect.crops import Settings, choose, save
+from arcface_gluon.detect.crops import Settings, choose, fault_of, save
 from arcface_gluon.detect.faces import Face
 from arcface_gluon.detect.photographs import open_photographs
 from arcface_gluon.errors import UserError
@@ -154,6 +154,32 @@ def test_known_landmarks(tmp_path, kind):
     assert photographs[0].landmarks == tuple(POINTS) and photographs[0].crop == "a"
     counts = align_all(tmp_path / "list.txt", tmp_path / "out", tmp_path / "photos")
     assert counts["faces"] == 1 and Squares.looked_at == 0
+
+
+@pytest.mark.parametrize(
+    "points, told",
+    [
+        ([(x + 900, y) for x, y in POINTS], "outside of its 160 x 90 pixels"),
+        ([(x, y - 900000) for x, y in POINTS], "outside of its 160 x 90 pixels"),
+        ([(x / 1000 + 50, 50) for x, y in POINTS], "all at one place"),
+        ([(160 - x, y) for x, y in POINTS], "are mirrored"),
+    ],
+)
+def test_landmarks_of_no_face_are_told(tmp_path, points, told):
+    photograph(tmp_path / "a.png")
+    numbers = " ".join(f"{value}" for point in points for value in point)
+    (tmp_path / "list.txt").write_text(f"a.png {numbers}\n")
+    assert align_all(tmp_path / "list.txt", tmp_path / "out")["unusable"] == 1
+    assert told in table(tmp_path / "out")[0]["note"] and not (tmp_path / "out" / "a.png").exists()
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_turned_faces_and_profiles_are_no_fault(degrees):
+    profile = np.array([(52, 40), (50, 40), (20, 55), (40, 70), (41, 70)])
+    for points in (np.array(POINTS), profile):
+        for _ in range(degrees // 90):
+            points = np.stack([90 - points[:, 1], points[:, 0]], axis=1)
+        assert fault_of(points, (90, 90)) is None
 
 
 def test_plain_lists_may_have_spaces_and_missing_files(tmp_path):

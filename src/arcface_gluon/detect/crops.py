@@ -95,8 +95,9 @@ class Cropper:
             faces = self.detector().detect(image)
         else:
             points = np.array(photograph.landmarks, np.float32)
-            if (points == points[0]).all():
-                return {**result, "unusable": True, "note": "its landmarks are all at one place"}
+            fault = fault_of(points, (image.shape[0], image.shape[1]))
+            if fault:
+                return {**result, "unusable": True, "note": f"its landmarks {fault}"}
             faces = [Face(np.hstack([points.min(axis=0), points.max(axis=0)]), 1.0, points)]
         taken = choose(faces, self._settings.faces, (image.shape[0], image.shape[1]))
         result["note"] = _note(faces, taken, self._settings.faces)
@@ -136,6 +137,20 @@ def _note(faces, taken, which):
         "all were taken" if which == "all" else f"the {'largest' if which == 'largest' else 'most central'} was taken"
     )
     return f"{len(faces)} faces were found; {done}"
+
+
+def fault_of(points: np.ndarray, sides: tuple[int, int]) -> str | None:
+    """What shows that known landmarks (5, 2) are not those of a face in an image of (height, width); None: nothing."""
+    if np.ptp(points, axis=0).max() < 1:
+        return "are all at one place"
+    x, y = points.mean(axis=0)
+    if not (0 <= x <= sides[1] and 0 <= y <= sides[0]):
+        return f"lie outside of its {sides[1]} x {sides[0]} pixels"
+    across, down = points[1] - points[0], (points[3:].sum(axis=0) - points[:2].sum(axis=0)) / 2
+    # Clearly: in a profile the eyes are one behind the other, and their order is chance.
+    if across[0] * down[1] - across[1] * down[0] < -0.2 * (down**2).sum():
+        return "are mirrored: the eye and the corner of the mouth on the picture's left come first"
+    return None
 
 
 def draw(image: np.ndarray, faces: Sequence[Face], taken: list[int]) -> np.ndarray:

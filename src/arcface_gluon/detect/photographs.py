@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Iterable
 
 from ..data.images.folder import find_image, find_images, left_out_line, path_below
 from ..errors import UserError
-from ..files import read_lines
+from ..files import csv_fields, read_lines
 
 _HINT = "give a folder, or a list with a path a line (`arcface-gluon align --help`)"
 
@@ -117,7 +116,7 @@ def _read_list(source):
             insightface = fields[0] in ("0", "1") and len(fields) in (2, 3, 7, 17)
             name, numbers, by_axis = (fields[1], fields[7:], True) if insightface else (fields[0], [], False)
         else:
-            fields = next(csv.reader([line])) if comma else line.split()
+            fields = csv_fields(line, source, number) if comma else line.split()
             known = comma or len(fields) in (11, 12) and _are_numbers(fields[1:])
             name, numbers, by_axis = (fields[0], fields[1:11], False) if known else (line, [], False)
         entries.append((name, _five(numbers, by_axis, source, number)))

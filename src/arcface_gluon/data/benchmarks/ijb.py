@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import os
 import warnings
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Sequence
 import numpy as np
 
 from ...errors import UserError
-from ...files import read_lines
+from ...files import csv_fields, read_lines
 
 BENCHMARKS = ("IJBB", "IJBC")
 
@@ -188,7 +187,7 @@ def read_enrolment(path: str | os.PathLike[str]) -> Enrolment:
         if number == 1:
             continue
         try:
-            template, subject = (_number(value) for value in next(csv.reader([line]))[:2])
+            template, subject = (_number(value) for value in csv_fields(line, path, number)[:2])
         except ValueError:
             raise UserError(f"{path} line {number}: expected `template,subject,…`, found {line!r}") from None
         known = subjects.setdefault(template, subject)

@@ -135,7 +135,8 @@ class EmbeddingWriter:
             else:  # nothing to go on with
                 self.part.unlink(missing_ok=True)
                 self.state.unlink(missing_ok=True)
-            self._file.close()
+            with suppress(OSError):  # rows that a full disk did not take: `append` or `save` has told of them
+                self._file.close()
 
     def append(self, rows: np.ndarray, skipped: list[int], count: int) -> None:
         """Add the rows of the next `count` images, of which those with the indices `skipped` have no row."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Sequence
 
 from ...errors import UserError
-from ...files import read_lines
+from ...files import csv_fields, read_lines
 from ..records.name_file import NAMES, read_names
 from .folder import JUNK_FOLDERS, find_images, left_out_line, path_below
 from .sources import ImageFiles, UnalignedFiles, open_images
@@ -129,7 +128,7 @@ def _read_csv(source):
     names, identities = [], []
     path_at, identity_at, first = 0, 1, True
     for number, line in read_lines(source, "give path,identity on each line"):
-        fields = [text.strip() for text in next(csv.reader([line]))]
+        fields = csv_fields(line, source, number)
         if first:
             first, heads = False, [text.lower() for text in fields]
             path_heads, identity_heads = ([head for head in heads if head in words] for words in (_PATHS, _IDENTITIES))

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 
 from ...errors import UserError
-from ...files import atomic_write, read_lines
+from ...files import atomic_write, csv_fields, read_lines
 from ...progress import progress
 from ...runtime import physical_cores
 from ..images.decode import decode_image
@@ -129,7 +129,7 @@ def read_list(path: str | os.PathLike[str], records: FaceRecords) -> np.ndarray:
     place = {int(key): index for index, key in enumerate(records.keys)}
     found = []
     for number, line in read_lines(path, "write it with arcface-gluon clean"):
-        key = next(csv.reader([line]))[0].strip()
+        key = csv_fields(line, path, number)[0]
         if number == 1 and key == COLUMNS[0]:
             continue
         if not key.isdecimal() or int(key) not in place:

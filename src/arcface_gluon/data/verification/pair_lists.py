@@ -6,13 +6,12 @@ Paths are as in the list; the ending of an image may differ from it.
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
 from ...errors import UserError
-from ...files import read_lines
+from ...files import csv_fields, read_lines
 from ...parallel.shards import shard_ranges
 from ..images.folder import path_below
 from .sets import SETS
@@ -220,7 +219,7 @@ def _read_unpacked(path):
 def _read_csv(path):
     pairs = []
     for number, line in read_lines(path, "give first,second,same on each line"):
-        fields = [text.strip() for text in next(csv.reader([line]))]
+        fields = csv_fields(line, path, number)
         if number == 1 and fields and fields[-1].lower() not in _SAME:
             continue
         pairs.append(_pair(path, number, line, fields[:-1], fields[-1]))
