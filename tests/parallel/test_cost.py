@@ -64,6 +64,7 @@ def test_processes_send_features_once_and_gradients_twice():
         ({"batch_size": 7}, "a batch of 7 is smaller than the 8 devices"),
         ({"identities": 7}, "7 identities cannot be split over 8 devices"),
         ({"identities": 10**8, "accumulate": 8}, "12,500,000 identities x 512 .* 24 devices are needed"),
+        ({"batch_size": 32_768}, "32768 x 125,000 logits .* set head.block_rows to 65,535 or less"),
         ({"processes": 3}, "8 devices over 3 processes on 1 hosts"),
         ({"processes": 4, "hosts": 3}, "8 devices over 4 processes on 3 hosts"),
     ],
@@ -71,7 +72,16 @@ def test_processes_send_features_once_and_gradients_twice():
 def test_what_training_refuses_is_refused(changes, words):
     setting = Setting(identities=10**6, devices=8, batch_size=64)
     assert refusal(setting) is None
+    assert refusal(replace(setting, batch_size=32_768, block_rows=65_535)) is None
     assert re.search(words, refusal(replace(setting, **changes)))
+
+
+@pytest.mark.parametrize("options", [{}, {"sample_rate": 0.5}, {"block_rows": 4096}])
+def test_the_most_identities_that_fit_are_not_refused(options):
+    setting = Setting(identities=8, devices=8, batch_size=4096, **options)
+    most = largest(setting, NETWORK, replace(MACHINE, memory=1e15))
+    assert refusal(replace(setting, identities=most)) is None
+    assert "2^31 elements" in refusal(replace(setting, identities=most + 32))
 
 
 def test_networks_are_counted_as_the_reference_counts_them():
@@ -111,6 +121,7 @@ def test_plan_command(command, tmp_path):
     assert "--gpus" in command("plan", "--gpus", "0", check=2).stderr
     for option in ("identities", "memory", "price"):
         assert f"--{option}=inf must be a number" in command("plan", f"--{option}", "inf", check=2).stderr
+    assert "--price needs --iterations" in command("plan", "--price", "2", check=2).stderr
     words = ["--identities", "1e8", "--accumulate", "8", "--memory", "9000"]
     assert "24 devices are needed at least" in command("plan", *words, check=2).stderr
     words = ["--identities", "1e8", "--hosts", "8", "--np", "64", "--memory", "80", "--iterations", "1000"]

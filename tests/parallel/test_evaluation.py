@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -91,7 +92,8 @@ def test_a_lost_process_is_told_and_the_same_command_goes_on(place, rank):
             os.kill(child.pid, signal.SIGKILL)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 75 and "Traceback" not in output, output
-    assert f"process {rank} was ended by SIGKILL" in output and "the same command goes on" in output, output
+    assert f"process {rank} on {socket.gethostname()} was ended by SIGKILL" in output, output
+    assert "the same command goes on" in output, output
     assert not (place / f"long-{rank}.npy").exists()
     done(place, *embed)
     assert len((place / f"long-{rank}.txt").read_text().splitlines()) == len(pictures)

@@ -96,7 +96,7 @@ def test_a_rank_that_dies_stops_the_others(orl, tmp_path):
     assert process.returncode == 75, output
     assert not [pid for pid in map(int, started) if is_rank(pid, 0)], "rank 0 is still there"
     assert "Traceback" not in output, output
-    assert re.search("process 1 was ended by SIGKILL after .* s; the last good checkpoint is runs/orl/checkp", output)
+    assert re.search("process 1 on .* was ended by SIGKILL after .* s; the last good checkpoint is runs/orl/ch", output)
     assert "training orl on 2 processes" in (tmp_path / "logs" / "rank.0" / "stdout").read_text()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -136,7 +137,7 @@ def who_ended(ending: Ending, hosts: Sequence[tuple[str, int]], seconds: float) 
         )
         return f"horovodrun ended with status {ending.status}: {said}"
     places = [host for host, count in hosts for _ in range(count)]
-    who = f"process {ending.rank}" + (f" on {places[ending.rank]}" if ending.rank < len(places) else "")
+    who = f"process {ending.rank} on {places[ending.rank] if places else socket.gethostname()}"
     if ending.status > 128 and ending.status - 128 in set(signal.Signals):
         name = signal.Signals(ending.status - 128).name
         late = ", before it had saved" if ending.signalled else ""

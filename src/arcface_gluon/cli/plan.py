@@ -60,6 +60,8 @@ def run(args: Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')}={value} must be a number above 0")
     if not 0 < args.sample_rate <= 1 or args.block_rows < 0:
         raise UserError("--sample-rate must be above 0 and at most 1, --block-rows not negative")
+    if args.price is not None and args.iterations is None:
+        raise UserError("--price needs --iterations: the price is of a whole training")
     from ..models import network_cost
 
     setting = Setting(

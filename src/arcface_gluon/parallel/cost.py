@@ -132,11 +132,10 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
     pass of the backbone.
     """
     batch, d, devices = setting.batch_size, setting.embedding_size, setting.devices
-    own = -(-setting.identities // devices)
-    active = max(1, round(own * setting.sample_rate))
+    own, active = -(-setting.identities // devices), _active(setting)
     images = -(-batch // devices)
     at_once = -(-images // setting.accumulate)
-    width = min(active, setting.block_rows) if setting.block_rows else active
+    width = _width(setting)
     sampled = 2 * active * d if setting.sample_rate < 1 else 0
     inside = devices // setting.processes  # devices of a process
     others = (inside - 1) / inside
@@ -175,6 +174,16 @@ def cost(setting: Setting, network: Network, machine: Machine) -> Cost:
     )
 
 
+def _active(setting):
+    """Classes of a device that take part in a step."""
+    return max(1, round(-(-setting.identities // setting.devices) * setting.sample_rate))
+
+
+def _width(setting):
+    """Classes whose logits a device keeps at a time."""
+    return min(_active(setting), setting.block_rows or _active(setting))
+
+
 def refusal(setting: Setting) -> str | None:
     """Why training would refuse a setting, whatever the memory; None where it would not."""
     devices, rows = setting.devices, -(-setting.identities // setting.devices)
@@ -192,6 +201,11 @@ def refusal(setting: Setting) -> str | None:
         return (
             f"{rows:,} identities x {setting.embedding_size} on a device exceed the 2^31 elements of an MXNet array: "
             f"{-(-setting.identities // most)} devices are needed at least"
+        )
+    if setting.batch_size * _width(setting) > MAX_ELEMENTS:
+        return (
+            f"{setting.batch_size} x {_width(setting):,} logits on a device exceed the 2^31 elements of an array; "
+            f"set head.block_rows to {MAX_ELEMENTS // setting.batch_size:,} or less"
         )
     return None
 
@@ -213,7 +227,7 @@ def advise(setting: Setting, network: Network, machine: Machine) -> list:
     for option, changes in tries:
         changed = replace(setting, **changes)
         estimate = cost(changed, network, machine)
-        if estimate.memory <= machine.memory:
+        if refusal(changed) is None and estimate.memory <= machine.memory:
             found.append((option, changed, estimate))
     for devices in (setting.devices * 2**k for k in range(1, 16)):
         each = max(1, devices // setting.devices)  # times as many hosts and processes, each as large
@@ -231,6 +245,8 @@ def largest(setting: Setting, network: Network, machine: Machine) -> int:
     low, high = 0, setting.devices * (MAX_ELEMENTS // setting.embedding_size)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = cost(replace(setting, identities=middle), network, machine).memory <= machine.memory
+        changed = replace(setting, identities=middle)
+        fits = setting.batch_size * _width(changed) <= MAX_ELEMENTS
+        fits = fits and cost(changed, network, machine).memory <= machine.memory
         low, high = (middle, high) if fits else (low, middle - 1)
     return low
