@@ -17,10 +17,10 @@ class Rank(Processes):
 
     def allgather(self, array, name):
         self._board[self.rank] = name, np.array(array)
-        self._barrier.wait(20)
+        self._barrier.wait(60)
         names, parts = zip(*self._board)
         assert len(set(names)) == 1, names
-        self._barrier.wait(20)
+        self._barrier.wait(60)
         return np.concatenate(parts)
 
     def gather(self, array, name):

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-
 import mxnet as mx
 import numpy as np
 import pytest
+from ranks import in_ranks
 
 from arcface_gluon import recipe
 from arcface_gluon.losses import build_head
 from arcface_gluon.parallel.process_group import ProcessGroup
-from arcface_gluon.parallel.processes import Processes
 
 CLASSES, SIZE, DEVICES = 11, 6, 2
-
-
-class ThreadProcesses(Processes):
-    """One of `size` threads; what one sends, all receive."""
-
-    def __init__(self, rank, size, shared):
-        self.rank, self.size, self._shared = rank, size, shared
-
-    def allgather(self, array, name):
-        return np.concatenate(self._exchange(np.array(array)))
-
-    def allreduce(self, arrays, name):
-        for array in arrays:
-            array[:] = mx.nd.array(sum(self._exchange(array.asnumpy())), dtype=array.dtype)
-
-    def _exchange(self, value):
-        barrier, slots = self._shared
-        slots[self.rank] = value
-        barrier.wait(timeout=60)
-        everyone = list(slots)
-        barrier.wait(timeout=60)
-        return everyone
 
 
 def train(loss, x, labels, smoothing=0.0, steps=2, group=None, contexts=DEVICES):
@@ -60,21 +36,12 @@ def test_two_processes_are_one(loss, smoothing):
     x = np.random.default_rng(0).normal(size=(16, SIZE)).astype(np.float32) * 8
     labels = np.repeat([0, 3, 7, 10], 4)
     expected, centres, state = train(loss, x, labels, smoothing, contexts=2 * DEVICES)
-    shared, results = (threading.Barrier(2), [None, None]), [None, None]
 
-    def one(rank):
-        own = slice(8 * rank, 8 * rank + 8)
-        processes = ThreadProcesses(rank, 2, shared)
-        results[rank] = train(
-            loss, x[own], labels[own], smoothing, group=lambda devices: ProcessGroup(devices, processes)
-        )
+    def one(processes):
+        own = slice(8 * processes.rank, 8 * processes.rank + 8)
+        return train(loss, x[own], labels[own], smoothing, group=lambda devices: ProcessGroup(devices, processes))
 
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(results)
+    results = in_ranks(2, one)
     for step, (value, gradient) in enumerate(expected):
         both = [results[rank][0][step] for rank in range(2)]
         assert both[0][0] == both[1][0] == pytest.approx(value, rel=1e-5)
