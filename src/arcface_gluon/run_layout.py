@@ -64,10 +64,10 @@ def checkpoint_folders(run: str | os.PathLike[str]) -> list[Path]:
     return sorted(path for path in (Path(run) / CHECKPOINTS).glob("[0-9]" * 8) if path.is_dir())
 
 
-def last_good(run: str | os.PathLike[str]) -> str:
-    """Which checkpoint of a run to go on from, in a message."""
+def last_good(run: str | os.PathLike[str], cure: str = "") -> str:
+    """Which checkpoint of a run to go on from, and how (`cure`), in a message."""
     saved = checkpoint_folders(run)
-    return f"the last good checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
+    return f"the last good checkpoint is {saved[-1]}{cure}" if saved else "there is no checkpoint yet"
 
 
 def partial_of(checkpoint: Path, what: str = "") -> Path:

@@ -9,7 +9,7 @@ import pytest
 from ranks import in_ranks
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.parallel.processes import HorovodProcesses, Processes
+from arcface_gluon.parallel.processes import HorovodProcesses, LostProcess, Processes, _await_all
 from arcface_gluon.parallel.rollcall import missing
 
 
@@ -65,6 +65,14 @@ def test_those_that_do_not_answer_the_roll_call(monkeypatch):
     assert missing(0, 3, patience=0.3) == [1, 2]
     assert missing(1, 3, patience=0.3) == [2]
     assert missing(2, 3, patience=5) == []
+    monkeypatch.setenv("HOROVOD_RANK", "1")
+    monkeypatch.setenv("HOROVOD_SIZE", "3")
+    monkeypatch.setenv("HOROVOD_GLOO_TIMEOUT_SECONDS", "0.3")
+    assert missing(0, 3, patience=0.3, call="start") == [1, 2]
+    with pytest.raises(LostProcess, match="^process 2 ended, or stopped, before the run began"):
+        _await_all()
+    assert missing(2, 3, call="start") == []
+    _await_all()
     server.shutdown()
     server.server_close()
     assert missing(0, 3, patience=0.3) is None

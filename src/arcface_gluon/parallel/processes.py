@@ -131,7 +131,12 @@ class Processes:
 
 
 class HorovodProcesses(Processes):
-    """Processes started by `horovodrun -np P`."""
+    """Processes started by `horovodrun -np P`.
+
+    Raises:
+        UserError: Horovod is missing.
+        LostProcess: one of them did not come up.
+    """
 
     def __init__(self):
         try:
@@ -143,6 +148,7 @@ class HorovodProcesses(Processes):
         use_own_interface()
         # Horovod puts together whatever is ready, which differs from run to run, and sums in another order then.
         os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
+        _await_all()
         hvd.init()
         super().__init__()
         self._use(hvd)
@@ -206,6 +212,15 @@ class HorovodProcesses(Processes):
         if not gone:
             return f"the connection between the processes broke for {waited:.0f} s, though all of them run"
         return f"{self.named(gone)} ended, or did not answer for {waited:.0f} s"
+
+
+def _await_all():
+    """Wait for all processes as long as gloo would, which aborts then, and blames those that wait."""
+    rank, size = (int(os.environ.get(f"HOROVOD_{name}", default)) for name, default in (("RANK", 0), ("SIZE", 1)))
+    seconds = float(os.environ.get("HOROVOD_GLOO_TIMEOUT_SECONDS", 30))
+    if gone := missing(rank, size, seconds, "start"):
+        names = f"process{'es' * (len(gone) > 1)} {' and '.join(map(str, gone))}"
+        raise LostProcess(f"{names} ended, or stopped, before the run began: no sign of life for {seconds:.0f} s")
 
 
 def _bytes(array):

@@ -1,4 +1,4 @@
-"""Who is still there when a transfer between processes has failed: each writes its name where the launcher serves."""
+"""Who is there, before the first transfer and after one that failed: each writes its name where the launcher serves."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ _PAUSE = 0.2
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever http_proxy says
 
 
-def missing(rank: int, size: int, patience: float = _PATIENCE) -> list[int] | None:
+def missing(rank: int, size: int, patience: float = _PATIENCE, call: str = "rollcall") -> list[int] | None:
     """Ranks that do not answer a roll-call of those left; None where the launcher keeps no store, or is gone itself.
 
     horovodrun serves the store by which gloo's processes found each other (HOROVOD_GLOO_RENDEZVOUS_ADDR, _PORT).
+
+    Args:
+        patience: seconds that they have to answer.
+        call: tells one roll-call from another.
     """
     address, port = (os.environ.get(f"HOROVOD_GLOO_RENDEZVOUS_{name}") for name in ("ADDR", "PORT"))
     if not address or not port:
         return None
-    store = f"http://{address}:{port}/rollcall"
+    store = f"http://{address}:{port}/{call}"
     try:
         _request(f"{store}/{rank}", b"here")
         absent, until = set(range(size)), time.monotonic() + patience

@@ -163,7 +163,7 @@ class Trainer:
             if lost is None:
                 raise
             raise LostProcess(
-                f"{lost}, in iteration {self.iteration + 1}; {last_good(self.run_folder)}, go on with --resume"
+                f"{lost}, in iteration {self.iteration + 1}; {last_good(self.run_folder, ', go on with --resume')}"
             ) from error
         finally:
             log.close()
