@@ -28,7 +28,7 @@ import numpy as np
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import write_bin, write_training_set
-from arcface_gluon.data.prepared import is_prepared, mark_prepared
+from arcface_gluon.data.prepared import begin, is_prepared, mark_prepared
 from arcface_gluon.data.records.training_set import RECORD_FILES, UNSEEN
 from arcface_gluon.errors import UserError
 
@@ -58,6 +58,7 @@ def prepare(folder: str | os.PathLike[str], source: Path | None = None) -> bool:
     if is_prepared(folder, FACTS):
         return False
     source = Path(source or find_source())
+    begin(folder, FACTS)
     people = enumerate(TRAINING_PEOPLE)
     write_training_set(folder, ((encode(source, person, i), label) for label, person in people for i in PICTURES))
     held_out = [[encode(source, person, picture) for picture in PICTURES] for person in HELD_OUT_PEOPLE]

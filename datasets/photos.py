@@ -21,7 +21,7 @@ import numpy as np
 
 from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.modules import command_parser
-from arcface_gluon.data.prepared import is_prepared, mark_prepared
+from arcface_gluon.data.prepared import begin, is_prepared, mark_prepared
 from arcface_gluon.files import atomic_write
 from arcface_gluon.progress import progress
 
@@ -88,6 +88,7 @@ def prepare(folder: str | os.PathLike[str], people: int = PEOPLE, seed: int = 0,
     if is_prepared(folder, facts):
         return False
     source, places, files = orl.find_source(), io.StringIO(), [PLACES]
+    begin(folder, facts)
     rows = csv.writer(places, lineterminator="\n")
     rows.writerow(["photo", *(f"m{i}{j}" for i in (1, 2) for j in (1, 2, 3))])
     pictures = [(person, picture) for person in range(1, people + 1) for picture in orl.PICTURES]

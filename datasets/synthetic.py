@@ -39,7 +39,7 @@ from arcface_gluon.cli import run_safely
 from arcface_gluon.cli.modules import command_parser
 from arcface_gluon.data import write_bin, write_training_set
 from arcface_gluon.data.images.align import TEMPLATE
-from arcface_gluon.data.prepared import is_prepared, mark_prepared
+from arcface_gluon.data.prepared import begin, is_prepared, mark_prepared
 from arcface_gluon.data.records.training_set import RECORD_FILES, UNSEEN
 from arcface_gluon.errors import UserError
 from arcface_gluon.progress import progress
@@ -103,6 +103,7 @@ def prepare(
     folder = Path(folder)
     if is_prepared(folder, facts):
         return False
+    begin(folder, facts)
     files = [*RECORD_FILES, "synthetic.bin"]
     with _pool(processes or physical_cores()) as run:
         draw = partial(encoded_images, seed=seed, size=size, difficulty=difficulty)

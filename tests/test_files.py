@@ -12,7 +12,7 @@ import pytest
 
 from arcface_gluon import files
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import atomic_write, csv_fields, read_json, read_lines, sha256, write_json
+from arcface_gluon.files import atomic_write, csv_fields, only_writer, read_json, read_lines, sha256, write_json
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -163,3 +163,13 @@ def test_a_field_without_end_is_told():
     assert csv_fields(' a ,"b, c"', "list.csv", 1) == ["a", "b, c"]
     with pytest.raises(UserError, match="list.csv line 7 is no line of a .csv"):
         csv_fields("a" * 200_000 + ",b", "list.csv", 7)
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    with only_writer(tmp_path / "out"), pytest.raises(UserError, match="another process is writing into"):
+        only_writer(tmp_path / "out").__enter__()
+    with only_writer(tmp_path / "out"):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        only_writer(tmp_path / "file" / "out").__enter__()

@@ -103,6 +103,29 @@ def _open_unlocked(path):
 
 
 @contextmanager
+def only_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Make a folder, and keep other processes that ask the same from writing into it, where the file system has locks.
+
+    Raises:
+        UserError: another process is writing into it, or it cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another process is writing into {folder}; wait for it or stop it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder to fill, which gets its name once it is whole; made by whoever writes into it.
 

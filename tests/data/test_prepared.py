@@ -2,7 +2,8 @@
 
 import pytest
 
-from arcface_gluon.data.prepared import NAME, is_prepared, mark_prepared
+from arcface_gluon.data.prepared import NAME, begin, is_prepared, mark_prepared
+from arcface_gluon.errors import UserError
 
 
 @pytest.fixture
@@ -32,3 +33,14 @@ def test_whole_set(folder):
 def test_damaged_set(folder, damage):
     damage(folder)
     assert not is_prepared(folder, {"seed": 1})
+
+
+def test_a_folder_of_other_files_is_left_alone(folder, tmp_path_factory):
+    begin(folder, {"seed": 2})  # in place of another set
+    assert not is_prepared(folder, {"seed": 2})
+    begin(folder, {"seed": 2})  # after an interrupt
+    other = tmp_path_factory.mktemp("holiday")
+    (other / "s01").mkdir()
+    with pytest.raises(UserError, match="choose another folder"):
+        begin(other, {"seed": 2})
+    assert [path.name for path in other.iterdir()] == ["s01"]

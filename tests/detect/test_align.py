@@ -16,6 +16,7 @@ from arcface_gluon.detect.crops import Settings, choose, fault_of, save
 from arcface_gluon.detect.faces import Face
 from arcface_gluon.detect.photographs import open_photographs
 from arcface_gluon.errors import UserError
+from arcface_gluon.files import only_writer
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +104,13 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert [row["left"] for row in table(tmp_path / "out")] == ["30.00", "50.00", "30.00"]
     assert (tmp_path / "out" / "c.png").is_file()
     assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+def test_a_folder_of_results_is_one_process_s(tmp_path):
+    photograph(tmp_path / "in" / "a.png", (30, 20, 40))
+    with only_writer(tmp_path / "out"), pytest.raises(UserError, match="another process"):
+        align_all(tmp_path / "in", tmp_path / "out")
+    assert align_all(tmp_path / "in", tmp_path / "out")["faces"] == 1
 
 
 def test_other_settings_are_not_mixed(tmp_path):

@@ -12,6 +12,18 @@ from ..files import read_json, sha256, write_json
 NAME = "prepared.json"
 
 
+def begin(folder: str | os.PathLike[str], facts: Any) -> None:
+    """Write prepared.json before a set, without checksums: what is in the folder from now on may be replaced.
+
+    Raises:
+        UserError: the folder has files, and no set was begun there; or it cannot be written to.
+    """
+    folder = Path(folder)
+    if not (folder / NAME).exists() and folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir()):
+        raise UserError(f"{folder} has files that no set was prepared of; choose another folder, or empty it")
+    write_json(folder / NAME, {"facts": facts})
+
+
 def mark_prepared(folder: str | os.PathLike[str], files: Iterable[str], facts: Any) -> None:
     """Write prepared.json, last of all: `facts` (JSON-able: how the set was made) and the checksums of `files`."""
     folder = Path(folder)

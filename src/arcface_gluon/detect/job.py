@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generator
 
 from ..errors import UserError
-from ..files import atomic_write, cannot_write, parse_json
+from ..files import atomic_write, cannot_write, only_writer, parse_json
 from ..parallel.workers import ordered_map
 from ..progress import progress
 from ..training.interrupt import Interrupted, Interrupts
@@ -43,18 +43,31 @@ def align_photographs(
 
     Raises:
         Interrupted: SIGINT or SIGTERM; what is done is kept.
-        UserError: the folder has crops made with other settings, or photographs, cannot be written to, or a worker was
-            killed.
+        UserError: the folder has crops made with other settings, or photographs, cannot be written to, or is written
+            to by another process; or a worker was killed.
     """
     folders = [folder for folder in (settings.out, settings.draw) if folder]
     found = [path for path in map(existing, photographs) if path]
     check_apart(found, (f"{folder}/{photograph.crop}" for photograph in photographs for folder in folders))
+    with only_writer(settings.out):
+        ordered, old = _align_all(photographs, settings, processes, force, quiet)
+        _write_table(Path(settings.out) / TABLE, ordered)
+    counts = Counter({"photographs": len(ordered), "done before": old})
+    for result in ordered:
+        counts["faces"] += sum(face["crop"] is not None for face in result["faces"])
+        counts["unusable"] += result["unusable"]
+        counts["none"] += not result["faces"] and not result["unusable"]
+        counts["several"] += len(result["faces"]) > 1
+    return counts
+
+
+def _align_all(photographs, settings, processes, force, quiet):
+    """(results in order, how many were done before)."""
     journal = Path(settings.out) / JOURNAL
     before = _read_journal(journal, settings, force)
     results, old = {}, 0
     tasks = [(photograph, _digest_if_whole(before.get(photograph.name), settings)) for photograph in photographs]
     try:
-        journal.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(journal, "w") as file:  # without a torn last line
             lines = [{"settings": settings.facts()}, *before.values()]
             file.writelines(json.dumps(line) + "\n" for line in lines)
@@ -73,15 +86,7 @@ def align_photographs(
                     raise Interrupted(interrupts.received, f"{done}; the same command again does the rest")
     except OSError as error:
         raise cannot_write(journal, error) from error
-    ordered = [results[photograph.name] for photograph in photographs]
-    _write_table(Path(settings.out) / TABLE, ordered)
-    counts = Counter({"photographs": len(ordered), "done before": old})
-    for result in ordered:
-        counts["faces"] += sum(face["crop"] is not None for face in result["faces"])
-        counts["unusable"] += result["unusable"]
-        counts["none"] += not result["faces"] and not result["unusable"]
-        counts["several"] += len(result["faces"]) > 1
-    return counts
+    return [results[photograph.name] for photograph in photographs], old
 
 
 def _run(tasks, settings, processes) -> Generator[tuple, None, None]:

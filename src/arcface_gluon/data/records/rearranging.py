@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 
 from ...errors import UserError
+from ...files import only_writer
 from .name_file import NAMES, name_lines
 from .rewriting import (
     Chosen,
@@ -161,11 +162,16 @@ def write_split(
         (training, verification): what was written.
 
     Raises:
-        UserError: as `write_identities`.
+        UserError: as `write_identities`, or another process writes a split there.
     """
     folder = Path(folder)
-    check_free(folder, force)
     check_apart(folder, [records])
+    with only_writer(folder):
+        check_free(folder, force)
+        return _write_split(records, folder, parts, skip_missing, stop)
+
+
+def _write_split(records, folder, parts, skip_missing, stop):
     found = usable(records, skip_missing)
     of_verification = np.isin(found.labels, parts.verification)
     unseen = folder / UNSEEN
