@@ -70,6 +70,8 @@ def prepare() -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ[_CHOSEN] = str(physical_cores())
     # Read when OpenCV is imported; data.decode looks at the headers itself too.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+    # What it says of damaged images goes to the terminal, beside the error that tells the same.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     # MXNet keeps what oneDNN made for every shape that it ever saw: 12 MB for each size of photograph that MTCNN looks
     # at. So many are kept of each operator; no network here has as many shapes of one.
     os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "64")

@@ -109,6 +109,10 @@ def test_from_a_folder_to_names(ready, command, tmp_path, model):
     before = (tmp_path / "two.png").read_bytes()
     done = command("identify", "two.png", *ready, "--draw", ".", check=2)
     assert "choose another folder" in done.stderr and before == (tmp_path / "two.png").read_bytes()
+    (tmp_path / "text.png").write_text("no image")
+    done = command("identify", "text.png", "two.png", *ready, "--json", "j.json", check=2)
+    assert "1 of 2 photographs could not be used; the first: text.png" in done.stderr
+    assert list(json.loads((tmp_path / "j.json").read_text())) == ["two.png"]
     said = command("search", "people/bob/2.png", *ready, "--top", "2").stdout
     assert len(said.splitlines()) == 3 and all("  bob/" in line for line in said.splitlines()[1:])
     other = ["--model", str(model / "two-symbol.json"), *ready[2:]]

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
 
+from ..errors import UserError
 from ..files import write_json
 from .options import count
 from .recognition import (
@@ -34,18 +35,27 @@ def run(args: Namespace) -> None:
     from ..detect.photographs import check_apart
     from ..recognition.gallery import Gallery
     from ..recognition.identification import identify
+    from ..recognition.recogniser import PhotographError
 
     gallery = Gallery.read(args.gallery)
     gallery.require(recogniser.digest, args.gallery)
     threshold = open_threshold(args, recogniser)
     print(describe_threshold(threshold))
-    results = {}
+    results: dict[str, list] = {}
+    left_out: list[str] = []
     drawn = _drawn_names(args.photographs)
     if args.draw:
         check_apart(args.photographs, [Path(args.draw) / name for name in drawn.values()])
     for path in args.photographs:
-        image = recogniser.read(path)
-        faces = [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)
+        try:
+            image = recogniser.read(path)
+            faces = [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)
+        except PhotographError as error:
+            if len(args.photographs) == 1:
+                raise
+            print(error)
+            left_out.append(str(error))
+            continue
         found = identify(gallery, faces, threshold[1] if threshold else None, args.top)
         results[path] = [one.to_json() for one in found]
         print(f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}")
@@ -61,6 +71,10 @@ def run(args: Namespace) -> None:
             save(draw(image, faces, known), args.draw, drawn[path])
     if args.json:
         write_json(args.json, results)
+    if left_out:
+        raise UserError(
+            f"{len(left_out):,} of {len(args.photographs):,} photographs could not be used; the first: {left_out[0]}"
+        )
 
 
 def _drawn_names(paths):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from arcface_gluon.data.images import decode
 from arcface_gluon.data.images.decode import decode_image, image_size, is_image
+from arcface_gluon.data.images.orientation import is_animated, orientation
 
 
 def picture(height=112, width=112, seed=0):
@@ -267,3 +268,14 @@ def test_a_webp_that_pillow_refuses_for_its_size_is_told_so():
     data = b"RIFF" + (4 + len(frame)).to_bytes(4, "little") + b"WEBP" + frame
     with pytest.raises(ValueError, match="pixels are too many"):
         image_size(data)
+
+
+def test_nothing_but_the_error_is_said_of_an_odd_image(capfd, recwarn):
+    floats, odd = io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(floats, "TIFF")
+    with pytest.raises(ValueError):
+        decode_image(floats.getvalue())
+    Image.new("RGB", (8, 8)).save(odd, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    malformed = odd.getvalue().replace(b"MPF\0II*\0", b"MPF\0xxxx")
+    assert malformed != odd.getvalue() and not is_animated(malformed) and orientation(malformed) == 1
+    assert capfd.readouterr() == ("", "") and not recwarn.list

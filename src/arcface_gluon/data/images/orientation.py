@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
@@ -18,10 +19,8 @@ def orientation(data: bytes) -> int:
     Of TIFF too: OpenCV turns it while it decodes, whatever it is asked for.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_TURNABLE) as image:
-                value = image.getexif().get(_TAG, 1)
+        with _opened(data, _TURNABLE) as image:
+            value = image.getexif().get(_TAG, 1)
     except Exception:  # whatever a damaged header leads to; the pixels may be whole
         return 1
     return value if value in range(1, 9) else 1
@@ -30,10 +29,19 @@ def orientation(data: bytes) -> int:
 def is_animated(data: bytes) -> bool:
     """Whether an encoded image holds several pictures."""
     try:
-        with Image.open(io.BytesIO(data), formats=(*_TURNABLE, "TIFF")) as image:
+        with _opened(data, (*_TURNABLE, "TIFF")) as image:
             return image.format != "MPO" and getattr(image, "n_frames", 1) > 1
     except Exception:
         return False
+
+
+@contextmanager
+def _opened(data, formats):
+    """Pillow's view of an encoded image, without its warnings of what is odd in the header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            yield image
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
