@@ -106,7 +106,14 @@ def test_restarts_go_on_from_the_last_checkpoint_with_the_hosts_left(command_lin
     command_line(2, "--np", "2", "--restarts", "2")
     assert len(started) == 1  # bad input is no loss
     endings[:] = [Ending(137, 1)] * 3
-    assert "checkpoints/00000004; --resume goes on" in command_line(75, "--np", "2")
+    assert "checkpoints/00000004; --resume goes on" in command_line(75, "--np", "2", "--resume")
+    # A process that is lost before its run has a folder has nothing to do with the run before.
+    lock = tmp_path / "runs" / "orl" / "training.lock"
+    lock.write_text("of another training")
+    endings[:] = [Ending(137, 1)] * 2
+    started.clear()
+    assert "there is no checkpoint" in command_line(75, "--np", "2", "--restarts", "1") and lock.exists()
+    assert ["--resume" in words for *_, words in started] == [False, False]
 
 
 @pytest.fixture

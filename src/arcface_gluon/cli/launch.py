@@ -54,6 +54,7 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
         raise UserError("--restarts must not be negative, --grace above 0")
     hosts = checked_hosts(args)
     resume, processes = args.resume, args.np
+    earlier = None if resume else _last_run(place)  # another training's, which is left alone
     for restart in range(args.restarts + 1):
         began = time.monotonic()
         logs = args.logs / f"restart-{restart}" if args.logs and restart else args.logs  # those of the loss stay
@@ -61,6 +62,7 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
         if not ending.status:
             return 0
         folder = _last_run(place)
+        folder = None if folder == earlier else folder
         if ending.signalled and ending.status in SAVED:
             return ending.status  # the processes have said it themselves
         write_line(f"arcface-gluon: {_account(ending, hosts, time.monotonic() - began, folder)}")
@@ -114,7 +116,8 @@ def _command(args, resume):
     return [sys.executable, "-m", "arcface_gluon", "train", args.recipe, *overrides(args), *options]
 
 
-def _last_run(place):
+def _last_run(place: EasyDict) -> Path | None:
+    """The folder of the recipe's last run, if there is one."""
     try:
         return run_folder(Path(place.folder), place.name, True)
     except UserError:
