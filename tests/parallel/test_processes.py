@@ -9,7 +9,7 @@ import pytest
 from ranks import in_ranks
 
 from arcface_gluon.errors import UserError
-from arcface_gluon.parallel.processes import HorovodProcesses, LostProcess, Processes, _await_all
+from arcface_gluon.parallel.processes import HorovodProcesses, LostProcess, Processes, _await_all, loss_told
 from arcface_gluon.parallel.rollcall import missing
 
 
@@ -93,6 +93,21 @@ def test_a_launcher_that_ends_while_it_answers_tells_nobody(monkeypatch):
     assert missing(0, 2, patience=0.3) is None
     server.shutdown()
     server.server_close()
+
+
+class Gone(Processes):
+    def lost(self):
+        return "process 1 on b ended, or did not answer for 8 s"
+
+
+def test_a_transfer_that_fails_says_who_was_lost_and_when():
+    told = pytest.raises(LostProcess, match="^process 1 on b ended.* for 8 s, in iteration 3$")
+    with told as raised, loss_told(Gone(), lambda: "in iteration 3"):
+        raise mx.MXNetError("[/src/gloo/transport/tcp/pair.cc:598] Connection closed by peer [10.0.0.2]:5")
+    assert raised.value.status == 75
+    for processes, text in ((Gone(), "Shape inconsistent"), (Processes(), "Connection closed by peer")):
+        with pytest.raises(mx.MXNetError), loss_told(processes, lambda: "in iteration 3"):
+            raise mx.MXNetError(text)
 
 
 class Array:

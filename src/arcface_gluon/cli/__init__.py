@@ -12,7 +12,6 @@ from typing import Callable, Iterable, NoReturn, Sequence
 
 from .. import __version__
 from ..errors import UserError, did_you_mean
-from ..parallel.failures import drain_failures, transfer_failed
 from ..runtime import out_of_memory
 from ..training.interrupt import Interrupted
 
@@ -151,9 +150,6 @@ def _known(error):
             "this machine, or a device, is out of memory; lower --batch-size. In a training, train.accumulate, "
             "head.block_rows and head.sample_rate help; `arcface-gluon plan` says how much"
         )
-    if transfer_failed(error):
-        drain_failures()
-        return "another process of this run has stopped; its own message says why. Resume from the last checkpoint"
     return None
 
 

@@ -45,18 +45,25 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     values = recipe.resolve(args.recipe, overrides(args))
-    root, name, before = Path(values.run.folder), values.run.name, None
     if args.resume:
-        run_folder(root, name, True)  # there must be one, which is told before MXNet is loaded
+        # There must be one, which is told before MXNet is loaded.
+        run_folder(Path(values.run.folder), values.run.name, True)
     else:
         find_data(values.data.path)
     if several(args):
         return run_processes(args, values.run)
     import_mxnet()
-    from ..parallel.processes import join
+    from ..parallel.processes import join, loss_told
 
     choose_precision(values)
     processes = join()
+    with loss_told(processes, lambda: "outside of the iterations; --resume goes on from a checkpoint, if there is one"):
+        _run_as_one_of(processes, args, values)
+    return 0
+
+
+def _run_as_one_of(processes, args, values):
+    root, name, before = Path(values.run.folder), values.run.name, None
     processes.must_agree(json.dumps(values), "recipe")
     found = environment([])
     for package in ("arcface-gluon", "mxnet", "numpy"):
@@ -66,7 +73,6 @@ def run(args: Namespace) -> int:
             before, values = own_recipe(folder, values.run, overrides(args))
             choose_precision(values)
         _train(args, values, before, find_data(values.data.path), folder, processes)
-    return 0
 
 
 def choose_precision(values: EasyDict) -> None:

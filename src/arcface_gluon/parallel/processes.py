@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import contextmanager
+from typing import Callable, Iterator
 
 import mxnet as mx
 import numpy as np
 
 from ..errors import GO_ON, UserError
-from .failures import drain_failures
+from .failures import drain_failures, transfer_failed
 from .interface import use_own_interface
 from .rollcall import missing
 
@@ -153,8 +155,9 @@ class HorovodProcesses(Processes):
         super().__init__()
         self._use(hvd)
         self.rank, self.size = hvd.rank(), hvd.size()
-        self.hosts = self.hosts * self.size  # until they have told
-        self.hosts = self.texts(socket.gethostname(), "host")
+        self.hosts = ["a host that has not told its name"] * self.size
+        with loss_told(self, lambda: "as the run began"):
+            self.hosts = self.texts(socket.gethostname(), "host")
         self.bytes_sent = 0
 
     def _use(self, hvd):
@@ -212,6 +215,25 @@ class HorovodProcesses(Processes):
         if not gone:
             return f"the connection between the processes broke for {waited:.0f} s, though all of them run"
         return f"{self.named(gone)} ended, or did not answer for {waited:.0f} s"
+
+
+@contextmanager
+def loss_told(processes: Processes, where: Callable[[], str]) -> Iterator[None]:
+    """Within it, a transfer that fails says which process was lost.
+
+    Args:
+        where: gives when that was, and what to do.
+
+    Raises:
+        LostProcess: another process has ended, or no longer answers.
+    """
+    try:
+        yield
+    except mx.MXNetError as error:
+        lost = processes.lost() if transfer_failed(error) else None
+        if lost is None:
+            raise
+        raise LostProcess(f"{lost}, {where()}") from error
 
 
 def _await_all():

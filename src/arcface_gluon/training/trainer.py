@@ -20,8 +20,7 @@ from ..data import Batches
 from ..errors import UserError
 from ..losses.interfaces import Head
 from ..models.training_network import training_network
-from ..parallel.failures import transfer_failed
-from ..parallel.processes import LostProcess, Processes
+from ..parallel.processes import Processes, loss_told
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from ..progress import write_line
@@ -154,19 +153,13 @@ class Trainer:
             self.values,
         )
         words = self._stopping_words if self.processes.rank == 0 else None
-        try:
-            with Interrupts(words) as self._interrupts, closing(self.batches.iterate(self.iteration)) as stream:
-                share_weights(self.net._collect_params_with_prefix(), self.contexts[0], self.processes)
-                self._loop(stream, self._interrupts, log)
-        except mx.MXNetError as error:
-            lost = self.processes.lost() if transfer_failed(error) else None
-            if lost is None:
-                raise
-            raise LostProcess(
-                f"{lost}, in iteration {self.iteration + 1}; {last_good(self.run_folder, ', go on with --resume')}"
-            ) from error
-        finally:
-            log.close()
+        told, stream = loss_told(self.processes, self._where_lost), closing(self.batches.iterate(self.iteration))
+        with closing(log), told, Interrupts(words) as self._interrupts, stream as batches:
+            share_weights(self.net._collect_params_with_prefix(), self.contexts[0], self.processes)
+            self._loop(batches, self._interrupts, log)
+
+    def _where_lost(self):
+        return f"in iteration {self.iteration + 1}; {last_good(self.run_folder, ', go on with --resume')}"
 
     def _loop(self, stream, interrupts, log):
         settings = self.settings
