@@ -87,6 +87,33 @@ def test_more_processes_than_gpus_are_refused():
         runtime.own_share([0, 1], 0, 4)
 
 
+@pytest.mark.parametrize(
+    "given, place",
+    [
+        ({"HOROVOD_LOCAL_RANK": "1", "HOROVOD_LOCAL_SIZE": "4", "SLURM_LOCALID": "0"}, (1, 4)),
+        ({"HOROVOD_LOCAL_RANK": "4", "HOROVOD_LOCAL_SIZE": "4"}, (0, 1)),
+        ({"OMPI_COMM_WORLD_LOCAL_RANK": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "3"}, (2, 3)),
+        ({"SLURM_LOCALID": "1", "SLURM_NTASKS_PER_NODE": "2"}, (1, 2)),
+        ({"SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_TASKS_PER_NODE": "4(x2),3"}, (1, 4)),
+        ({"SLURM_LOCALID": "2", "SLURM_NODEID": "2", "SLURM_TASKS_PER_NODE": "4(x2),3"}, (2, 3)),
+        (
+            {"SLURM_LOCALID": "1", "SLURM_NODEID": "0", "SLURM_TASKS_PER_NODE": "4", "SLURM_STEP_TASKS_PER_NODE": "2"},
+            (1, 2),
+        ),
+        ({"SLURM_LOCALID": "1", "SLURM_NODEID": "3", "SLURM_TASKS_PER_NODE": "4(x2),3"}, (0, 1)),
+        ({"SLURM_LOCALID": "1"}, (0, 1)),
+    ],
+)
+def test_the_place_on_the_host_is_what_the_launcher_tells(monkeypatch, given, place):
+    for name in [name for name in os.environ if name.startswith(("HOROVOD_", "OMPI_", "SLURM_"))]:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert runtime.local_place() == (0, 1)  # alone, whatever else runs
+    monkeypatch.setenv("HOROVOD_RANK", "9")
+    assert runtime.local_place() == place
+
+
 @pytest.mark.parametrize("launcher", range(len(runtime._LOCAL)))
 def test_a_process_takes_its_share_of_simulated_gpus(monkeypatch, launcher):
     for names in runtime._LOCAL:

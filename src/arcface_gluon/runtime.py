@@ -248,6 +248,17 @@ def local_place() -> tuple[int, int]:
             rank, size = (os.environ.get(name, "") for name in names)
             if rank.isdecimal() and size.isdecimal() and int(rank) < int(size):
                 return int(rank), int(size)
+        return _place_in_step()
+    return 0, 1
+
+
+def _place_in_step():
+    """The same from what SLURM tells of every step, also where --ntasks-per-node was not given: "4(x2),1", by node."""
+    tasks = os.environ.get("SLURM_STEP_TASKS_PER_NODE") or os.environ.get("SLURM_TASKS_PER_NODE", "")
+    rank, node = (os.environ.get(f"SLURM_{name}", "") for name in ("LOCALID", "NODEID"))
+    counts = [int(m.group(1)) for m in re.finditer(r"(\d+)(?:\(x(\d+)\))?", tasks) for _ in range(int(m.group(2) or 1))]
+    if rank.isdecimal() and node.isdecimal() and int(node) < len(counts) and int(rank) < counts[int(node)]:
+        return int(rank), counts[int(node)]
     return 0, 1
 
 

@@ -203,6 +203,7 @@ class HorovodProcesses(Processes):
     def broadcast(self, arrays: dict[str, mx.nd.NDArray]) -> None:
         self._since = time.monotonic()
         for name, array in arrays.items():
+            self.bytes_sent += _bytes(array) * (self.rank < self.size - 1)
             self._hvd.broadcast_(array, root_rank=0, name=f"broadcast.{name}")
             array.wait_to_read()
 
