@@ -261,3 +261,16 @@ def test_half_precision_needs_a_gpu(command, records):
 
 def test_network_without_dropout_trains(command, records):
     command(*train(records, "network.name=mobilefacenet", "network.options={}", iterations=1))
+
+
+def test_a_link_that_leads_back_to_itself(command, records, tmp_path):
+    (tmp_path / "here").symlink_to("there")
+    (tmp_path / "there").symlink_to("here")
+    for arguments in (
+        ["align", "here", "out"],
+        ["align", "data", "here"],
+        ["pack", "data", "here"],
+        ["split", "data", "here", "--verification", "2"],
+        ["data", "orl", "--out", "here"],
+    ):
+        refused(command, arguments, "here")

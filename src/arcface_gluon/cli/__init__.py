@@ -143,6 +143,9 @@ def run_safely(work: Callable[[], int | None]) -> int:
         return _fail(line, 2)
 
 
+_LOOP = "Symlink loop from "
+
+
 def _known(error):
     """One line for failures that are the machine's, or None for those that are ours and deserve a traceback."""
     if out_of_memory(error):
@@ -150,6 +153,9 @@ def _known(error):
             "this machine, or a device, is out of memory; lower --batch-size. In a training, train.accumulate, "
             "head.block_rows and head.sample_rate help; `arcface-gluon plan` says how much"
         )
+    # What Path.resolve raises before Python 3.13.
+    if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):
+        return f"{str(error)[len(_LOOP) :]} is a link that leads back to itself; name another file or folder"
     return None
 
 
