@@ -20,6 +20,7 @@ def test_a_training_set(tmp_path):
     images = [(tiny_jpeg(k, i), k) for k, n in enumerate([1, 3, 12]) for i in range(n)]
     images[2] = (encode(images[2][0], Encoding(kind="png")).data, 1)
     images[3] = (images[3][0][:50], 1)
+    images[4] = (images[4][0][:-20], 2)  # with a whole header
     images += [(images[-1][0], 4)] * 501
     write_training_set(tmp_path / "set", images, (8, 8), identities=6)
     facts = inspect_records(FaceRecords(tmp_path / "set"))
@@ -28,7 +29,9 @@ def test_a_training_set(tmp_path):
     assert (spread["smallest"], spread["median"], spread["largest"]) == (1, 7.5, 501)
     assert spread["identities"] == {"1": 1, "2 to 4": 1, "10 to 19": 1, "500 or more": 1}
     assert facts["encodings"] == {"jpg": 515, "png": 1} and facts["sizes"] == {"8x8": 516, "unreadable": 1}
-    assert len(facts["faults"]) == 1 and "2 of 6 identities have no images" in facts["faults"][0]
+    empty, damaged = facts["faults"]
+    assert "2 of 6 identities have no images" in empty
+    assert "2 of the 517 images looked at cannot be decoded, the first has the key 4;" in damaged
     rows = sheet_of_records(FaceRecords(tmp_path / "set"))
     assert [title for title, _ in rows] == ["0", "1", "2", "4"] and [len(images) for _, images in rows] == [
         1,

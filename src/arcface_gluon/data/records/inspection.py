@@ -45,15 +45,16 @@ def inspect_records(records: FaceRecords) -> dict[str, Any]:
         spread = {"smallest": int(counts.min()), "median": float(np.median(counts)), "mean": float(counts.mean())}
         spread.update(largest=int(counts.max()), identities=classes)
     looked_at = np.unique(np.linspace(0, len(records) - 1, _SAMPLE).astype(int))
+    images = [_or_empty(records.encoded, int(index)) for index in looked_at]
     return {
         "images": len(records),
         "identities": records.num_identities,
         "with_images": len(counts),
         "size": list(records.image_size),
         "images_per_identity": spread,
-        **_kinds(len(looked_at), (_or_empty(records.encoded, int(index)) for index in looked_at)),
+        **_kinds(len(images), images),
         "named": len(names_of(records)),
-        "faults": describe_faults(records),
+        "faults": [*describe_faults(records), *_damaged([int(records.keys[index]) for index in looked_at], images)],
     }
 
 
@@ -145,6 +146,23 @@ def _cell(image):
         return decode_image(image, (_SIDE, _SIDE))
     except ValueError:
         return 40
+
+
+def _damaged(keys, images):
+    damaged = [key for key, image in zip(keys, images) if not _decodes(image)]
+    if not damaged:
+        return []
+    return [
+        f"{len(damaged):,} of the {len(images):,} images looked at cannot be decoded, the first has the key "
+        f"{damaged[0]}; `arcface-gluon clean` with --copies lists and drops all"
+    ]
+
+
+def _decodes(image):
+    try:
+        return decode_image(image) is not None
+    except ValueError:
+        return False
 
 
 def _or_empty(read: Callable[[int], bytes], index: int) -> bytes:
