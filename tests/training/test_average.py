@@ -31,7 +31,7 @@ def test_the_average_is_the_one_of_numpy_and_is_what_is_validated_and_saved(tmp_
         expected = expected and {name: 0.7 * value + 0.3 * now[name] for name, value in expected.items()} or now
     own = [p.data(c).asnumpy() for p in run.net._collect_params_with_prefix().values() for c in run.contexts]
     folder = run.save()
-    with run._evaluated():
+    with run.evaluated():
         run.validate()
     arrays, _ = load_checkpoint(folder)
     assert set(expected) == set(arrays["backbone.params"]) == set(arrays["trained.params"])

@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, ContextManager, Mapping, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -24,22 +24,21 @@ from ..parallel.processes import Processes, loss_told
 from ..parallel.shards import shard_ranges
 from ..parallel.turns import in_turn
 from ..progress import write_line
-from ..protocols.verification import accuracy_text, mean_accuracy
 from ..run_layout import last_good
 from .agreement import share_weights
 from .angles import AngleHistograms
 from .average import WeightAverage
-from .checkpoint import record_validation
 from .interrupt import Interrupted, Interrupts
 from .log import TrainingLog
 from .loggers import Logger
 from .loss_scale import LossScale
 from .meter import Meter
 from .optimizer import ReplicaSGD
-from .saved_state import resume_trainer, save_trainer, validation_of
+from .saved_state import resume_trainer, save_trainer
 from .schedule import Schedule
 from .statistics import RunningStatistics
 from .update import Update
+from .validation import in_vain, validate
 
 # A loss whose running mean is this many times that of the first iterations will not come back.
 _DIVERGED = 2.0
@@ -163,11 +162,12 @@ class Trainer:
 
     def _loop(self, stream, interrupts, log):
         settings = self.settings
-        if self.validate and self._due(settings.validate_every) and self.validated != self.iteration:
-            self._validate(self.checkpoint, interrupts, log)  # which was stopped, by a signal or a kill
+        due = self.validate and self._due(settings.validate_every) and self.validated != self.iteration
+        if due and self.checkpoint:
+            validate(self, self.checkpoint, interrupts, log)  # which was stopped, by a signal or a kill
         meter = Meter(self.clock)
         for batch in meter.batches(stream):
-            if self.iteration >= settings.iterations or self._in_vain(log):
+            if self.iteration >= settings.iterations or in_vain(self, log):
                 break
             lr = self.schedule(self.iteration)
             try:
@@ -196,7 +196,7 @@ class Trainer:
             if stopping and not (last and not validating):
                 self._stop(stopping, f"after iteration {self.iteration}", folder)
             if validating:
-                self._validate(folder, interrupts, log)
+                validate(self, folder, interrupts, log)
 
     def _scaling(self):
         """What a line of metrics says of the loss scale."""
@@ -220,9 +220,10 @@ class Trainer:
         """
         number = self.processes.any((self._interrupts and self._interrupts.received) or 0)
         if number:
-            raise Interrupted(number, self._stopped_in_validation())
+            raise Interrupted(number, self.stopped_in_validation())
 
-    def _stopped_in_validation(self):
+    def stopped_in_validation(self) -> str:
+        """What is said where a signal ended a validation."""
         folder = run_layout.checkpoint_folder(self.run_folder, self.iteration)
         return f"stopped in the validation after iteration {self.iteration}; resume from {folder}"
 
@@ -325,51 +326,11 @@ class Trainer:
     def _due(self, every):
         return self.iteration > 0 and (self.iteration == self.settings.iterations or self.iteration % every == 0)
 
-    def _in_vain(self, log):
-        """Whether the last validations, as many as `patience` says, brought nothing."""
-        if not self.settings.patience:
-            return False
-        stop = bool(self.processes.any(self.without_gain >= self.settings.patience))
-        if stop and self.best:
-            log.say(
-                f"iteration {self.iteration}: stopped early, no better validation in {self.without_gain}; the best, "
-                f"{self.best['accuracy']:.2%}, is checkpoint {self.best['iteration']:08d}"
-            )
-        return stop
-
-    def _evaluated(self):
+    def evaluated(self) -> ContextManager[None]:
         """Within it, the network is the model that is validated and saved."""
         if self.average and self.average.values:
             return self.average.applied()
         return self.statistics.averaged()
-
-    def _validate(self, folder, interrupts, log):
-        """Validate the model of a checkpoint that is written already, so that a signal may stop it at once."""
-        # Several processes end together: between two batches, or afterwards.
-        message = self._stopped_in_validation() if self.processes.size == 1 else None
-        failure = None
-        log.say(f"iteration {self.iteration}: validating")
-        with self._evaluated():
-            try:
-                with interrupts.immediate("stopping the validation", message):
-                    self.verification = self.validate() if self.validate else {}
-            except UserError as error:
-                failure = error
-            self.processes.must_succeed(failure, "validation")
-            self.check_signals()
-        self.validated = self.iteration
-        accuracy = mean_accuracy(self.verification)
-        if accuracy is not None:
-            if self.best is None or accuracy > self.best["accuracy"]:
-                self.best, self.without_gain = {"iteration": self.iteration, "accuracy": accuracy}, 0
-            else:
-                self.without_gain += 1
-        # The checkpoint last: until it says so, a validation counts as not done, and its line is written anew.
-        log.write({"iteration": self.iteration, "verification": self.verification})
-        if self.processes.rank == 0:
-            record_validation(folder, validation_of(self))
-        for name, result in self.verification.items():
-            log.say(f"iteration {self.iteration}: {name} {accuracy_text(result)}")
 
     def save(self) -> Path:
         """Write a checkpoint; refused where a parameter is not finite, or not the same on all processes."""
