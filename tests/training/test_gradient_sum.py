@@ -15,6 +15,7 @@ from arcface_gluon.training.gradient_sum import (
     sum_in_float16,
     to_bfloat16,
 )
+from arcface_gluon.training.optimizer import all_finite
 
 DIGITS = {sum_in_float16: 2e-3, sum_in_bfloat16: 2.0**-7}
 
@@ -35,6 +36,17 @@ def test_every_bucket_is_summed_under_a_name_of_its_own(compression):
 
     # Whole numbers of few digits are exact in all of them.
     assert in_ranks(2, work) == [[[9.0] * 3, [3.0], [21.0] * 7]] * 2
+
+
+@pytest.mark.parametrize("compression", ["none", "float16", "bfloat16"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_overflows_on_one_process_is_not_finite_on_any(compression, value):
+    def work(processes):
+        arrays = [mx.nd.full((3,), 2.0), mx.nd.array([1.0, value if processes.rank == 1 else 1.0])]
+        GradientSum(processes, compression)(arrays)
+        return all_finite(arrays)
+
+    assert in_ranks(3, work) == [False] * 3
 
 
 @pytest.mark.parametrize("add", DIGITS)
