@@ -35,6 +35,7 @@ CASES = {
         *("data.augment.shift=3", "data.augment.rotate=9", "data.augment.cutout=20"),
         *("data.min_images=2", "data.threads=1", "network.embedding_size=16"),
     ],
+    "reduced": ["data.reduce=2", "network.options.input_size=56"],
     "stopped early": ["train.patience=1", "train.validate_every=1"],
     "resumed": ["head.sample_rate=0.5", "train.ema=0.5", "train.nesterov=True", "train.patience=9"],
     "fast": ["train.dtype=auto"],

@@ -59,7 +59,7 @@ def test_crops_that_are_aligned_are_taken_as_they_are(recogniser, tmp_path):
     face = recogniser.aligned(str(tmp_path / "crop.png"))
     assert Squares.looked_at == 0 and face.crop.shape == (112, 112, 3)
     photograph(tmp_path / "photo.png", (20, 20, 60))
-    with pytest.raises(PhotographError, match="photo.png has 90x160 pixels.*--aligned"):
+    with pytest.raises(PhotographError, match="photo.png has 90x160 pixels.*arcface-gluon align`"):
         recogniser.aligned(str(tmp_path / "photo.png"))
 
 
