@@ -1,4 +1,4 @@
-"""Run by horovodrun in test_options.py: every case on this rank's part of the batches, to <folder>/<case>.npz."""
+"""Run in test_options.py, by horovodrun and alone: every case on this rank's images, to <folder>/<case> <rank>.npz."""
 
 import sys
 from pathlib import Path
@@ -90,5 +90,5 @@ if __name__ == "__main__":
     processes = join()
     orl, folder = map(Path, sys.argv[1:])
     for case in CASES:
-        found = trained(case, orl, folder / "two" / case, 1, processes)
+        found = trained(case, orl, folder / "runs" / case, 2 // processes.size, processes)
         np.savez(folder / f"{case} {processes.rank}.npz", **found)
