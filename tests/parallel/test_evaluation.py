@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 from helpers import TINY
 
+psutil = pytest.importorskip("psutil", reason="needs psutil: make setup HOROVOD=1")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed"),
