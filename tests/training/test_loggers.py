@@ -54,6 +54,20 @@ def test_a_class_of_ones_own_gets_every_number(tmp_path, monkeypatch):
     ]
 
 
+def test_tensorboard_does_not_bring_pytorch_along(tmp_path, monkeypatch):
+    """Whose libraries crash beside Horovod's."""
+    (tmp_path / "torch.py").write_text("")
+    (tmp_path / "tensorboardX.py").write_text(
+        "try:\n    import torch\nexcept ImportError:\n    torch = None\nclass SummaryWriter:\n    beside = torch\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torch", "tensorboardX"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert LOGGERS["tensorboard"]()._writer.beside is None
+    assert "torch" not in sys.modules
+    sys.modules.pop("tensorboardX")
+
+
 def test_what_cannot_be_is_told_before_the_run(monkeypatch):
     with pytest.raises(UserError, match="'tensorbord' is none of tensorboard, wandb, mlflow or module:Class"):
         make_loggers(["tensorbord"])

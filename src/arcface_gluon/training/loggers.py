@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, Mapping, Protocol, Sequence
 
@@ -34,7 +35,14 @@ class TensorBoard:
     """Events in RUN/tensorboard, through tensorboardX."""
 
     def __init__(self):
-        from tensorboardX import SummaryWriter
+        # It imports PyTorch where that is installed, for tensors that it never gets here, and PyTorch's libraries crash
+        # beside Horovod's.
+        hidden = sys.modules.setdefault("torch", None) is None  # type: ignore[arg-type]
+        try:
+            from tensorboardX import SummaryWriter
+        finally:
+            if hidden:
+                del sys.modules["torch"]
 
         self._writer = SummaryWriter
 
