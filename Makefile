@@ -71,7 +71,7 @@ data-check: $(READY) ## which data sets of Table 1 are in datasets/ (or DATA=fol
 	@$(SPLIT) $(RUN) data check $${DATA:+"$$DATA"} $$ARGS
 
 train: $(READY) $(PREPARED) ## train RECIPE (default orl), evaluate it and write its report
-	@$(SPLIT) $(RUN) train "$$RECIPE" $(call switch,RESUME,--resume) \
+	@$(SPLIT) $(RUN) train "$$RECIPE" $(if $(filter auto,$(RESUME)),--auto-resume,$(call switch,RESUME,--resume)) \
 		$(RANKS) $${RESTARTS:+--restarts "$$RESTARTS"} $${GRACE:+--grace "$$GRACE"} \
 		$${DATA:+"data.path=$$DATA"} $${LOSS:+"loss=$$LOSS"} $${SEED:+"seed=$$SEED"} $${SET:+--set "$$SET"} $$ARGS
 

@@ -11,9 +11,9 @@
 set -u
 each=${SLURM_GPUS_ON_NODE:-1}
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed "s/\$/:$each/" | paste -s -d, -)
-# In the queue again, it goes on.
+# In the queue again, it goes on, or begins where there is no checkpoint yet.
 resume=
-[ "${SLURM_RESTART_COUNT:-0}" -eq 0 ] || resume=--resume
+[ "${SLURM_RESTART_COUNT:-0}" -eq 0 ] || resume=--auto-resume
 
 "${ARCFACE_GLUON:-.venv/bin/arcface-gluon}" train "$@" $resume --np $((each * SLURM_JOB_NUM_NODES)) --hosts "$hosts" --grace 840 &
 training=$!

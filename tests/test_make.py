@@ -45,6 +45,7 @@ def test_a_recipe_and_dictionaries_arrive_whole(make, tmp_path):
     assert make("train", f"RECIPE={ODD}", "SET=network.options={'width':0.25} train.lr=0.1", "RESUME=1") == [
         ["train", ODD, "--resume", "--set", "network.options={'width':0.25} train.lr=0.1"]
     ]
+    assert make("train", "RECIPE=a", "RESUME=auto")[-1] == ["train", "a", "--auto-resume"]
     assert not (tmp_path / "made").exists()
 
 

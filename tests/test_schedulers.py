@@ -35,7 +35,7 @@ def test_the_batch_script_passes_signals_on_and_queues_again(tmp_path, number, s
         time.sleep(0.02)
     process.send_signal(number)
     assert process.wait(30) == status
-    resume = "--resume " if requeued else ""
+    resume = "--auto-resume " if requeued else ""
     called = f"train ms1mv2_r100 data.path=/a b {resume}--np 8 --hosts a:4,b:4 --grace 840\n"
     assert (tmp_path / "called").read_text() == called
     assert (tmp_path / "requeued").exists() == requeued

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -57,6 +58,21 @@ def test_a_resumed_run_goes_on_with_its_own_recipe_and_what_the_call_overrides(c
     assert [json.loads(line)["lr"] for line in (run / "metrics.jsonl").read_text().splitlines() if '"lr"' in line] == [
         0.01
     ] * 4
+
+
+def test_a_run_is_gone_on_with_if_there_is_something_and_begun_if_not(command, records, tmp_path):
+    arguments = [*train(records, iterations=1), "--auto-resume"]
+    assert "training orl" in command(*arguments).stdout
+    done = command("train", "orl", "--auto-resume", "train.iterations=2").stdout
+    assert "resuming runs/orl after iteration 1" in done
+    for path in (tmp_path / "runs/orl").glob("checkpoints/*"):  # as one that was killed before the first
+        shutil.rmtree(path, ignore_errors=True)
+    assert "resume" in command("train", "orl", "--resume", check=2).stderr
+    assert "resuming" not in command(*arguments).stdout
+    assert os.listdir(tmp_path / "runs") == ["orl"]
+    lines = (tmp_path / "runs/orl/metrics.jsonl").read_text().splitlines()
+    assert {json.loads(line)["iteration"] for line in lines} == {1}
+    assert "not allowed with" in command("train", "orl", "--resume", "--auto-resume", check=2).stderr
 
 
 def test_a_changed_recipe_of_a_run_is_told(command, records, tmp_path):

@@ -95,7 +95,7 @@ def test_restarts_go_on_from_the_last_checkpoint_with_the_hosts_left(command_lin
     monkeypatch.setattr(command, "launch", run)
     done = command_line(0, "--np", "4", "--hosts", "a:2,b:2", "--restarts", "2", "--logs", "kept")
     assert [str(logs) for _, _, logs, _ in started] == ["kept", "kept/restart-1", "kept/restart-2"]
-    assert [(processes, len(hosts), "--resume" in words) for processes, hosts, _, words in started] == [
+    assert [(processes, len(hosts), "--auto-resume" in words) for processes, hosts, _, words in started] == [
         (4, 2, False),
         (2, 1, True),
         (2, 1, True),
@@ -113,7 +113,7 @@ def test_restarts_go_on_from_the_last_checkpoint_with_the_hosts_left(command_lin
     endings[:] = [Ending(137, 1)] * 2
     started.clear()
     assert "there is no checkpoint" in command_line(75, "--np", "2", "--restarts", "1") and lock.exists()
-    assert ["--resume" in words for *_, words in started] == [False, False]
+    assert ["--auto-resume" in words for *_, words in started] == [False, False]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -109,14 +108,10 @@ def _plane(args):
 def _train(words, folder, name):
     from . import train
 
-    resume = ["--resume"] if checkpoint_folders(folder / name) else []
-    if not resume:
-        shutil.rmtree(folder / name, ignore_errors=True)  # stopped before its first checkpoint
-
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     place = [f"data.path={(folder / 'data').resolve()}", f"run.folder={folder}", f"run.name={name}"]
-    train.run(parser.parse_args([*words, *place, "--quiet", *resume]))
+    train.run(parser.parse_args([*words, *place, "--quiet", "--auto-resume"]))
 
 
 def _embedded(run, images, labels):

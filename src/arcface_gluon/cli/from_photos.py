@@ -14,8 +14,7 @@ from .. import recipe
 from ..data.verification.pair_lists import FOLDS
 from ..errors import UserError
 from ..files import read_json, sha256, write_json
-from ..run_layout import checkpoint_folders
-from ..training.run_folder import run_folder
+from ..training.run_folder import run_to_resume
 from . import main
 from .options import add_overrides, overrides
 
@@ -68,11 +67,11 @@ def run(args: Namespace) -> int:
     status = status or steps.once("split", key, split, force=True)
     data = [f"data.path={training}", "data.validation=['verification']"]
     train = ["train", args.recipe, *data, *named]
-    begun = steps.begun("train", key, train) and _has_checkpoint(values)
-    status = status or steps.once("train", key, [*train, *["--resume"] * begun, *steps.quiet], noted=train)
+    again = ["--auto-resume"] if steps.begun("train", key, train) else []
+    status = status or steps.once("train", key, [*train, *again, *steps.quiet], noted=train)
     if status:
         return status
-    folder = str(run_folder(Path(values.run.folder), values.run.name, resume=True))
+    folder = str(run_to_resume(Path(values.run.folder), values.run.name))
     status = steps.once("verify", key, ["verify", "--model", folder, "--bin", pairs, *steps.quiet])
     if not status:
         print(f"people that were not trained on: {pairs}; run: {folder}; report: {folder}/report.html")
@@ -119,10 +118,3 @@ class _Steps:
                 self._done[step]["done"] = None
         self._done[name] = entry
         write_json(self._path, self._done)
-
-
-def _has_checkpoint(values):
-    try:
-        return bool(checkpoint_folders(run_folder(Path(values.run.folder), values.run.name, resume=True)))
-    except UserError:
-        return False

@@ -16,9 +16,10 @@ from ..errors import GO_ON, UserError
 from ..parallel.launcher import Ending, horovodrun, installed, launch, parse_hosts, reachable
 from ..progress import write_line
 from ..run_layout import checkpoint_folders, last_good
-from ..training.run_folder import LOCK, run_folder
+from ..training.run_folder import AUTO, LOCK, MUST, run_to_resume
 from .options import overrides
 
+_RESUME = {MUST: "--resume", AUTO: "--auto-resume"}
 SAVED = {GO_ON, 128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of a process that a signal has ended
 
 
@@ -74,8 +75,8 @@ def run_processes(args: Namespace, place: EasyDict) -> int:
         if not processes:
             write_line("arcface-gluon: no host is left")
             break
-        resume = resume or bool(folder and checkpoint_folders(folder))
         if folder:
+            resume = AUTO
             (folder / LOCK).unlink(missing_ok=True)  # of the training that has just ended
         where = f" on {', '.join(host for host, _ in hosts)}" if hosts else ""
         write_line(f"restart {restart + 1} of {args.restarts}: {processes} processes{where}")
@@ -111,7 +112,7 @@ def checked_hosts(args: Namespace) -> list[tuple[str, int]]:
 
 def _command(args, resume):
     """The words of one process."""
-    options = [*(["--resume"] if resume else []), *(["--quiet"] if args.quiet else [])]
+    options = [*([_RESUME[resume]] if resume else []), *(["--quiet"] if args.quiet else [])]
     options += ["--json", args.json] if args.json else []
     return [sys.executable, "-m", "arcface_gluon", "train", args.recipe, *overrides(args), *options]
 
@@ -119,7 +120,7 @@ def _command(args, resume):
 def _last_run(place: EasyDict) -> Path | None:
     """The folder of the recipe's last run, if there is one."""
     try:
-        return run_folder(Path(place.folder), place.name, True)
+        return run_to_resume(Path(place.folder), place.name)
     except UserError:
         return None
 

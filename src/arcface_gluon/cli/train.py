@@ -17,10 +17,10 @@ from .. import __version__, blas, recipe
 from ..data.places import find_data, open_validation
 from ..files import write_json
 from ..progress import write_line
-from ..run_layout import RECIPE, SUMMARY
+from ..run_layout import RECIPE, SUMMARY, checkpoint_folders
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet, processor
-from ..training.run_folder import owned_run, run_folder
+from ..training.run_folder import AUTO, MUST, owned_run, run_to_resume
 from .launch import add_launch_options, run_processes, several
 from .memory import MemoryAdvice
 from .options import add_overrides, overrides
@@ -37,7 +37,17 @@ EXAMPLE = "arcface-gluon train casia_r50 data.path=/data/faces_webface loss=cosf
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", help="a name of recipes/, or a .py or recipe.json file")
     add_overrides(parser)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the recipe's last run")
+    resume = parser.add_mutually_exclusive_group()
+    resume.add_argument(
+        "--resume", action="store_const", const=MUST, help="go on from the last checkpoint of the recipe's last run"
+    )
+    resume.add_argument(
+        "--auto-resume",
+        action="store_const",
+        const=AUTO,
+        dest="resume",
+        help="the same where that run has a checkpoint; else begin, in its folder where there is one",
+    )
     parser.add_argument("--json", metavar="FILE", help="write summary.json there too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_launch_options(parser)
@@ -45,10 +55,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     values = recipe.resolve(args.recipe, overrides(args))
-    if args.resume:
-        # There must be one, which is told before MXNet is loaded.
-        run_folder(Path(values.run.folder), values.run.name, True)
-    else:
+    # What is missing is told before MXNet is loaded.
+    if args.resume == MUST:
+        run_to_resume(Path(values.run.folder), values.run.name)
+    elif args.resume is None:
         find_data(values.data.path)
     if several(args):
         return run_processes(args, values.run)
@@ -69,7 +79,7 @@ def _run_as_one_of(processes, args, values):
     for package in ("arcface-gluon", "mxnet", "numpy"):
         processes.must_agree(found[package], f"version of {package}")
     with owned_run(root, name, args.resume, processes) as folder:
-        if args.resume:
+        if args.resume == MUST or (args.resume == AUTO and processes.any(bool(checkpoint_folders(folder)))):
             before, values = own_recipe(folder, values.run, overrides(args))
             choose_precision(values)
         _train(args, values, before, find_data(values.data.path), folder, processes)
@@ -114,7 +124,7 @@ def _train(args, values, before, data_folder, folder, processes):
     advice = MemoryAdvice(values, records.num_identities, trainer.contexts, processes.size)
     if processes.rank == 0 and (warning := advice.warning()):
         write_line(warning)
-    if args.resume:
+    if before:
         for damaged in trainer.resume():
             say(f"{damaged}: the checkpoint before it is taken, and this one is kept as *.damaged")
         say(f"resuming {folder} after iteration {trainer.iteration}")

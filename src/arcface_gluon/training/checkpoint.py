@@ -221,8 +221,8 @@ def load_last(
         )
     if found is None:
         raise UserError(
-            f"{run_folder} has no checkpoint to resume from; remove it to resume an earlier run, "
-            "or run without RESUME (--resume) to start a new one"
+            f"{run_folder} has no checkpoint to resume from; begin in it with --auto-resume (RESUME=auto), "
+            "or remove it to resume an earlier run"
         )
     if processes.rank == 0:
         for folder in damaged:

@@ -48,7 +48,7 @@ class TensorBoard:
 
     def start(self, run: Path, values: Mapping[str, Any], step: int) -> None:
         """See `Logger`; the recipe is shown as a text."""
-        self._events = self._writer(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+        self._events = self._writer(str(run / "tensorboard"), purge_step=step + 1)
         self._events.add_text("recipe", "\n".join(f"    {key} = {value!r}" for key, value in values.items()), step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

@@ -22,16 +22,17 @@ if TYPE_CHECKING:  # it needs MXNet, which whoever looks for a folder may not ha
     from ..parallel.processes import Processes
 
 LOCK = "training.lock"
+MUST, AUTO = "must", "auto"  # there must be a run to resume; or a new one is made where there is none
 _NEWS = 15.0  # seconds that a network file system may take to show what another host has written
 
 
-def run_folder(root: Path, name: str, resume: bool) -> Path:
-    """Folder of a new run (name, then name-2, name-3 … where earlier runs stand), or of the last one to resume.
+def run_to_resume(root: Path, name: str) -> Path:
+    """Folder of the last run of a name.
 
     Raises:
-        UserError: there is none to resume.
+        UserError: there is none.
     """
-    number = _last(root, name) + (0 if resume else 1)
+    number = _last(root, name)
     if number == 0:
         raise UserError(f"no run {root / name} to resume; run without RESUME (--resume) to start it")
     return _numbered(root, name, number)
@@ -51,10 +52,15 @@ def last_run(name: str) -> Path:
 
 
 @contextmanager
-def owned_run(root: Path, name: str, resume: bool, processes: Processes) -> Iterator[Path]:
-    """A new run's folder, made, or the last one's to resume; within it, no other training can write there.
+def owned_run(root: Path, name: str, resume: str | None, processes: Processes) -> Iterator[Path]:
+    """The folder of a run; within it, no other training can write there.
 
     What killed writers left there is removed. A new folder in which nothing was written is removed in the end.
+
+    Args:
+        root, name: folder of the runs, and what they are called: name, then name-2, name-3 …
+        resume: None makes the next one's folder; MUST takes the last one's, and AUTO does where there is one.
+        processes: those that train together.
 
     Raises:
         UserError: there is no run to resume, another training is writing to it (named), or it is not on a file system
@@ -106,8 +112,8 @@ def _token(folder):
 def _take(root, name, resume):
     """(number, token) of the run whose folder is now ours."""
     number = _last(root, name)
-    if resume:
-        folder = run_folder(root, name, True)
+    if resume == MUST or (resume == AUTO and number):
+        folder = run_to_resume(root, name)
     else:
         folder, number = _make_next(root, name, number + 1)
     token = _lock(folder)
