@@ -41,7 +41,7 @@ TRAINED := $(if $(MODEL)$(FEATURES),,$(if $(filter orl,$(RECIPE)),orl-run))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1 NP=processes HOSTS=a:4,b:4 RESTARTS=n FLIP=0 SET='train.iterations=100 …' GPU=1"
+	@echo "Settings: RECIPE=name DATA=/path LOSS=name SEED=n RESUME=1|auto NP=processes HOSTS=a:4,b:4 RESTARTS=n FLIP=0 SET='train.iterations=100 …' GPU=1"
 	@echo "          ARGS='--quiet …': further options of the command that a target calls"
 
 setup: $(READY) ## make .venv with pinned versions (GPU=1: CUDA build of MXNet; HOROVOD=1: several machines; INTEROP=1: other tools; DETECT=1: MTCNN and the demo; FAST=1: numba)

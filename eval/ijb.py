@@ -107,6 +107,8 @@ def read_lists(where: ijb.Layout, with_landmarks: object) -> Lists:
     media = ijb.read_media(where.media)
     landmarks = ijb.read_landmarks(where.landmarks, media.names) if with_landmarks else None
     pairs = ijb.read_pairs(where.pairs)
+    if repeated := pairs.repeated():
+        print(f"note: {where.pairs}: {repeated:,} of its {len(pairs.same):,} lines repeat a pair, and count again")
     if not any(path.is_file() for path in (*where.galleries, where.probes)):
         return Lists(where, media, landmarks, pairs, [], None)
     galleries = [ijb.read_enrolment(path) for path in where.galleries]

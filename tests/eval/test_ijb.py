@@ -50,6 +50,13 @@ def features(data):
     return ["--features", "ready.npy", "--data", "data"]
 
 
+def test_repeated_pairs_are_told_before_they_are_scored(data, features, command):
+    first = data.pairs.read_text().splitlines()[0]
+    data.pairs.write_text(f"{data.pairs.read_text()}{first}\n")
+    said = command("eval", "ijb", *features).stdout
+    assert f"{data.pairs}: 1 of its " in said and said.index("repeat a pair") < said.index("TAR")
+
+
 def naive(data, vectors, scores=None, unit=True):
     """Templates {number: (d,)} of one vector an image, by the definition."""
     media = lists.read_media(data.media)

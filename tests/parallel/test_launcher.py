@@ -1,5 +1,6 @@
 """The launcher with a stand-in for horovodrun: lines, statuses, signals."""
 
+import argparse
 import os
 import signal
 import sys
@@ -128,6 +129,28 @@ def command_line(command, tmp_path):
 
     _command = command
     return run
+
+
+@pytest.mark.parametrize("launcher, count, rank", command._LAUNCHERS)
+def test_processes_that_know_nothing_of_each_other_are_refused(command_line, monkeypatch, launcher, count, rank):
+    monkeypatch.setenv(count, "4")
+    monkeypatch.setenv(rank, "0")
+    told = command_line(2)
+    assert f"{launcher} started 4 processes" in told and "--np 4 (NP=4)" in told and f"unset {count}" in told
+
+
+def test_one_of_horovods_processes_and_the_shell_of_an_allocation_are_not(monkeypatch):
+    alone = argparse.Namespace(np=None, hosts=None)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    monkeypatch.setenv("HOROVOD_RANK", "3")
+    assert not command.several(alone)
+    monkeypatch.delenv("HOROVOD_RANK")
+    with pytest.raises(UserError, match="srun started 4"):
+        command.several(alone)
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert not command.several(alone)
 
 
 def test_options_that_do_not_go_together(command_line):

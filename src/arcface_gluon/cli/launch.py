@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -19,6 +20,13 @@ from ..run_layout import checkpoint_folders, last_good
 from ..training.run_folder import AUTO, LOCK, MUST, run_to_resume
 from .options import overrides
 
+# How others tell a process how many they have started, and its number. In the shell of an allocation there is neither.
+_LAUNCHERS = (
+    ("mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("mpiexec", "PMI_SIZE", "PMI_RANK"),
+    ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+    ("torchrun", "WORLD_SIZE", "LOCAL_RANK"),
+)
 _RESUME = {MUST: "--resume", AUTO: "--auto-resume"}
 SAVED = {GO_ON, 128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of a process that a signal has ended
 
@@ -87,11 +95,25 @@ def several(args: Namespace) -> bool:
     """Whether --np asks for processes to be started.
 
     Raises:
-        UserError: --hosts without it.
+        UserError: --hosts without it, or this is one of several that another launcher has started.
     """
+    _refuse_strangers()
     if args.hosts and args.np is None:
         raise UserError(f"--hosts={args.hosts} says where processes are started; say how many with --np")
     return args.np is not None
+
+
+def _refuse_strangers():
+    """Refuse to be one of several processes that know nothing of each other: each would do the whole work."""
+    if "HOROVOD_RANK" in os.environ:
+        return
+    for launcher, count, rank in _LAUNCHERS:
+        size = os.environ.get(count, "")
+        if size.isdecimal() and int(size) > 1 and rank in os.environ:
+            raise UserError(
+                f"{launcher} started {size} processes, each of which would do all of the work by itself; start one, "
+                f"with --np {size} (NP={size}), or unset {count} where that is meant"
+            )
 
 
 def checked_hosts(args: Namespace) -> list[tuple[str, int]]:

@@ -38,6 +38,11 @@ def test_pairs(tmp_path):
     assert (marked.first.tolist(), marked.second.tolist(), marked.same.tolist()) == ([1], [11065], [True])
 
 
+def test_repeated_pairs_are_counted_in_either_order(tmp_path):
+    assert ijb.read_pairs(written(tmp_path, "1 2 1\n1 3 0\n2 1 1\n-1 2 0\n1 2 0\n2 -1 0\n")).repeated() == 3
+    assert ijb.read_pairs(written(tmp_path, "1 2 1\n1 3 0\n-1 2 0\n2 3 0\n")).repeated() == 0
+
+
 def test_landmarks(tmp_path):
     path = written(tmp_path, "1.jpg 1 2 3 4 5 6 7 8 9 10 0.5\n")
     read = ijb.read_landmarks(path, ["1.jpg"])

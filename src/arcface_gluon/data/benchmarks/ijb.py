@@ -136,6 +136,12 @@ class Pairs:
     second: np.ndarray
     same: np.ndarray
 
+    def repeated(self) -> int:
+        """How many pairs are there again, in either order: each is scored as often as it is listed."""
+        low, high = np.minimum(self.first, self.second), np.maximum(self.first, self.second)
+        keys = np.sort(low.astype(np.int64) << 32 | high.view(np.uint32))
+        return int((keys[1:] == keys[:-1]).sum())
+
 
 def read_pairs(path: str | os.PathLike[str]) -> Pairs:
     """`*_template_pair_label.txt`: lines `template template 0|1`, 15.7 million of them for IJB-C.
