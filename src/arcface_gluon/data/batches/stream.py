@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 _MAX_SKIPS = 1000
 # Images that are named when they are skipped; `check_training_set` has said what is wrong with many.
 _MOST_NAMED = 10
+# Images whose colours are taken apart at once: few enough to stay in a core's cache.
+_TOGETHER = 8
 
 
 @dataclass
@@ -188,23 +190,42 @@ class Batches:
 
     def _fill(self, planes, labels, draws, first):
         """Make some images of a batch; returns how many of them are replacements."""
-        if not hasattr(self._scratch, "arrays"):
-            self._scratch.arrays = [np.empty((*self.records.image_size, 3), np.uint8) for _ in range(2)]
-        scratch, spare = self._scratch.arrays
-        replaced = 0
-        for slot, numbers in enumerate(draws):
-            image, labels[slot], skips = self._readable(first + slot, scratch)
-            replaced += skips > 0
-            image = self._augment(image, numbers, spare)
-            cv2.split(image, list(planes[slot]))
+        own, together, spare = self._memory()
+        indices, replaced = self._indices(first, len(draws)), 0
+        for start in range(0, len(draws), _TOGETHER):
+            part = planes[start : start + _TOGETHER]
+            for slot, scratch in enumerate(own[: len(part)], start):
+                image, labels[slot], skips = self._readable(first + slot, indices[slot], scratch)
+                replaced += skips > 0
+                image = self._augment(image, draws[slot], spare)
+                if image is not scratch:
+                    scratch[...] = image
+            # Images are the rows here, so that one call takes the colours of all apart.
+            rows = part.reshape(len(part), 3, -1)
+            cv2.split(together[: len(part)], [rows[:, 0], rows[:, 1], rows[:, 2]])
         return replaced
 
-    def _readable(self, place, scratch):
+    def _memory(self):
+        """Of this thread: images to decode into, one after the other, the same as one array, and one to work in."""
+        if not hasattr(self._scratch, "arrays"):
+            memory = np.empty((_TOGETHER, *self.records.image_size, 3), np.uint8)
+            self._scratch.arrays = list(memory), memory.reshape(_TOGETHER, -1, 3), np.empty_like(memory[0])
+        return self._scratch.arrays
+
+    def _indices(self, place, count):
+        """Indices of the images at some places of the stream."""
+        indices = []
+        while count:
+            number, offset = divmod(place, self._round)
+            part = self._order(number)[offset : offset + count].tolist()
+            indices += part
+            place, count = place + len(part), count - len(part)
+        return indices
+
+    def _readable(self, place, index, scratch):
         """Image and label at a place of the stream, or of the first readable one after it; and how many were not."""
-        number, offset = divmod(place, self._round)
-        order = self._order(number)
-        for skips in range(min(len(order), _MAX_SKIPS)):
-            index = int(order[(offset + skips) % len(order)])
+        skips = 0
+        while True:
             try:
                 data, label = self.records.read(index)
                 size, reduced = self.records.image_size, self.records.reduction > 1
@@ -214,7 +235,11 @@ class Batches:
             except ValueError as error:
                 key = self.records.keys[index]
                 self._report(index, f"{self.records.path}: the image of record {key} is damaged ({error})")
-        raise UserError(f"{self.records.path}: {skips + 1} records in a row cannot be read; fetch it again")
+            number, offset = divmod(place, self._round)
+            order, skips = self._order(number), skips + 1
+            if skips == min(len(order), _MAX_SKIPS):
+                raise UserError(f"{self.records.path}: {skips} records in a row cannot be read; fetch it again")
+            index = int(order[(offset + skips) % len(order)])
 
     def _report(self, index, message):
         if self._stop_on_error:

@@ -54,7 +54,7 @@ def unpack(payload: bytes) -> tuple[Header, tuple[float, ...], bytes]:
     Raises:
         ValueError: the payload is shorter than its header says.
     """
-    header = Header(*_HEADER.unpack_from(payload)) if len(payload) >= _HEADER.size else None
+    header = Header._make(_HEADER.unpack_from(payload)) if len(payload) >= _HEADER.size else None
     if header is None or len(payload) < _HEADER.size + 4 * header.flag:
         raise ValueError(f"{len(payload)} bytes are too few for its header")
     if not header.flag:
@@ -97,17 +97,21 @@ class RecordReader:
         Raises:
             UserError: no record starts there, or the file ends inside it.
         """
-        part, payload, end = self._part(offset, (_WHOLE, _FIRST), expected)
+        start = self._pread(max(expected, _FRAME.size), offset)
+        if len(start) >= _FRAME.size:
+            magic, length = _FRAME.unpack_from(start)  # of a whole record the part is 0, and the word the length
+            if magic == MAGIC and _FRAME.size + length <= len(start):
+                return start[_FRAME.size : _FRAME.size + length]
+        part, payload, end = self._part(start, offset, (_WHOLE, _FIRST))
         if part == _WHOLE:
             return payload
         parts = [payload]
         while part != _LAST:
-            part, payload, end = self._part(end, (_MIDDLE, _LAST))
+            part, payload, end = self._part(self._pread(_FRAME.size, end), end, (_MIDDLE, _LAST))
             parts.append(payload)
         return _MAGIC_BYTES.join(parts)
 
-    def _part(self, offset, kinds, expected=0):
-        start = self._pread(max(expected, _FRAME.size), offset)
+    def _part(self, start, offset, kinds):
         part, length = self._frame(start, offset, kinds)
         end = _FRAME.size + length
         if len(start) < end:
