@@ -12,7 +12,16 @@ import pytest
 
 from arcface_gluon import files
 from arcface_gluon.errors import UserError
-from arcface_gluon.files import atomic_write, csv_fields, only_writer, read_json, read_lines, sha256, write_json
+from arcface_gluon.files import (
+    atomic_write,
+    csv_fields,
+    new_folder,
+    only_writer,
+    read_json,
+    read_lines,
+    sha256,
+    write_json,
+)
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -170,6 +179,31 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
         only_writer(tmp_path / "out").__enter__()
     with only_writer(tmp_path / "out"):
         pass
+    assert not (tmp_path / "out").exists()  # nothing was written
+    with only_writer(tmp_path / "out"):
+        (tmp_path / "out" / "a").touch()
+    with only_writer(tmp_path / "out"):
+        pass
+    assert os.listdir(tmp_path / "out") == ["a"]
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         only_writer(tmp_path / "file" / "out").__enter__()
+
+
+def test_a_new_folder_appears_when_it_is_whole_and_has_one_writer(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyError), new_folder(tmp_path / "out") as whole:
+            whole.mkdir()
+            raise KeyError
+        assert os.listdir(tmp_path) == []
+    (tmp_path / "out").mkdir()  # an empty one may be there
+    with new_folder(tmp_path / "out") as whole:
+        whole.mkdir()
+        (whole / "a").touch()
+        assert not os.listdir(tmp_path / "out")
+        with pytest.raises(UserError, match="another process is writing into"):
+            new_folder(tmp_path / "out").__enter__()
+    assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["a"]
+    for path in ("out", "out/a"):
+        with pytest.raises(UserError, match="is there already"):
+            new_folder(tmp_path / path).__enter__()

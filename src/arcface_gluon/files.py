@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -106,9 +105,12 @@ def _open_unlocked(path):
 def only_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Make a folder, and keep other processes that ask the same from writing into it, where the file system has locks.
 
+    A folder that was not there, and in which nothing was written, is removed in the end.
+
     Raises:
         UserError: another process is writing into it, or it cannot be made.
     """
+    made = not os.path.lexists(folder)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
@@ -122,6 +124,9 @@ def only_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
                 raise UserError(f"another process is writing into {folder}; wait for it or stop it") from None
         yield
     finally:
+        if made:
+            with suppress(OSError):  # something was written
+                os.rmdir(folder)
         os.close(descriptor)
 
 
@@ -130,21 +135,21 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder to fill, which gets its name once it is whole; made by whoever writes into it.
 
     Raises:
-        UserError: `path` is there already, or cannot be written.
+        UserError: `path` is there already, another process is writing into it, or it cannot be written.
     """
     folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already; name another folder, or delete it")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-            whole = Path(temporary) / folder.name
-            yield whole
-            if folder.exists():
-                folder.rmdir()
-            shutil.move(os.fspath(whole), os.fspath(folder))
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    taken = UserError(f"{folder} is there already; name another folder, or delete it")
+    if folder.exists() and not folder.is_dir():
+        raise taken
+    with only_writer(folder):
+        if any(folder.iterdir()):
+            raise taken
+        try:
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+                yield (whole := Path(temporary) / folder.name)
+                os.replace(whole, folder)  # which is empty
+        except OSError as error:
+            raise cannot_write(folder, error) from error
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:

@@ -115,6 +115,15 @@ def test_from_a_folder_to_names(ready, command, tmp_path, model):
     assert list(json.loads((tmp_path / "j.json").read_text())) == ["two.png"]
     said = command("search", "people/bob/2.png", *ready, "--top", "2").stdout
     assert len(said.splitlines()) == 3 and all("  bob/" in line for line in said.splitlines()[1:])
+    # What cannot be used is told, and the others are looked for.
+    photographs = ["gone.png", "people/bob/2.png", "text.png"]
+    done = command("search", *photographs, *ready, "--top", "1", "--json", "s.json", check=2)
+    assert "cannot read gone.png" in done.stdout and "people/bob/2.png: most alike of" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("arcface-gluon: 2 of 3 photographs could not be used; the first:")
+    assert list(json.loads((tmp_path / "s.json").read_text())) == ["people/bob/2.png"]
+    assert "2 of 2 photographs" in command("search", "gone.png", "text.png", *ready, check=2).stderr
+    done = command("search", "gone.png", *ready, check=2)
+    assert done.stderr.splitlines()[-1].startswith("arcface-gluon: cannot read gone.png") and not done.stdout
     other = ["--model", str(model / "two-symbol.json"), *ready[2:]]
     for name in ("identify", "search"):
         done = command(name, "two.png", *other, check=2)

@@ -8,6 +8,7 @@ import pytest
 from helpers import tiny_jpeg, write_lines
 
 from arcface_gluon.data import FaceRecords, read_bin, write_training_set
+from arcface_gluon.files import only_writer
 
 
 @pytest.fixture
@@ -52,6 +53,31 @@ def test_rearranged(command, faces, tmp_path):
     assert len(FaceRecords(tmp_path / "split")) == len(FaceRecords(tmp_path / "split/unseen")) == 48
     known = {image for image, _ in contents(tmp_path / "split/unseen")}
     assert set(read_bin(tmp_path / "split/verification.bin")[0]) <= known
+
+
+def test_of_two_that_write_a_set_at_once_the_second_is_told(command, faces, tmp_path):
+    write_training_set(tmp_path / "set", faces, (8, 8))
+    command("shuffle", "set", "other")
+    commands = [
+        *(
+            ("pack", "faces", "out"),
+            ("merge", "set", "other", "out"),
+            ("shuffle", "set", "out"),
+            ("split", "set", "out"),
+        ),
+        ("clean", "set", "--copies", "--drop", "out"),
+        *(("unpack", "set", "out"), ("unpack", "pairs.bin", "out")),
+    ]
+    command("pack-pairs", "set", "pairs.bin")
+    with only_writer(tmp_path / "out"):
+        for words in commands:
+            told = command(*words, check=2).stderr.splitlines()[-1]
+            assert "another process is writing into out; wait for it or stop it" in told, words
+    assert not (tmp_path / "out").exists()
+    for words in commands[:4]:
+        command(*words)
+        assert "there already" in command(*words, check=2).stderr
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_pairs(command, faces, tmp_path):
@@ -153,7 +179,7 @@ def test_trained_centres_of_a_run_that_left_identities_out(command, model, faces
         (["pack-pairs", "faces", "a.txt"], "NAME.bin"),
         (["pack-pairs", "faces", "a.bin", "--pairs", "out.csv"], "leads out"),
         (["merge", "set", "out"], "two or more"),
-        (["merge", "set", "set", "set"], "is there already"),
+        (["merge", "set", "set", "set"], "folder of a set that is read"),
         (["split", "set", "out", "--verification", "24"], "leave nobody"),
         (["split", "set", "out", "--verification", "0%"], "no number of identities"),
         (["split", "set", "out", "--genuine", "20"], "--pairs"),

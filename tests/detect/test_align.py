@@ -265,3 +265,18 @@ def test_the_command_over_two_processes(tmp_path, command):
     done = command("align", "list.txt", "out", "--processes", "2", "--size", "112x96")
     assert done.returncode == 0 and "2 faces of 2 photographs" in done.stdout
     assert cv2.imread(str(tmp_path / "out" / "b.jpg")).shape == (112, 96, 3)
+
+
+def test_of_a_csv_for_pack_the_paths_count_and_what_is_not_there_is_told(tmp_path, command):
+    photograph(tmp_path / "a.png", (30, 20, 40))
+    photograph(tmp_path / "b.png", (30, 20, 40))
+    (tmp_path / "named.csv").write_text("identity,path\nAnn,a.png\nBo,b.png\n")
+    (tmp_path / "plain.csv").write_text("a.png,0\ngone.png,1\n")
+    done = command("align", "named.csv", "out", "--processes", "1")
+    assert "2 faces of 2 photographs" in done.stdout
+    done = command("align", "plain.csv", "other", "--processes", "1", check=2)
+    assert "1 faces of 2 photographs" in done.stdout and (tmp_path / "other" / "a.jpg").exists()
+    assert done.stderr.splitlines()[-1].startswith("arcface-gluon: plain.csv: 1 of its photographs are not there, such")
+    photograph(tmp_path / "none" / "a.png")
+    done = command("align", "none", "third", "--processes", "1", check=2)
+    assert "none: there is no face in any of its photographs" in done.stderr

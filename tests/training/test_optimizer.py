@@ -104,7 +104,8 @@ def test_squares_are_of_the_summed_gradients_before_the_loss_scale_without_the_f
     devices = [mx.cpu(i) for i in range(2)]
     net = nn.Dense(300, in_units=500)
     net.initialize(ctx=devices)
-    optimizer = ReplicaSGD(net, devices, 0.9, 0.1, loss_scale=8.0)
+    optimizer = ReplicaSGD(net, devices, 0.9, 0.1)
+    optimizer.loss_scale = 8.0
     random, total = np.random.default_rng(0), {}
     for name, parameter in (("weight", net.weight), ("bias", net.bias)):
         gradients = random.normal(size=(2, *parameter.shape)).astype(np.float32)
@@ -125,7 +126,8 @@ def test_nag_in_half_precision_moves_the_master_weights():
     net = nn.Dense(3, in_units=2)
     net.initialize(mx.init.Normal(1))
     net.cast("float16")
-    optimizer = ReplicaSGD(net, [mx.cpu()], 0.9, 0.1, loss_scale=8.0, nesterov=True)
+    optimizer = ReplicaSGD(net, [mx.cpu()], 0.9, 0.1, nesterov=True)
+    optimizer.loss_scale = 8.0
     w, m = net.weight.data().asnumpy().astype(np.float64), 0.0
     for _ in range(2):
         net.weight.grad()[:] = 4

@@ -47,7 +47,7 @@ def run(args: Namespace) -> None:
     from ..data.images.align import template
     from ..detect.crops import Cropper, Settings
     from ..detect.job import TABLE, align_photographs
-    from ..detect.photographs import open_photographs
+    from ..detect.photographs import existing, open_photographs
 
     try:
         template(args.size)
@@ -77,6 +77,14 @@ def run(args: Namespace) -> None:
     left = [f"{counts[key]:,} {words}" for key, words in told.items() if counts[key]]
     if left:
         print("photographs " + ", ".join(left))
+    if counts["missing"]:
+        gone = next(photograph.path for photograph in photographs if existing(photograph) is None)
+        raise UserError(
+            f"{args.photographs}: {counts['missing']:,} of its photographs are not there, such as {gone}; correct the "
+            "list, or give the folder that its paths start from with --root"
+        )
+    if not counts["faces"]:
+        raise UserError(f"{args.photographs}: there is no face in any of its photographs; {TABLE} says why")
 
 
 def _check_apart(args):

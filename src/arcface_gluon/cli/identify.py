@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
 
-from ..errors import UserError
 from ..files import write_json
 from .options import count
 from .recognition import (
@@ -15,6 +14,8 @@ from .recognition import (
     describe_threshold,
     open_recogniser,
     open_threshold,
+    refuse_left_out,
+    usable,
 )
 
 EXAMPLE = "arcface-gluon identify party.jpg --gallery gallery.npz --threshold threshold.json"
@@ -35,7 +36,6 @@ def run(args: Namespace) -> None:
     from ..detect.photographs import check_apart
     from ..recognition.gallery import Gallery
     from ..recognition.identification import identify
-    from ..recognition.recogniser import PhotographError
 
     gallery = Gallery.read(args.gallery)
     gallery.require(recogniser.digest, args.gallery)
@@ -46,16 +46,12 @@ def run(args: Namespace) -> None:
     drawn = _drawn_names(args.photographs)
     if args.draw:
         check_apart(args.photographs, [Path(args.draw) / name for name in drawn.values()])
-    for path in args.photographs:
-        try:
-            image = recogniser.read(path)
-            faces = [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)
-        except PhotographError as error:
-            if len(args.photographs) == 1:
-                raise
-            print(error)
-            left_out.append(str(error))
-            continue
+
+    def look(path):
+        image = recogniser.read(path)
+        return image, [recogniser.aligned(image, path)] if args.aligned else recogniser.faces(image, path)
+
+    for path, (image, faces) in usable(args.photographs, look, left_out):
         found = identify(gallery, faces, threshold[1] if threshold else None, args.top)
         results[path] = [one.to_json() for one in found]
         print(f"{path}: {len(faces)} face{'s' * (len(faces) != 1)}")
@@ -71,10 +67,7 @@ def run(args: Namespace) -> None:
             save(draw(image, faces, known), args.draw, drawn[path])
     if args.json:
         write_json(args.json, results)
-    if left_out:
-        raise UserError(
-            f"{len(left_out):,} of {len(args.photographs):,} photographs could not be used; the first: {left_out[0]}"
-        )
+    refuse_left_out(left_out, len(args.photographs))
 
 
 def _drawn_names(paths):

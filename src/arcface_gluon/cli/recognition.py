@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable, Iterator, Sequence, TypeVar
 
 from ..errors import UserError
 from ..runtime import contexts as devices_of
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..protocols.thresholds import OperatingPoint
     from ..recognition.recogniser import Recogniser
     from ..recognition.thresholds import Thresholds
+
+T = TypeVar("T")
 
 # Weights that `eval interop` keeps there: of a mobile app, learnt from many people.
 FETCHED = Path("runs/interop/MobileFaceNet.tflite")
@@ -127,6 +129,33 @@ def describe_threshold(found: tuple[Thresholds, OperatingPoint] | None) -> str:
         return f"no verdict: {HOW_TO}"
     measured, point = found
     return f"threshold: {point.angle:.2f}° (cosine {point.cosine:.4f}), {measured.source(point)}"
+
+
+def usable(paths: Sequence[str], look: Callable[[str], T], left_out: list[str]) -> Iterator[tuple[str, T]]:
+    """Yield (path, what `look` gives) of each photograph that can be used; why others cannot is told."""
+    from ..recognition.recogniser import PhotographError
+
+    for path in paths:
+        try:
+            found = look(path)
+        except PhotographError as error:
+            if len(paths) > 1:
+                print(error)
+            left_out.append(str(error))
+        else:
+            yield path, found
+
+
+def refuse_left_out(left_out: Sequence[str], count: int) -> None:
+    """End with status 2 where some of `count` photographs could not be used, after all the others.
+
+    Raises:
+        UserError: some could not.
+    """
+    if left_out and count == 1:
+        raise UserError(left_out[0])
+    if left_out:
+        raise UserError(f"{len(left_out):,} of {count:,} photographs could not be used; the first: {left_out[0]}")
 
 
 def rate(text: str) -> float:

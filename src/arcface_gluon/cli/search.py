@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import UserError
 from ..files import write_json
 from .options import count
-from .recognition import add_recogniser_options, open_recogniser
+from .recognition import add_recogniser_options, open_recogniser, refuse_left_out, usable
 
 EXAMPLE = "arcface-gluon search a.jpg --in faces.npy --top 10"
 
@@ -36,13 +36,17 @@ def run(args: Namespace) -> None:
 
     rows, names = _open(Path(args.inside), recogniser)
     find = recogniser.aligned if args.aligned else recogniser.largest
-    queries = np.stack([find(path, path).embedding for path in args.photographs])
+    left_out: list[str] = []
+    found = dict(usable(args.photographs, lambda path: find(path, path).embedding, left_out))
+    if not found:
+        refuse_left_out(left_out, len(args.photographs))
+    queries = np.stack(list(found.values()))
     if rows.shape[1] != queries.shape[1]:
         raise UserError(f"{args.inside} has {rows.shape[1]} values a face, the model gives {queries.shape[1]}")
     devices = recogniser.net.contexts
     scores, places = top_k(queries, UnitBlocks(rows, devices), len(rows), args.top, devices)
     results = {}
-    for path, row, best in zip(args.photographs, scores, places):
+    for path, row, best in zip(found, scores, places):
         print(f"{path}: most alike of {len(rows):,}")
         results[path] = [
             {"name": names[i], "cosine": float(score), "angle": angle_of(float(score))} for i, score in zip(best, row)
@@ -51,6 +55,7 @@ def run(args: Namespace) -> None:
             print(f"  {one['angle']:6.2f}°  cosine {one['cosine']:.4f}  {one['name']}")
     if args.json:
         write_json(args.json, results)
+    refuse_left_out(left_out, len(args.photographs))
 
 
 def _open(path, recogniser):

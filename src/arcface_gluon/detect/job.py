@@ -39,7 +39,7 @@ def align_photographs(
         quiet: no progress.
 
     Returns:
-        Counts of photographs, "faces", "none", "several", "unusable", "done before".
+        Counts of photographs, "faces", "none", "several", "unusable" ("missing" among them), "done before".
 
     Raises:
         Interrupted: SIGINT or SIGTERM; what is done is kept.
@@ -52,7 +52,7 @@ def align_photographs(
     with only_writer(settings.out):
         ordered, old = _align_all(photographs, settings, processes, force, quiet)
         _write_table(Path(settings.out) / TABLE, ordered)
-    counts = Counter({"photographs": len(ordered), "done before": old})
+    counts = Counter({"photographs": len(ordered), "missing": len(photographs) - len(found), "done before": old})
     for result in ordered:
         counts["faces"] += sum(face["crop"] is not None for face in result["faces"])
         counts["unusable"] += result["unusable"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Iterable
 
 from ..data.images.folder import find_image, find_images, left_out_line, path_below
+from ..data.images.listing import read_csv
 from ..errors import UserError
 from ..files import csv_fields, read_lines
 
@@ -37,7 +38,7 @@ def open_photographs(source: str | Path, root: str | Path | None = None) -> tupl
 
     A list has a path a line; or insightface's columns (aligned, path, label, four of a box, five x, five y), or
     CelebA's (path, then five times x and y, separated by spaces, or by commas under a line of names), or IJB's (the
-    same with a score).
+    same with a score). Of a .csv with path and identity, as `pack` takes it, the paths count.
 
     Args:
         source: the folder or the list.
@@ -104,6 +105,9 @@ def _crop_names(paths):
 
 
 def _read_list(source):
+    first = next((line for _, line in read_lines(source, _HINT)), "")
+    if source.suffix.lower() == ".csv" and "," in first and not _is_head(first):
+        return [(name, None) for name in read_csv(source)[0]]
     entries, comma = [], False
     for number, line in read_lines(source, _HINT):
         if number == 1 and "," in line and "\t" not in line and _is_head(line):

@@ -24,7 +24,6 @@ class ReplicaSGD:
         contexts: its devices.
         momentum, weight_decay: as in MXNet's SGD: mom = momentum mom - lr (grad + wd w); w += mom.
         lr_multipliers, wd_multipliers: {regular expression of a parameter's structural name: factor}.
-        loss_scale: gradients arrive this many times too large (float16); float32 master weights are kept then.
         processes: those that train together; gradients are summed over all of them.
         accumulate: gradients of several backward passes add up until `zero_gradients`.
         compression: what gradients go between processes as; see `GradientSum`.
@@ -33,7 +32,7 @@ class ReplicaSGD:
 
     Attributes:
         names: structural names of the parameters that are trained.
-        loss_scale: of the gradients that are there now.
+        loss_scale: the gradients that are there now are this many times too large (float16); 1 unless it is set.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class ReplicaSGD:
         weight_decay: float,
         lr_multipliers: dict[str, float] | None = None,
         wd_multipliers: dict[str, float] | None = None,
-        loss_scale: float = 1.0,
         processes: Processes | None = None,
         accumulate: bool = False,
         nesterov: bool = False,
@@ -60,7 +58,7 @@ class ReplicaSGD:
             parameter.grad_req = "add" if accumulate else "write"
             parameter.lr_mult = _multiplier(name, lr_multipliers)
             parameter.wd_mult = _multiplier(name, wd_multipliers)
-        self.loss_scale = loss_scale
+        self.loss_scale = 1.0
         half = any(p.dtype == "float16" for p in self.parameters)
         on_host = self.contexts[0].device_type == "cpu" and all(
             np.dtype(p.dtype) == np.float32 for p in self.parameters

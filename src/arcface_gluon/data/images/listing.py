@@ -61,7 +61,7 @@ def read_listing(source: str | os.PathLike[str], root: str | os.PathLike[str] | 
     if source.is_dir():
         return _of_folder(source)
     if source.suffix.lower() == ".csv":
-        names, identities = _read_csv(source)
+        names, identities = read_csv(source)
         images = ImageFiles(source, Path(root or source.parent), names)
     else:
         images, identities = _of_list(source, root)
@@ -124,7 +124,12 @@ def _of_list(source, root) -> tuple[ImageFiles, Sequence[str]]:
     return images, [str(label) for label in images.labels]
 
 
-def _read_csv(source):
+def read_csv(source: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """(paths, identities) of a .csv with these two columns, or with more under a line that names them.
+
+    Raises:
+        UserError: it cannot be read, or a line has not both.
+    """
     names, identities = [], []
     path_at, identity_at, first = 0, 1, True
     for number, line in read_lines(source, "give path,identity on each line"):

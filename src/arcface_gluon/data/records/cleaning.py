@@ -15,7 +15,7 @@ from ...files import atomic_write, csv_fields, read_lines
 from ...progress import progress
 from ...runtime import physical_cores
 from ..images.decode import decode_image
-from .rewriting import Written, names_of, write_identities
+from .rewriting import Written, claimed, names_of, write_identities
 from .training_set import FaceRecords
 
 COLUMNS = ("key", "label", "name", "reason", "angle", "of", "of_angle")
@@ -151,14 +151,16 @@ def write_cleaned(
         records: the set.
         folder: where to.
         dropped: (k,) indices of the images to leave out; skipped.txt has their keys.
-        force, stop: as `write_chosen` takes them.
+        force: replace a set that is there.
+        stop: as `write_chosen` takes it.
 
     Raises:
-        UserError: as `write_identities`.
+        UserError: as `write_identities`, or the folder is taken.
     """
     gone = np.union1d(np.asarray(dropped, np.int64), np.flatnonzero(records.labels() < 0))
     kept = np.setdiff1d(np.arange(len(records)), gone)
-    return write_identities(records, folder, kept, [str(key) for key in records.keys[gone]], False, force, stop)
+    with claimed(folder, force, [records]):
+        return write_identities(records, folder, kept, [str(key) for key in records.keys[gone]], False, stop)
 
 
 def _text(angle):

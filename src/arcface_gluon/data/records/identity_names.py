@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import read_lines
-from .rewriting import usable, write_identities
+from .rewriting import claimed, usable, write_identities
 
 if TYPE_CHECKING:
     from .rewriting import Written
@@ -114,4 +114,5 @@ def write_without(
     found = usable(records, skip_missing)
     order = np.argsort(found.labels, kind="stable")
     order = order[~np.isin(found.labels[order], np.asarray(list(dropped), np.int64))]
-    return write_identities(records, folder, found.indices[order], found.left_out, skip_missing, force, stop)
+    with claimed(folder, force, [records]):
+        return write_identities(records, folder, found.indices[order], found.left_out, skip_missing, stop)

@@ -18,7 +18,7 @@ from ..images.folder import find_image
 from ..images.listing import Listing
 from ..images.orientation import is_animated, orientation, upright
 from .name_file import NAMES, name_lines
-from .rewriting import Written, check_free
+from .rewriting import Written, claimed
 from .training_set import SKIPPED, write_training_set
 
 _CHUNK = 32  # images a task of a process
@@ -115,49 +115,61 @@ def pack_files(
         UserError: an image is missing, damaged or of another size than the others (and no size was asked for), an
             identity has none, or the folder is taken or cannot be written.
     """
-    check_free(folder, force)
-    if listing.empty and not skip_missing:
+    largest, tally = max([*listing.labels, *listing.names]), _Tally(list(listing.empty))
+    beside = {NAMES: name_lines(listing.names)} if listing.names else {}
+    with claimed(folder, force):
+        if not skip_missing:
+            _must_be_whole(listing)
+        packed = _packed(listing, encoding, processes, quiet)
+        with closing(_usable(listing, packed, tally, beside, skip_missing, stop)) as stream:
+            first = next(stream, None)
+            if first is None:
+                raise UserError(f"{listing.images.source}: no image is left; nothing was written")
+            count, identities = write_training_set(
+                folder, chain([first], stream), tally.size, 1 + largest, beside=beside
+            )
+    return Report(Written(count, identities, len(tally.left_out)), tally.size, tally.unchanged, tally.left_out)
+
+
+@dataclass
+class _Tally:
+    """What has come of a listing so far; see `Report`."""
+
+    left_out: list[str]
+    size: tuple[int, int] = (0, 0)
+    unchanged: int = 0
+
+
+def _must_be_whole(listing):
+    if listing.empty:
         raise UserError(
             f"{listing.images.source}: {len(listing.empty):,} identities have no images, such as "
             f"{listing.empty[0]}; remove their folders, or leave them out with --skip-missing"
         )
-    if not skip_missing:
-        listing.images.must_be_there()
-    left_out, sizes, unchanged = list(listing.empty), [], 0
-    beside: dict[str, list[str]] = {NAMES: name_lines(listing.names)} if listing.names else {}
+    listing.images.must_be_there()
 
-    def images():
-        nonlocal unchanged
-        for index, packed in _packed(listing, encoding, processes, quiet):
-            stop()
-            where = listing.images.describe(index)
-            if packed.reason:
-                if not skip_missing:
-                    raise UserError(
-                        f"{where} cannot be used: {packed.reason}; replace it, or --skip-missing leaves it out"
-                    )
-                left_out.append(listing.images.names[index])
-                continue
-            sizes.append(packed.size)
-            if packed.size != sizes[0]:
-                (h, w), (height, width) = packed.size, sizes[0]
-                raise UserError(
-                    f"{where} is {h}x{w}, those before it are {height}x{width}; align all faces (arcface-gluon align), "
-                    "or scale them as they are with --size 112"
-                )
-            unchanged += packed.unchanged
-            yield packed.data, listing.labels[index]
-        if left_out:
-            beside[SKIPPED] = left_out
 
-    with closing(images()) as stream:
-        first = next(stream, None)
-        if first is None:
-            raise UserError(f"{listing.images.source}: no image is left; nothing was written")
-        count, identities = write_training_set(
-            folder, chain([first], stream), sizes[0], 1 + max([*listing.labels, *listing.names]), beside=beside
-        )
-    return Report(Written(count, identities, len(left_out)), sizes[0], unchanged, left_out)
+def _usable(listing, packed, tally, beside, skip_missing, stop):
+    """(bytes, label) of the images that are stored; `tally` and, in the end, `beside` get what was left out."""
+    for index, one in packed:
+        stop()
+        where = listing.images.describe(index)
+        if one.reason:
+            if not skip_missing:
+                raise UserError(f"{where} cannot be used: {one.reason}; replace it, or --skip-missing leaves it out")
+            tally.left_out.append(listing.images.names[index])
+            continue
+        tally.size = tally.size if any(tally.size) else one.size
+        if one.size != tally.size:
+            (h, w), (height, width) = one.size, tally.size
+            raise UserError(
+                f"{where} is {h}x{w}, those before it are {height}x{width}; align all faces (arcface-gluon align), "
+                "or scale them as they are with --size 112"
+            )
+        tally.unchanged += one.unchanged
+        yield one.data, listing.labels[index]
+    if tally.left_out:
+        beside[SKIPPED] = tally.left_out
 
 
 def _packed(listing, encoding, processes, quiet):

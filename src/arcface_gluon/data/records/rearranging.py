@@ -10,13 +10,11 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 
 from ...errors import UserError
-from ...files import only_writer
 from .name_file import NAMES, name_lines
 from .rewriting import (
     Chosen,
     Written,
-    check_apart,
-    check_free,
+    claimed,
     names_of,
     skipped_line,
     usable,
@@ -46,13 +44,20 @@ def merge(
         sets: two or more, of one image size.
         folder: where to.
         by_name: identities of one name (in names.tsv) become one; its images stand together.
-        skip_missing, force, stop: as `write_chosen` takes them.
+        skip_missing, stop: as `write_chosen` takes them.
+        force: replace a set that is there.
 
     Raises:
         UserError: the sets do not fit together, names are missing, a record is damaged, or the folder is taken.
     """
-    check_free(folder, force)
-    check_apart(folder, sets)
+    with claimed(folder, force, sets):
+        chosen, beside, identities, left_out = _numbered_on(sets, by_name, skip_missing)
+        size = sets[0].image_size
+        return write_chosen(folder, chosen, size, beside, identities, False, left_out, skip_missing, stop)
+
+
+def _numbered_on(sets, by_name, skip_missing):
+    """(Chosen, lines of the files beside, identities, keys of records left out) of sets to be merged."""
     sizes = {records.image_size: records for records in sets}
     if len(sizes) > 1:
         said = ", ".join(f"{one.path.parent} of {h}x{w}" for (h, w), one in sizes.items())
@@ -87,9 +92,7 @@ def merge(
     beside = {LABELS: lines}
     if all(names):
         beside[NAMES] = name_lines(new_names)
-    identities = len(numbers) if by_name else first
-    size = sets[0].image_size
-    return write_chosen(folder, chosen, size, beside, identities, False, left_out, skip_missing, force, stop)
+    return chosen, beside, len(numbers) if by_name else first, left_out
 
 
 def shuffle(
@@ -106,7 +109,7 @@ def shuffle(
     mx.io.ImageRecordIter reads it.
 
     Raises:
-        UserError: as `write_chosen`.
+        UserError: as `write_chosen`, or the folder is taken.
     """
     found = usable(records, skip_missing)
     order = _random(seed).permutation(len(found.indices))
@@ -114,7 +117,8 @@ def shuffle(
     names = names_of(records)
     beside = {NAMES: name_lines(names)} if names else {}
     size, identities = records.image_size, records.num_identities
-    return write_chosen(folder, chosen, size, beside, identities, True, found.left_out, skip_missing, force, stop)
+    with claimed(folder, force, [records]):
+        return write_chosen(folder, chosen, size, beside, identities, True, found.left_out, skip_missing, stop)
 
 
 class Split(NamedTuple):
@@ -162,13 +166,10 @@ def write_split(
         (training, verification): what was written.
 
     Raises:
-        UserError: as `write_identities`, or another process writes a split there.
+        UserError: as `write_identities`, or the folder is taken.
     """
-    folder = Path(folder)
-    check_apart(folder, [records])
-    with only_writer(folder):
-        check_free(folder, force)
-        return _write_split(records, folder, parts, skip_missing, stop)
+    with claimed(folder, force, [records]):
+        return _write_split(records, Path(folder), parts, skip_missing, stop)
 
 
 def _write_split(records, folder, parts, skip_missing, stop):
@@ -186,9 +187,9 @@ def _write_split(records, folder, parts, skip_missing, stop):
 
     shutil.rmtree(new, ignore_errors=True)  # what a kill left
     try:
-        verification = write_identities(records, new, found.indices[of_verification], (), skip_missing, False, stop)
+        verification = write_identities(records, new, found.indices[of_verification], (), skip_missing, stop)
         training = write_identities(
-            records, folder, found.indices[~of_verification], found.left_out, skip_missing, True, stop, ready
+            records, folder, found.indices[~of_verification], found.left_out, skip_missing, stop, ready
         )
     finally:
         shutil.rmtree(new, ignore_errors=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterable, NamedTuple, Sequence
+from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from ...errors import UserError
+from ...files import only_writer
 from ...progress import progress
 from ..images.encoded import encoded_bytes
 from .name_file import NAMES, name_lines, read_names
@@ -44,6 +46,24 @@ class Chosen(NamedTuple):
     places: np.ndarray
     indices: np.ndarray
     labels: np.ndarray
+
+
+@contextmanager
+def claimed(folder: str | os.PathLike[str], force: bool = False, sources: Iterable[FaceRecords] = ()) -> Iterator[None]:
+    """Within it, this process alone writes a training set into a folder.
+
+    Args:
+        folder: made if missing.
+        force: a set that is there may be replaced.
+        sources: the sets that are read.
+
+    Raises:
+        UserError: another process is writing there, a set is there already, or one lies there that is read.
+    """
+    check_apart(folder, sources)
+    with only_writer(folder):
+        check_free(folder, force)
+        yield
 
 
 def check_free(folder: str | os.PathLike[str], force: bool = False) -> None:
@@ -91,27 +111,23 @@ def write_chosen(
     plain: bool = False,
     left_out: Sequence[str] = (),
     skip_missing: bool = False,
-    force: bool = False,
     stop: Callable[[], object] = lambda: None,
     ready: Callable[[], object] = lambda: None,
 ) -> Written:
     """Write a training set of images of others, in the order given.
 
     Args:
-        folder: where to.
+        folder: where to; `claimed`.
         chosen: the images.
         size, identities, plain, beside, ready: as `write_training_set` takes them; `beside` gets skipped.txt with the
             keys of records that were left out (and their set, where there are several).
         left_out: the lines of those that were left out before.
         skip_missing: leave damaged records out instead of stopping.
-        force: replace a set that is there.
         stop: called for every image; raises to stop. Nothing is left behind then.
 
     Raises:
-        UserError: a record is damaged, no image is left, the folder is taken or cannot be written.
+        UserError: a record is damaged, no image is left, or the folder cannot be written.
     """
-    check_free(folder, force)
-    check_apart(folder, chosen.sets)
     if not len(chosen.indices):
         raise UserError(f"{folder}: no image is left; nothing was written")
     skipped = list(left_out)
@@ -173,7 +189,6 @@ def write_identities(
     indices: np.ndarray,
     left_out: Sequence[str] = (),
     skip_missing: bool = False,
-    force: bool = False,
     stop: Callable[[], object] = lambda: None,
     ready: Callable[[], object] = lambda: None,
 ) -> Written:
@@ -181,10 +196,10 @@ def write_identities(
 
     Args:
         records: the set.
-        folder: where to.
+        folder: where to; `claimed`.
         indices: the images, in the order in which they are written; each has an identity.
         left_out: keys of records that were left out before.
-        skip_missing, force, stop, ready: as `write_chosen` takes them.
+        skip_missing, stop, ready: as `write_chosen` takes them.
 
     Raises:
         UserError: as `write_chosen`.
@@ -199,6 +214,4 @@ def write_identities(
     if named:
         beside[NAMES] = name_lines(named)
     chosen = Chosen([records], np.zeros(len(indices), np.int64), indices, labels)
-    return write_chosen(
-        folder, chosen, records.image_size, beside, None, False, left_out, skip_missing, force, stop, ready
-    )
+    return write_chosen(folder, chosen, records.image_size, beside, None, False, left_out, skip_missing, stop, ready)
