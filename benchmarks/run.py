@@ -32,7 +32,7 @@ from . import docs
 # Seconds that each takes on two cores, with PyTorch, pytorch-metric-learning and faiss installed.
 ORDER = {
     "backbone": 90, "inference": 40, "head": 180, "search": 40, "pipeline": 100, "extraction": 40, "verification": 10,
-    "plan": 40, "identification": 200, "templates": 40, "serving": 40,
+    "plan": 40, "precision": 30, "identification": 200, "templates": 40, "serving": 40,
 }  # fmt: skip
 
 EXAMPLE = "arcface-gluon bench head verification --quick"

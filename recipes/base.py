@@ -144,7 +144,8 @@ recipe = dict(
         ),
         dtype=Option(
             "float32",
-            "of the backbone. bfloat16: on CPUs with AMX, several times faster; auto: that where it is, else float32; "
+            "of the backbone. bfloat16: on CPUs with AMX, several times faster; auto: that where it is and the "
+            "convolutions are wide enough to gain, else float32; "
             "float16: half precision on GPUs",
             one_of("float32", "bfloat16", "auto", "float16"),
         ),

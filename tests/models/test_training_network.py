@@ -16,10 +16,8 @@ from mxnet.gluon import nn
 from small_networks import TINY, assert_same, images, randomise
 
 from arcface_gluon import blas, get_model
-from arcface_gluon.errors import UserError
 from arcface_gluon.models.backbone import Backbone
-from arcface_gluon.models.registry import model_class
-from arcface_gluon.models.training_network import TrainingNetwork, training_network, training_precision
+from arcface_gluon.models.training_network import TrainingNetwork, training_network
 
 NETWORKS = {
     "r18": ("r18", {**TINY, "dropout": 0.4}),
@@ -153,23 +151,3 @@ def test_bfloat16_in_a_process_that_may_use_amx():
     assert done.returncode == 0, done.stderr
     rows = [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
     assert len(rows) == 2 and all(0.93 < cosine < 0.999999 and same < 0.1 for cosine, same in rows)
-
-
-def test_auto_is_float32_without_amx_and_bfloat16_is_refused(monkeypatch):
-    monkeypatch.setattr(blas, "processor_features", frozenset)
-    assert training_precision("auto", CPU) == "float32"
-    with pytest.raises(UserError, match="train.dtype=bfloat16 needs CPUs with AMX, and this processor has none"):
-        training_precision("bfloat16", CPU)
-    with pytest.raises(UserError, match="float16 needs GPUs"):
-        training_precision("float16", CPU)
-    assert training_precision("float16", [mx.gpu(0)]) == "float16"
-    assert training_precision("auto", [mx.gpu(0)]) == "float32"
-    with pytest.raises(UserError, match="and GPUs are trained on here"):
-        training_precision("bfloat16", [mx.gpu(0)])
-    monkeypatch.setattr(blas, "allow_amx", lambda: True)
-    assert training_precision("auto", CPU) == "bfloat16"
-    for network in (nn.Dense(4), model_class("y1")):
-        assert training_precision("auto", CPU, network) == "float32"
-    assert training_precision("bfloat16", CPU, network) == "bfloat16"
-    with pytest.raises(UserError, match="derived from models.Backbone"):
-        training_precision("bfloat16", CPU, nn.Dense(4))

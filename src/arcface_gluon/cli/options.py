@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import recipe
 from ..blas import allow_amx
+from ..errors import UserError
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet
 from ..training.run_folder import last_run
@@ -71,7 +72,7 @@ def add_model_options(parser: ArgumentParser, several: bool = False) -> _Mutuall
         choices=["float32", "bfloat16", "auto"],
         default="float32",
         help="of the network's products (default: float32); bfloat16 is several times faster and needs a CPU with AMX; "
-        "auto: bfloat16 there in embed, float32 for what is measured beside the paper",
+        "auto: bfloat16 in embed where it is faster, float32 for what is measured beside the paper",
     )
     return model
 
@@ -174,15 +175,29 @@ def open_model(args: Namespace, auto: str = "float32") -> tuple[EvaluationNetwor
     from ..models.folded import evaluation_network
 
     devices = devices_of(args.contexts)
-    precision = args.dtype
-    if precision == "auto":
-        on_cpu = all(device.device_type == "cpu" for device in devices)
-        precision = auto if auto == "float32" or (on_cpu and allow_amx()) else "float32"
-    if precision == "bfloat16":
-        allow_amx()  # before the first operator, which settles what oneDNN uses
+    precision = auto if args.dtype == "auto" else args.dtype
+    # Asked before the first operator, which settles what oneDNN uses.
+    low = precision == "bfloat16" and allow_amx() and all(device.device_type == "cpu" for device in devices)
     net = load_model(model_path(args), devices, normalisation_of(args))
     print_notes(net)
+    if args.dtype == "auto":
+        return automatic_network(net, devices) if low else evaluation_network(net, devices), devices
     return evaluation_network(net, devices, precision), devices
+
+
+def automatic_network(net: mx.gluon.Block, devices: list[mx.Context]) -> EvaluationNetwork:
+    """The network in bfloat16, or in float32 where that is no slower or not the same; prints which of the two it is."""
+    from ..models.folded import evaluation_network
+    from ..models.precision import why_float32
+
+    reason = why_float32(net, training=False)
+    if reason is None:
+        try:
+            return evaluation_network(net, devices, "bfloat16")
+        except UserError as error:
+            reason = str(error)
+    print(f"note: --dtype auto is float32: {reason}", file=sys.stderr)
+    return evaluation_network(net, devices)
 
 
 def print_notes(net: mx.gluon.Block) -> None:

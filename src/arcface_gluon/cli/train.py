@@ -65,8 +65,10 @@ def run(args: Namespace) -> int:
     import_mxnet()
     from ..parallel.processes import join, loss_told
 
-    choose_precision(values)
+    note = choose_precision(values)
     processes = join()
+    if note:
+        write_line(note, quiet=processes.rank > 0)
     with loss_told(processes, lambda: "outside of the iterations; --resume goes on from a checkpoint, if there is one"):
         _run_as_one_of(processes, args, values)
     return 0
@@ -85,13 +87,16 @@ def _run_as_one_of(processes, args, values):
         _train(args, values, before, find_data(values.data.path), folder, processes)
 
 
-def choose_precision(values: EasyDict) -> None:
-    """Put what train.dtype=auto comes to in its place: it is noted with the run, which goes on in it."""
-    from ..models.registry import model_class
-    from ..models.training_network import training_precision
+def choose_precision(values: EasyDict) -> str | None:
+    """Put what train.dtype=auto comes to in its place, as the run goes on; gives the reason if the network is one."""
+    from ..models.precision import training_precision, why_float32
+    from ..training.build import network_of
 
-    network, devices = model_class(values.network.name), devices_of(values.train.contexts)
-    values.train.dtype = training_precision(values.train.dtype, devices, network)
+    net, asked = network_of(values), values.train.dtype
+    values.train.dtype = training_precision(asked, devices_of(values.train.contexts), net)
+    if asked == "auto" and (reason := why_float32(net, training=True)):
+        return f"train.dtype=auto is float32: {reason}"
+    return None
 
 
 def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:

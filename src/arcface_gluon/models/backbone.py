@@ -44,13 +44,11 @@ class Backbone(HybridBlock):
         notes: what `load_model` has to say of the files that it came from, a line each.
         normalisation: the Normalisation that `load_model` was asked for; None: the network's own.
         found_raw: whether the symbol that it came from takes pixels as they are: nothing says which it was trained on.
-        suits_bfloat16: whether its training in bfloat16 is faster (class attribute).
     """
 
     notes: list[str] = []
     normalisation = None
     found_raw = False
-    suits_bfloat16 = True
 
     def __init__(
         self,

@@ -91,10 +91,6 @@ class MobileFaceNet(Backbone):
         pixels: input_scale, input_mean and bgr of `Backbone`.
     """
 
-    # oneDNN has depthwise convolutions of bfloat16 in another layout than the others: the way there and back takes more
-    # time than bfloat16 saves (1.3 times float32's step).
-    suits_bfloat16 = False
-
     OPTIONS = {
         "blocks": Option((1, 4, 6, 2), "units at 56, 28, 14 and 7 pixels", FOUR_COUNTS),
         "input_size": INPUT_SIZE,

@@ -20,42 +20,15 @@ from typing import Any, Callable, Sequence
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from .. import blas
-from ..errors import UserError
 from .backbone import Backbone, input_size
 from .folded import TYPES
 from .folding import SUMS
+from .precision import training_precision
 
 # Channels of a convolution up to which oneDNN has no gradients by AMX.
 _NARROW = 16
 # Any number that 1 can be left of with var = 1 - epsilon.
 _EPSILON = 1e-3
-
-
-def training_precision(dtype: str, contexts: Sequence[mx.Context], network: Any = Backbone) -> str:
-    """What `train.dtype` means on some devices: auto is bfloat16 on CPUs with AMX, else float32.
-
-    Must run before oneDNN's first operation, so that bfloat16 is fast (`blas.allow_amx`).
-
-    Args:
-        network: the network's class, or the network.
-
-    Raises:
-        UserError: these devices, or such networks, do not train in it.
-    """
-    on_cpu = all(context.device_type == "cpu" for context in contexts)
-    if dtype == "float16" and not all(context.device_type == "gpu" for context in contexts):
-        raise UserError("train.dtype=float16 needs GPUs: MXNet has no half-precision products on CPUs; use auto")
-    if dtype not in ("bfloat16", "auto"):
-        return dtype
-    suits = getattr(network, "suits_bfloat16", None)
-    if dtype == "bfloat16" and suits is None:
-        raise UserError("train.dtype=bfloat16 needs a network derived from models.Backbone; use float32, or auto")
-    possible = (suits or dtype == "bfloat16") and on_cpu and blas.allow_amx()
-    if dtype == "bfloat16" and not possible:
-        reason = blas.why_no_amx() if on_cpu else "GPUs are trained on here; float16 is theirs"
-        raise UserError(f"train.dtype=bfloat16 needs CPUs with AMX, and {reason}; use float32, or auto")
-    return "bfloat16" if possible else "float32"
 
 
 def training_network(

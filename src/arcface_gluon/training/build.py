@@ -17,8 +17,7 @@ from ..losses import build_head
 from ..models import get_model, model_options
 from ..models.backbone import input_size
 from ..models.folded import EvaluationNetwork, evaluation_network
-from ..models.registry import model_class
-from ..models.training_network import training_precision
+from ..models.precision import training_precision
 from ..parallel.process_group import ProcessGroup
 from ..parallel.processes import Processes
 from ..parallel.team import Team
@@ -123,17 +122,26 @@ def open_batches(values: EasyDict, data_folder: Path, processes: Processes) -> t
     return batches, warnings
 
 
+def network_of(values: EasyDict) -> HybridBlock:
+    """The recipe's network, not initialised.
+
+    Raises:
+        UserError: an option that it does not have.
+    """
+    options = dict(values.network.options)
+    if "dropout" in model_options(values.network.name):
+        options.setdefault("dropout", values.network.dropout)
+    return get_model(values.network.name, values.network.embedding_size, **options)
+
+
 def build_network(values: EasyDict, devices: list) -> HybridBlock:
     """The recipe's network, initialised on the devices.
 
     Raises:
         UserError: an option that it does not have, or a precision that the devices do not train in.
     """
-    half = training_precision(values.train.dtype, devices, model_class(values.network.name)) == "float16"
-    options = dict(values.network.options)
-    if "dropout" in model_options(values.network.name):
-        options.setdefault("dropout", values.network.dropout)
-    net = get_model(values.network.name, values.network.embedding_size, **options)
+    net = network_of(values)
+    half = training_precision(values.train.dtype, devices, net) == "float16"
     net.initialize(ctx=devices)
     if half:
         net.cast("float16")
