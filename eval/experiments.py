@@ -40,6 +40,7 @@ SYNTHETIC: dict[str, dict[str, Any]] = {
     "synthetic-noise": {"label_noise": 0.2},
     "synthetic-mixed": {"difficulty": 0.4, "mixed": True},
     "synthetic-tail": {"tail": 0.5},
+    "synthetic-face-like": {"identities": 1500, "images": 8, "label_noise": 0.1, "heavy_tails": True},
 }
 # Differences of less than this many points are called small where a claim says that nothing changes.
 SMALL = 1.0

@@ -8,6 +8,10 @@ Every pair of their images counts: 28,000 genuine and 32 million impostor pairs 
 Results are kept in RUN/unseen; the run's report shows them with the DET curve, the errors of each identity and by the
 embeddings' length, and what the thresholds of its verification sets promise and keep on these people. `make ablation`
 compares losses by them.
+
+A conditions.csv beside train.rec says under which conditions each image was taken: its first line names them, such as
+`pose,light`, each further one has the values of an image, such as `frontal,left`, in the order of the records. Then the
+report has the errors of pairs alike in a condition, and of pairs across, too (as CFP-FP's frontal and profile).
 """
 
 from __future__ import annotations
@@ -24,7 +28,9 @@ from arcface_gluon.cli.options import Several, add_flip_option
 from arcface_gluon.cli.ranks import open_checkpoint
 from arcface_gluon.data.images.sources import RecordImages
 from arcface_gluon.data.places import find_data, find_unseen
+from arcface_gluon.data.records.conditions_file import CONDITIONS, read_conditions
 from arcface_gluon.errors import UserError
+from arcface_gluon.files import sha256
 from arcface_gluon.report.tables import markdown_table
 from arcface_gluon.run_layout import RECIPE
 from arcface_gluon.training.run_folder import last_run
@@ -82,10 +88,13 @@ def measure(run: Path, name: str, folder: Path, contexts: str | None, flip: bool
     checkpoint = last_checkpoint(run)
     images = RecordImages(folder / "train.rec")
     facts = {"checkpoint": checkpoint.name, "set": images.fingerprint(), "flip": flip}
+    conditions = read_conditions(folder / CONDITIONS, len(images))
+    if conditions:
+        facts["conditions"] = sha256(folder / CONDITIONS)
     before = load_unseen(run, name)
     if before is not None and before.facts == facts:
         return before
     net, devices = open_checkpoint(checkpoint, contexts)
     embeddings = embed_images(net, images, devices, flip=flip, quiet=False, what=name)
     known = [load_verification(path) for path in sorted((run / "verification").glob("*.npz"))]
-    return save_unseen(run, name, facts, embeddings, images.labels, known)
+    return save_unseen(run, name, facts, embeddings, images.labels, known, conditions)

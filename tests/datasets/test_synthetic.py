@@ -6,6 +6,7 @@ import pytest
 from helpers import load_script
 
 from arcface_gluon.data import FaceRecords, decode_image, read_bin
+from arcface_gluon.data.records.conditions_file import read_conditions
 from arcface_gluon.errors import UserError
 
 synthetic = load_script("datasets/synthetic.py")
@@ -43,6 +44,15 @@ def test_unseen_people_are_the_same_at_every_difficulty(tmp_path):
     assert len(easy) == len(hard) == 16 and easy.num_identities == 2 and easy.image_size == (56, 56)
     pixels = [np.float32(decode_image(records.read(8 * person)[0])) for records in (easy, hard) for person in range(2)]
     assert pixels[0].shape == (56, 56, 3)
+    told = read_conditions(tmp_path / "unseen-0.3" / "conditions.csv", 16)
+    assert list(told) == ["pose", "light", "occlusion", "blur"] and len(set(told["blur"])) == 2
+    told = read_conditions(tmp_path / "unseen-0" / "conditions.csv", 16)
+    assert {name: set(values) for name, values in told.items()} == {
+        "pose": {"frontal"},
+        "light": {"front"},
+        "occlusion": {"none"},
+        "blur": {"sharp"},
+    }
 
     def distance(a, b):
         return np.abs(pixels[a] - pixels[b]).mean()
@@ -64,6 +74,16 @@ def test_wrong_labels_and_a_long_tail(tmp_path):
     assert np.bincount(tail.labels()).tolist() == [16, 8, 5, 4]
     with pytest.raises(UserError, match="label_noise=1"):
         synthetic.prepare(tmp_path, label_noise=1.0)
+
+
+def test_heavy_tails_turn_more_heads_far_and_leave_other_sets_as_they_are():
+    turned = {}
+    for heavy_tails in (False, True):
+        drawn = [synthetic.encoded_images(i, 0, 2, 8, 0.15, 16, heavy_tails=heavy_tails) for i in range(50)]
+        turned[heavy_tails] = np.mean([pose != "frontal" for person in drawn for _, (pose, *_) in person])
+    assert turned[False] < 0.04 < 0.06 < turned[True] < 0.2  # a normal one has 1.2 % beyond 2.5 deviations, t 8.8 %
+    plain = synthetic.encoded_images(3, 0, 2, 8, 0.15, 16)
+    assert plain == synthetic.encoded_images(3, 0, 2, 8, 0.15, 16, heavy_tails=False)
 
 
 @pytest.mark.parametrize("pairs", [20, 200, 6000])
@@ -90,7 +110,8 @@ def test_same_arguments_same_files_with_any_number_of_processes(folder, tmp_path
 def nearest_neighbour(difficulty, people=40, images=3):
     """Share of images whose nearest other image, in normalised pixels, is of the same identity."""
     encoded = [synthetic.encoded_images(i, 0, 0, images, difficulty) for i in range(people)]
-    pixels = np.array([cv2.resize(decode_image(e), (28, 28)).ravel() for group in encoded for e in group], np.float32)
+    pixels = [cv2.resize(decode_image(data), (28, 28)).ravel() for group in encoded for data, _ in group]
+    pixels = np.array(pixels, np.float32)
     pixels -= pixels.mean(axis=1, keepdims=True)
     pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
     cosines = pixels @ pixels.T - 2 * np.eye(len(pixels), dtype=np.float32)

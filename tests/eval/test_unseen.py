@@ -11,7 +11,7 @@ import pytest
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols.unseen_pairs import count_pairs, pair_measures
 from arcface_gluon.report.run_report import write_report
-from arcface_gluon.report.unseen import load_comparable, load_unseen, save_unseen, training_accuracy
+from arcface_gluon.report.unseen import condition_rates, load_comparable, load_unseen, save_unseen, training_accuracy
 from arcface_gluon.report.verification_store import StoredVerification
 
 
@@ -53,10 +53,13 @@ def test_results_on_other_people_than_the_newest_take_no_part(people, tmp_path):
 def test_the_report_shows_what_one_rate_hides(people, tmp_path):
     distances, issame = np.linspace(0, 4, 400), np.arange(400) % 2 == 0
     known = StoredVerification("lfw", {}, distances, issame, {})
-    save_unseen(tmp_path, "unseen-$x", {}, *people, [known])
+    pose = np.where(np.arange(160) % 4 < 2, "frontal", "<left>")
+    kept = save_unseen(tmp_path, "unseen-$x", {}, *people, [known], {"pose": pose})
+    assert [one.kind for one in condition_rates(kept)] == ["alike", "<left>", "frontal", "across"]
     (tmp_path / "recipe.json").write_text("{}")
     text = write_report(tmp_path).read_text()
-    for words in ("All pairs of unseen people", "unseen-$x", "lfw", "The people whose genuine pairs are refused most"):
+    tables = "The people whose genuine pairs are refused most", "Pairs by the conditions of their images"
+    for words in ("All pairs of unseen people", "unseen-$x", "lfw", "both &lt;left&gt;", *tables):
         assert words in text
     assert text.count("<svg") == 1
     (tmp_path / "unseen" / "unseen-$x.json").write_text("[]")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import read_json, write_json
+from ..protocols.unseen_conditions import ConditionRates, rates_by_condition
 from ..protocols.unseen_pairs import (
     FARS,
     Interval,
@@ -73,6 +74,7 @@ def save_unseen(
     embeddings: np.ndarray,
     labels: np.ndarray | Sequence[int],
     verifications: Sequence[StoredVerification] = (),
+    conditions: Mapping[str, Sequence[str]] | None = None,
 ) -> UnseenResult:
     """Measure all pairs, keep the result in the run's folder, and give it.
 
@@ -81,6 +83,7 @@ def save_unseen(
         facts: how it was measured (checkpoint, mode, digest of the set).
         embeddings: (n, d), before normalisation. labels: (n,).
         verifications: of the same model, whose thresholds are tried on these people.
+        conditions: {condition: value of each image}, as of a conditions.csv.
 
     Raises:
         UserError: an embedding is zero or not finite, or there are no genuine or impostor pairs.
@@ -89,6 +92,9 @@ def save_unseen(
     counts = count_pairs(embeddings, labels)
     identities = len(counts.genuine)
     shares, drawn = counts.shares(), counts.shares(draw_identities(identities))
+    quality = _quality(counts, shares, drawn, embeddings, labels, verifications)
+    if conditions:
+        quality["conditions"] = _by_conditions(embeddings, labels, conditions, quality["cosine"])
     value = {
         "set": name,
         "facts": facts,
@@ -98,7 +104,7 @@ def save_unseen(
         "impostors": int(counts.impostor.sum()),
         "measures": {measure: 100 * float(found[0]) for measure, found in pair_measures(shares).items()},
         "draws": {measure: np.round(100 * found, 5).tolist() for measure, found in pair_measures(drawn).items()},
-        "quality": _quality(counts, shares, drawn, embeddings, labels, verifications),
+        "quality": quality,
     }
     path = _place(run, name)
     path.parent.mkdir(exist_ok=True)
@@ -131,6 +137,22 @@ def _quality(counts, shares, drawn, embeddings, labels, verifications):
         ],
         "promises": promises,
     }
+
+
+def _by_conditions(embeddings, labels, conditions, cosine):
+    """As `condition_rates` reads them."""
+    return [
+        {**vars(one), "draws": np.round(one.draws, 7).tolist(), "false_draws": np.round(one.false_draws, 9).tolist()}
+        for one in rates_by_condition(embeddings, labels, conditions, cosine)
+    ]
+
+
+def condition_rates(result: UnseenResult) -> list[ConditionRates]:
+    """Errors by condition, at the FAR that `quality` names; empty where the set has no conditions.csv."""
+    return [
+        ConditionRates(**{**one, "draws": np.asarray(one["draws"]), "false_draws": np.asarray(one["false_draws"])})
+        for one in result.quality.get("conditions", [])
+    ]
 
 
 def load_unseen(run: str | os.PathLike[str], name: str) -> UnseenResult | None:

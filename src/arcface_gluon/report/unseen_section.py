@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..protocols.unseen_conditions import ALIKE
+from ..protocols.unseen_pairs import paired_interval
 from .figures.run import svg_markup
 from .figures.unseen import det_curves
 from .html import Markup, element, join, section, table
-from .unseen import rate_cells
+from .unseen import condition_rates, rate_cells
 
 if TYPE_CHECKING:
     from .run_files import RunFiles
@@ -56,6 +60,7 @@ def _hidden(one):
             f"Genuine pairs in quarters by the length of their shorter embedding, {at}.",
         ),
     ]
+    parts += _conditions(one, at)
     if found["promises"]:
         rows = [
             [name, f"{promised:g}", f"{rate:.3g} ({low:.3g} to {high:.3g})"]
@@ -64,3 +69,20 @@ def _hidden(one):
         heads = ["threshold of", "FAR there", "FAR on these people (95 % over people)"]
         parts.append(table(heads, rows, "What the thresholds of verification sets promise, and keep on other people."))
     return join(*parts)
+
+
+def _conditions(one, at):
+    rows = [
+        [
+            found.condition if found.kind == ALIKE else "",
+            f"both {found.kind}" if found.of_value else found.kind,
+            f"{found.genuine:,}",
+            str(paired_interval([100 * found.accepted], [100 * found.draws], one.identities)),
+            f"{found.impostors:,}",
+            "{:.3g} ({:.3g} to {:.3g})".format(found.false, *np.quantile(found.false_draws, (0.025, 0.975))),
+        ]
+        for found in condition_rates(one)
+    ]
+    heads = ["condition", "pairs", "genuine pairs", "accepted, per cent", "impostor pairs", "share accepted"]
+    caption = f"Pairs by the conditions of their images, {at} over all pairs, with 95 % intervals over people."
+    return [table(heads, rows, caption)] if rows else []

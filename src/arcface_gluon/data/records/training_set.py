@@ -19,6 +19,7 @@ from ...files import atomic_write
 from ..images.decode import image_size
 from ..images.encoded import encoded_bytes
 from ..images.sizes import size_line
+from .conditions_file import CONDITIONS
 from .label_counts import Labels
 from .label_survey import Survey, survey
 from .name_file import NAMES
@@ -28,9 +29,9 @@ from .recordio import EXACT_FLOAT, Header, RecordReader, RecordWriter, pack, unp
 # Folder of labelled images of people who are not trained on, beside the training set; its name may go on.
 UNSEEN = "unseen"
 RECORD_FILES = ("train.rec", "train.idx", "property")
-# Text files that tell of the records beside them: names, labels before and after, and what was left out.
+# Text files that tell of the records beside them: names, labels before and after, what was left out, and conditions.
 LABELS, SKIPPED = "labels.tsv", "skipped.txt"
-TEXTS = frozenset((NAMES, LABELS, SKIPPED))
+TEXTS = frozenset((NAMES, LABELS, SKIPPED, CONDITIONS))
 # Images whose size is looked at.
 _SAMPLE = 100
 # Bytes that are read at once at the most, where the next record that is used is further away.
