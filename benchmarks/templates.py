@@ -8,10 +8,11 @@ from arcface_gluon.datasets.demo import planted
 from scipy.sparse import csr_matrix
 
 from arcface_gluon.parallel.products import inner
-from arcface_gluon.parallel.threads import in_parts
+from arcface_gluon.parallel.threads import in_parts, thread_count
 from arcface_gluon.protocols import ijb_identification as template_search
 from arcface_gluon.protocols import ijb_templates
 from arcface_gluon.protocols import ijb_verification as verification
+from arcface_gluon.protocols.scores.pairs import pair_scores
 
 from . import floors
 
@@ -29,31 +30,30 @@ def measure(quick: bool = False) -> list[dict]:
     centres, _ = planted(SUBJECTS, 0, seed=1)
     features += centres[subjects[numbers]]
     media = np.arange(len(numbers)) // 3
-    first = np.sort(random.integers(0, GALLERY, pairs))
-    second = random.integers(GALLERY, count, pairs)
+    # 32 bits, as `read_pairs` gives them.
+    first = np.sort(random.integers(0, GALLERY, pairs, np.int32))
+    second = random.integers(GALLERY, count, pairs, np.int32)
     pooled = ijb_templates.pool(features, numbers, media)
     same = subjects[first] == subjects[second]
     enrolled = np.array_split(np.arange(GALLERY), 2)
     asked, lists = (np.arange(GALLERY, count), subjects[GALLERY:]), [(ids, subjects[ids]) for ids in enrolled]
-    sparse = pooling_products(features, numbers)
+    sparse, scoring = pooling_products(features, numbers), scoring_floors(pooled.vectors, first, second)
     works = {
         **sparse,
         "pool": lambda: ijb_templates.pool(features, numbers, media),
-        "products and gathers": scoring_floor(pooled.vectors, first, second),
-        "scores": lambda: verification.pair_scores(pooled.vectors, first, second),
+        **scoring,
+        "scores": lambda: pair_scores(pooled.vectors, first, second),
         "verify": lambda: verification.verify(pooled, first, second, same),
         "products": product_floor(pooled.vectors[GALLERY:], pooled.vectors[:GALLERY]),
         "search": lambda: template_search.search(pooled, asked, lists),
     }
     seconds = floors.in_turns(works, rounds=5)
     by, floor = floors.fastest({name: seconds[name] for name in sparse})
-    scoring = seconds["products and gathers"]
+    gatherer, gathers = floors.fastest({name: seconds[name] for name in scoring})
     return [
         floors.row(f"pooling {len(numbers):,} images into {count:,} templates", seconds["pool"], floor, by),
-        floors.row(f"scores of {pairs:,} pairs", seconds["scores"], scoring, "oneDNN and NumPy"),
-        floors.row(
-            "the same with lookup of the templates and the error curve", seconds["verify"], scoring, "oneDNN and NumPy"
-        ),
+        floors.row(f"scores of {pairs:,} pairs", seconds["scores"], gathers, gatherer),
+        floors.row("the same with lookup of the templates and the error curve", seconds["verify"], gathers, gatherer),
         # Each probe is compared with both galleries, alone and joined.
         floors.row(
             f"1:N search, {PROBES:,} probes, {GALLERY:,} enrolled", seconds["search"], 2 * seconds["products"], "oneDNN"
@@ -85,30 +85,49 @@ def pooling_products(features: np.ndarray, numbers: np.ndarray, part: int = 2048
     }
 
 
-def scoring_floor(vectors: np.ndarray, first: np.ndarray, second: np.ndarray, block: int = 512) -> floors.Work:
-    """Products of blocks of gallery templates with all probe templates, then one gather a block, over all threads."""
-    rows, columns = mx.nd.array(vectors[:GALLERY]), mx.nd.array(vectors[GALLERY:])
-    memory, width = np.zeros(block * PROBES, np.float32), len(vectors) - GALLERY
-    out, scores = mx.nd.from_numpy(memory[:], zero_copy=True), np.zeros(len(first), np.float32)
-    parts = []
-    for start in range(0, GALLERY, block):
-        here = slice(*np.searchsorted(first, [start, start + block]))
-        parts.append((start, here, (first[here] - start) * width + second[here] - GALLERY))
+def scoring_floors(
+    vectors: np.ndarray, first: np.ndarray, second: np.ndarray, block: int = 512
+) -> dict[str, floors.Work]:
+    """Products of blocks of gallery templates with all probe templates, then one gather a block, by each library.
 
-    def work():
-        for start, here, flat in parts:
-            left = rows[start : min(start + block, GALLERY)]
-            size = left.shape[0] * width
-            inner(left, columns, out=out[:size].reshape((left.shape[0], width)))
+    The gathers' places are known and the memory of the scores is there before: neither is part of the floor.
+    """
+    left, right = vectors[:GALLERY], vectors[GALLERY:]
+    memory, width = np.zeros((block, len(right)), np.float32), len(right)
+    scores, parts = np.zeros(len(first), np.float32), []
+    for start in range(0, GALLERY, block):
+        here = slice(*np.searchsorted(first, np.array([start, start + block], first.dtype)))
+        flat = (first[here].astype(np.intp) - start) * width + second[here] - GALLERY
+        rows = left[start : start + block]
+        parts.append((rows, memory[: len(rows)], flat, scores[here]))
+    columns = mx.nd.array(right)
+    wrapped = [[mx.nd.from_numpy(array[:], zero_copy=True) for array in part[:2]] for part in parts]
+
+    def onednn():
+        for (rows, out), (_, products, flat, found) in zip(wrapped, parts):
+            inner(rows, columns, out=out)
             out.wait_to_read()
-            values, found = memory[:size], scores[here]
+            values = products.ravel()
 
             def gather(a, b, values=values, flat=flat, found=found):
                 np.take(values, flat[a:b], out=found[a:b], mode="clip")
 
             in_parts(gather, len(flat), 1 << 16)
 
-    return work
+    works = {"oneDNN and NumPy": onednn}
+    if floors.has("torch"):
+        import torch
+
+        torch.set_num_threads(thread_count())
+        tensors, others = [[torch.from_numpy(array) for array in part] for part in parts], torch.from_numpy(right)
+
+        def pytorch():
+            for rows, out, flat, found in tensors:
+                torch.mm(rows, others.T, out=out)
+                torch.index_select(out.view(-1), 0, flat, out=found)
+
+        works["PyTorch"] = pytorch
+    return works
 
 
 def product_floor(probes: np.ndarray, gallery: np.ndarray, block: int = 4096) -> floors.Work:

@@ -13,11 +13,11 @@ from sklearn.metrics import roc_curve
 
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import ijb_templates as t
-from arcface_gluon.protocols import ijb_verification
 from arcface_gluon.protocols.ijb_templates import pool
-from arcface_gluon.protocols.ijb_verification import FARS, pair_scores, verify, verify_scores
-from arcface_gluon.protocols.scores import compiled_sums, passes
+from arcface_gluon.protocols.ijb_verification import FARS, verify, verify_scores
+from arcface_gluon.protocols.scores import compiled_sums, curves, pairs, passes
 from arcface_gluon.protocols.scores.curves import nearest_tar
+from arcface_gluon.protocols.scores.pairs import pair_scores
 
 # The ways to pool that can run here.
 COMPILED = [False, True] if find_spec("numba") else [False]
@@ -78,17 +78,23 @@ def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores,
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("contexts", [None, "cpu(0),cpu(1)"])
 @pytest.mark.parametrize("columns", [16, 1000])
-def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts, columns):
-    for name, value in {"COLUMN_BLOCK": columns, "_PAIR_ROWS": 8, "TOGETHER": 5}.items():
-        monkeypatch.setattr(passes if name == "TOGETHER" else ijb_verification, name, value)
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts, columns, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    for name, value in {"COLUMN_BLOCK": columns, "_PAIR_ROWS": 8}.items():
+        monkeypatch.setattr(pairs, name, value)
+    for name, value in {"TOGETHER": 5, "_WORTH_A_THREAD": 2}.items():
+        monkeypatch.setattr(passes, name, value)
     random = np.random.default_rng(1)
     vectors = t.unit(random.normal(size=(70, 6)))
     first, second = random.integers(0, 50, 400), random.integers(10, 70, 400)
+    first[first == 20] = 21  # a row without pairs
     if ordered:
         first.sort()
     scores = pair_scores(vectors, first, second, contexts)
     expected = np.einsum("ij,ij->i", vectors[first].astype(float), vectors[second])
     np.testing.assert_allclose(scores, expected, atol=1e-6)
+    assert pair_scores(vectors, first[:0], second[:0], contexts).shape == (0,)
 
 
 def test_verification_agrees_with_the_naive_one_and_scikit_learn():
@@ -113,14 +119,62 @@ def test_verification_agrees_with_the_naive_one_and_scikit_learn():
     assert value["roc"][1] == sorted(value["roc"][1])
 
 
-@given(seed=st.integers(0, 10**6), steps=st.sampled_from([4, 30, 1000]), count=st.integers(1, 400))
-@settings(deadline=None, max_examples=60)
-def test_the_nearest_rule_equals_scikit_learns_also_with_ties(seed, steps, count):
+@given(
+    seed=st.integers(0, 10**6),
+    steps=st.sampled_from([4, 30, 1000]),
+    count=st.integers(1, 40) | st.integers(1, 400),
+    window=st.sampled_from([1, 3, 1000]),
+    fars=st.sampled_from([(1e-3, 1e-2, 0.03), (1e-3, 1e-2, 0.03, 0.1, 0.3)]),
+)
+@settings(deadline=None, max_examples=150)
+def test_rates_and_curve_equal_scikit_learns_and_counts_also_with_ties(seed, steps, count, window, fars):
     random = np.random.default_rng(seed)
-    genuine = (random.integers(-steps, steps + 1, random.integers(1, 40)) / steps).astype(np.float32)
-    impostor = (random.integers(-steps, steps // 2 + 1, count) / steps).astype(np.float32)
-    fars = (1e-3, 1e-2, 0.03, 0.1, 0.3)
-    assert verify_scores(genuine, impostor, fars).tar_nearest == sklearn_nearest(genuine, impostor, fars)
+    same = random.random(count + 2) < random.choice([0.05, 0.5])
+    same[random.permutation(count + 2)[:2]] = True, False
+    scores = random.integers(-steps, np.where(same, steps, steps // 2) + 1) / np.float32(steps)
+    scores, fars = scores.astype(np.float32), (*fars, 0.1 / count, 1.01 / (count + 2 - same.sum()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "_WINDOW", window)
+        patch.setattr(passes, "TOGETHER", 7)
+        result = verify_scores(scores, same, fars)
+    genuine, impostors = scores[same], scores[~same]
+    assert result.tar_nearest == sklearn_nearest(genuine, impostors, fars)
+    for far, tar in zip(fars, result.tar_at_most):
+        assert tar == max([(genuine >= x).mean() for x in genuine if (impostors >= x).mean() <= far], default=0)
+    rates = {((impostors >= x).mean(), (genuine >= x).mean()) for x in np.r_[scores, np.inf]}
+    rates |= {((impostors > x).mean(), (genuine > x).mean()) for x in scores} | {(1.0, 1.0)}
+    found = list(zip(*result.curve.points()))
+    # Thresholds between the scores, of which counts were taken, have the rates of the next score.
+    assert all(any(np.allclose(point, rate, atol=1e-12) for rate in rates) for point in found)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.integers(0, 300),
+    first=st.sampled_from(["as they come", "ascending", "all of one"]),
+    gap=st.sampled_from([1, 3, 1 << 20]),
+    low=st.sampled_from([-7, 0, 10**6]),
+    dtype=st.sampled_from([np.int32, np.int64]),
+)
+@settings(deadline=None, max_examples=60)
+def test_columns_know_which_vectors_their_numbers_stand_for(seed, count, first, gap, low, dtype):
+    random = np.random.default_rng(seed)
+    ids = low + gap * np.sort(random.permutation(50)[:40])
+    numbers = random.choice(ids, count)
+    numbers[: random.choice([0, 1, count // 2])] = low + gap * random.integers(-1, 51)
+    numbers = random.permutation(numbers).astype(dtype)
+    numbers = {"as they come": numbers, "ascending": np.sort(numbers), "all of one": numbers[:1].repeat(count)}[first]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "TOGETHER", 5)
+        patch.setattr(pairs, "_LOOK", 20)
+        column = pairs.PairColumn(ids, numbers)
+    place = {number: i for i, number in enumerate(ids.tolist())}
+    expected = [place.get(number, -1) for number in numbers.tolist()]
+    assert column.each().tolist() == expected and column.complete == (-1 not in expected)
+    if column.complete:
+        occurring = sorted(set(expected))
+        np.testing.assert_array_equal(column.vectors(ids), ids[occurring])
+        assert [occurring[i] for i in column.places()[column.numbers - column.low]] == expected
 
 
 def test_a_truncated_tail_gives_the_rate_or_none_but_never_a_wrong_one():

@@ -12,7 +12,7 @@ _NAMES = {
     "rank1": "megaface",
     "refine": "megaface",
     "pool": "ijb_templates",
-    "pair_scores": "ijb_verification",
+    "pair_scores": "scores.pairs",
     "verify": "ijb_verification",
     "search": "ijb_identification",
     "combine": "iqiyi",

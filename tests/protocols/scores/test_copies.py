@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from arcface_gluon.protocols import ijb_identification as template_search
-from arcface_gluon.protocols import ijb_verification as templates
 from arcface_gluon.protocols import megaface as identification
 from arcface_gluon.protocols import overlap, trillion_pairs
 from arcface_gluon.protocols.ijb_templates import Templates
 from arcface_gluon.protocols.iqiyi import mean_average_precision
 from arcface_gluon.protocols.megaface import identify, rank1
-from arcface_gluon.protocols.scores import copies, search
+from arcface_gluon.protocols.scores import copies, pairs, search
 from arcface_gluon.protocols.scores.blocks import unit
 from arcface_gluon.protocols.scores.copies import MateCopies, exact_scores, first_copies, quick_keys
 
@@ -23,8 +22,8 @@ BLOCKS = [(1024, 32000, None), (7, 33, None), (5, 17, "cpu(0),cpu(1)"), (3, 64, 
 def devices(request, monkeypatch):
     """Devices, with blocks of some size."""
     rows, columns, devices = request.param
-    for module in (identification, search, trillion_pairs, template_search, templates):
-        monkeypatch.setattr(module, "_PAIR_ROWS" if module is templates else "ROW_BLOCK", rows)
+    for module in (identification, search, trillion_pairs, template_search, pairs):
+        monkeypatch.setattr(module, "_PAIR_ROWS" if module is pairs else "ROW_BLOCK", rows)
         if module is not template_search:
             monkeypatch.setattr(module, "COLUMN_BLOCK", columns)
     monkeypatch.setattr(search, "BEST_ROWS", rows)
@@ -160,7 +159,7 @@ def test_ijb_1_to_1_copies_score_the_same(devices):
     vectors = unit(random.normal(size=(90, 512)))
     vectors[60:] = vectors[random.permutation(60)[:30]]
     first, second = random.integers(0, 90, (2, 4000))
-    scores = templates.pair_scores(vectors, first, second, devices)
+    scores = pairs.pair_scores(vectors, first, second, devices)
     np.testing.assert_allclose(scores, exact_scores(vectors[first], vectors[second]), atol=1e-6)
     same = first_copies(vectors)
     groups = {}

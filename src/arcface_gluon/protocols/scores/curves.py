@@ -11,6 +11,9 @@ from typing import Sequence
 
 import numpy as np
 
+# Impostor scores on either side of a rate among which the curve's nearest corners are sought at first.
+_WINDOW = 1 << 10
+
 
 def allowed_accepts(far: float | str, total: int) -> int:
     """How many of `total` impostors may pass at most, without the rounding of a product: 3530 for 1e-6 of 3.53e9."""
@@ -141,21 +144,40 @@ def nearest_tar(genuine: np.ndarray, impostors: np.ndarray, total: int, fars: Se
     Returns:
         a list of TARs, with None where more impostor scores are needed to tell.
     """
-    complete = len(impostors) == total
+    # The lowest known score may be no corner; then all points beyond it must be at least as far away.
+    complete, lowest = len(impostors) == total, len(impostors) / total
     known = genuine if complete else genuine[np.searchsorted(genuine, impostors[0]) :]
-    thresholds = np.unique(np.concatenate([impostors, known]))[::-1]
-    false = len(impostors) - np.searchsorted(impostors, thresholds)
-    true = len(genuine) - np.searchsorted(genuine, thresholds)
-    if len(false) > 2:
-        corner = np.r_[True, (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0), True]
-        false, true = false[corner], true[corner]
-    far = np.r_[0, false][::-1] / total
-    tar = np.r_[0, true][::-1] / len(genuine)
-    rates = []
+    rates: list[float | None] = []
     for value in fars:
+        far, tar = _corners(known, impostors, total, value)
         distance = np.abs(far - value)
         nearest = int(np.argmin(distance))
-        # The lowest known score may be no corner, and all points beyond it are at least as far away.
-        certain = complete or far[0] - value > distance[nearest]
-        rates.append(float(tar[nearest]) if certain else None)
+        certain = complete or lowest - value > distance[nearest]
+        rates.append(float(tar[nearest] / len(genuine)) if certain else None)
     return rates
+
+
+def _corners(genuine, impostors, total, value):
+    """Corners of the curve around a FAR of `value`: (FARs, accepted genuine scores), from the lowest threshold up.
+
+    A window of the sorted scores is widened until there is a corner on either side of `value`, or no more score.
+    """
+    count, width = len(impostors), _WINDOW
+    while True:
+        rank = count - min(int(value * total), count)
+        # All scores from one threshold to another, ties included.
+        first = np.searchsorted(impostors, impostors[rank - width]) if rank > width else 0
+        last = np.searchsorted(impostors, impostors[rank + width], side="right") if rank + width < count else count
+        low = np.searchsorted(genuine, impostors[first]) if first else 0
+        high = np.searchsorted(genuine, impostors[last - 1], side="right") if last < count else len(genuine)
+        thresholds = np.unique(np.concatenate([impostors[first:last], genuine[low:high]]))[::-1]
+        false = count - first - np.searchsorted(impostors[first:last], thresholds)
+        true = len(genuine) - low - np.searchsorted(genuine[low:high], thresholds)
+        false, true = np.r_[count - last, false], np.r_[len(genuine) - high, true]
+        corner = np.r_[last == count, (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0), first == 0]
+        if last == count:
+            corner[1] = True  # the highest threshold, as the point (0, 0) beyond it
+        above = false[corner] >= value * total
+        if (first == 0 or above.any()) and (last == count or not above.all()):
+            return false[corner][::-1] / total, true[corner][::-1]
+        width *= 8

@@ -1,0 +1,176 @@
+"""Scores of long lists of pairs: products of blocks of vectors, of which the pairs' values are gathered.
+
+The vectors of a list go by numbers. Nothing of a list's length is made but the scores: numbers are looked up a few at a
+time, in tables that stay in the cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ... import runtime
+from ...progress import progress
+from .blocks import COLUMN_BLOCK, block_edges, score_blocks
+from .copies import first_copies
+from .passes import for_parts, is_ascending
+
+# Rows in a block of products.
+_PAIR_ROWS = 512
+# Numbers further apart than this are searched, others looked up in a table (32 MiB at most).
+_WIDEST = 1 << 22
+# Numbers looked at before it is asked whether all have occurred.
+_LOOK = 1 << 19
+
+
+class PairColumn:
+    """The first or the second vectors of a list of pairs.
+
+    Args:
+        ids: (t,) numbers of the vectors, ascending. numbers: (p,) those of the list.
+
+    Attributes:
+        numbers: (p,) as given, unless they are far apart. low: the least of them.
+        positions: int64, which vector the number low + i stands for; -1: none.
+        used: bool, whether the number low + i occurs.
+        borders: of an ascending list, as lists usually are: where in it the number low + i begins, and its end; else
+            None.
+    """
+
+    def __init__(self, ids: np.ndarray, numbers: np.ndarray):
+        low, high, ascending = _range(numbers)
+        if high - low >= _WIDEST:
+            found = np.minimum(np.searchsorted(ids, numbers), len(ids) - 1)
+            numbers, ids = np.where(ids[found] == numbers, found, -1), np.arange(len(ids))
+            low, high, ascending = _range(numbers)
+        self.numbers, self.low = numbers, low
+        first, last = np.searchsorted(ids, [low, high + 1])
+        self.positions = np.full(high - low + 1, -1, np.intp)
+        self.positions[ids[first:last] - low] = np.arange(first, last)
+        self.borders = None
+        if ascending:
+            values = np.arange(low, high + 1).astype(numbers.dtype)
+            self.borders = np.r_[np.searchsorted(numbers, values), len(numbers)]
+            self.used = np.diff(self.borders) > 0
+        else:
+            self.used = self._occurring()
+
+    def _occurring(self):
+        used = np.zeros(len(self.positions), bool)
+        for start in range(0, len(self.numbers), _LOOK):
+            some = self.numbers[start : start + _LOOK]
+
+            def mark(here, some=some):
+                used[some[here] - self.low] = True
+
+            for_parts(mark, len(some))
+            if used.all():
+                break
+        return used
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a vector for every number."""
+        return bool((self.positions[self.used] >= 0).all())
+
+    def each(self) -> np.ndarray:
+        """(p,) position of each pair's vector, -1 where there is none."""
+        return self.positions[self.numbers - self.low]
+
+    def vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """Those that occur, in the order of their numbers."""
+        positions = self.positions[self.used]
+        if len(positions) and positions[-1] - positions[0] + 1 == len(positions) and is_ascending(positions):
+            return vectors[positions[0] : positions[-1] + 1]
+        return vectors[positions]
+
+    def places(self) -> np.ndarray:
+        """Which of the numbers that occur each number low + i is."""
+        return np.cumsum(self.used) - 1
+
+
+def pair_scores(
+    vectors: np.ndarray, first: np.ndarray, second: np.ndarray, contexts: runtime.Devices = None
+) -> np.ndarray:
+    """Cosines of many pairs: products of blocks on all devices, of which the pairs' values are gathered.
+
+    Rows and columns that occur in no pair are left out of the products. A pair of copies of two vectors has the score
+    of these, in either order.
+
+    Args:
+        vectors: (t, d) float32 of length 1. first, second: (p,) positions in it.
+
+    Returns:
+        (p,) float32.
+    """
+    rows, columns = (PairColumn(np.arange(len(vectors)), np.asarray(numbers)) for numbers in (first, second))
+    return column_scores(vectors, rows, columns, contexts)
+
+
+def column_scores(
+    vectors: np.ndarray, first: PairColumn, second: PairColumn, contexts: runtime.Devices = None
+) -> np.ndarray:
+    """`pair_scores` of a list whose columns are `complete`."""
+    first, second = _without_copies(vectors, first, second)
+    left, right = first.vectors(vectors), second.vectors(vectors)
+    places, numbers, order = second.places(), second.numbers, None
+    if len(right) <= COLUMN_BLOCK and first.borders is not None:
+        borders = np.r_[first.borders[:-1][first.used], len(numbers)]
+    else:
+        # Pairs in the order in which their blocks come.
+        row = first.places()[first.numbers - first.low]
+        key = row + places[numbers - second.low] // COLUMN_BLOCK * len(left)
+        order = np.argsort(key, kind="stable")
+        rows = len(left) * -(-len(right) // COLUMN_BLOCK)
+        numbers, borders = numbers[order], np.r_[0, np.cumsum(np.bincount(key, minlength=rows))]
+    scores = np.empty(len(numbers), np.float32)
+    edges = block_edges(len(right), COLUMN_BLOCK)
+    blocks = score_blocks(left, lambda a, b: right[a:b], edges, runtime.contexts(contexts), _PAIR_ROWS)
+    with progress(total=len(scores), unit="pair", unit_scale=True, desc="scores") as bar:
+        for row_start, column_start, block in blocks:
+            row = row_start + column_start // COLUMN_BLOCK * len(left)
+            here = borders[row : row + len(block) + 1]
+            _gather(block, here, places - column_start, numbers, second.low, scores)
+            bar.update(int(here[-1] - here[0]))
+    if order is not None:
+        scores[order] = scores.copy()
+    return scores
+
+
+def _without_copies(vectors, first, second):
+    """The pairs, with the first copy of a vector for all its copies, and pairs that have such one way round."""
+    same = first_copies(vectors)
+    copied = np.bincount(same, minlength=len(same)) > 1
+    if not copied.any():
+        return first, second
+    left, right = same[first.each()], same[second.each()]
+    turned = (copied[left] | copied[right]) & (left > right)
+    positions = np.arange(len(vectors))
+    left, right = np.where(turned, right, left), np.where(turned, left, right)
+    return PairColumn(positions, left), PairColumn(positions, right)
+
+
+def _gather(block, borders, places, numbers, low, out):
+    """out[k] = block[i, places[numbers[k] - low]] of row i's pairs borders[i] … borders[i + 1] - 1."""
+    values, width, begin = block.ravel(), block.shape[1], int(borders[0])
+
+    def work(here):
+        start, stop = here.start + begin, here.stop + begin
+        first, last = np.searchsorted(borders, start, side="right") - 1, np.searchsorted(borders, stop)
+        lengths = np.diff(np.clip(borders[first : last + 1], start, stop))
+        place = np.repeat(np.arange(first, last) * width, lengths)
+        # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
+        place += np.take(places, numbers[start:stop] - low, mode="clip")
+        np.take(values, place, out=out[start:stop], mode="clip")
+
+    for_parts(work, int(borders[-1]) - begin)
+
+
+def _range(numbers):
+    """(least, largest, whether they are ascending); of none (0, -1, True)."""
+    if not len(numbers):
+        return 0, -1, True
+    if is_ascending(numbers):
+        return int(numbers[0]), int(numbers[-1]), True
+    found = []
+    for_parts(lambda here: found.append((numbers[here].min(), numbers[here].max())), len(numbers))
+    return int(min(low for low, _ in found)), int(max(high for _, high in found)), False
