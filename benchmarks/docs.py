@@ -1,4 +1,7 @@
-"""The tables of a run in docs/benchmarks.md: one section a machine, one part a benchmark; other machines' stay."""
+"""The tables of a run in docs/benchmarks.md: one section a machine, one part a benchmark; other machines' stay.
+
+A machine's first part is its table of goals, made anew of all its parts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from pathlib import Path
 
 from arcface_gluon.files import atomic_write
 
+from .tables import goal_table
+
+GOALS = "Goals"
 END = "<!-- end of this machine -->"
 
 
@@ -16,7 +22,7 @@ def write(path: Path, machine: str, header: str, tables: dict[str, str]) -> None
     Args:
         path: a Markdown page; a new machine's section comes after its first paragraphs, before all other sections.
         machine: names the section. header: a sentence under each table's title: when and with what it was measured.
-        tables: {benchmark: Markdown table}.
+        tables: {benchmark: its part, as `tables.part` makes it}.
     """
     text = path.read_text(encoding="utf-8")
     begin = f"<!-- machine: {machine} -->"
@@ -28,7 +34,10 @@ def write(path: Path, machine: str, header: str, tables: dict[str, str]) -> None
     else:
         stop = text.index(END, start) + len(END) + 2
         parts = dict(re.findall(r"^### (.*)\n\n((?:(?!### |<!-- ).*\n)*)", text[start:stop], re.MULTILINE))
+    parts.pop(GOALS, None)
     parts.update({name: f"{header}\n\n{table}\n\n" for name, table in tables.items()})
+    goals = goal_table(parts)
+    parts = {**({GOALS: f"{goals}\n\n"} if goals else {}), **parts}
     body = "".join(f"### {name}\n\n{part}" for name, part in parts.items())
     with atomic_write(path, "w") as file:
         file.write(f"{text[:start]}{begin}\n\n## {machine}\n\n{body}{END}\n\n{text[stop:]}")

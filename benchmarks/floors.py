@@ -16,6 +16,7 @@ import numpy as np
 from arcface_gluon.parallel.operators import host_view
 from arcface_gluon.parallel.products import block_products, inner
 from arcface_gluon.parallel.threads import in_parts, thread_count
+from arcface_gluon.progress import progress
 
 Work = Callable[[], object]
 
@@ -104,7 +105,7 @@ def passes(*arrays: mx.nd.NDArray) -> Work:
 def in_turns(works: dict[str, Work], rounds: int) -> dict[str, np.ndarray]:
     """{name: (rounds,) seconds}, after one round that warms up."""
     seconds: dict[str, list] = {name: [] for name in works}
-    for index in range(-1, rounds):
+    for index in progress(range(-1, rounds), desc=", ".join(works), unit="round", delay=2):
         for name, work in works.items():
             mx.nd.waitall()
             began = time.perf_counter()

@@ -6,7 +6,9 @@ Without a name all are measured; it begins by saying which these are, and how lo
 this folder with `measure(quick)`, which gives rows
 {"what", "value", "unit", "floor", "ratio"}: `floor` is what the same work costs at the least (or the rate that it can
 reach at the most) on this machine in this run, `ratio` is value over floor. Rows measured in turns (`floors`) have
-"by", the library that the floor is of, and "spread", half the range between the quartiles of the rounds' ratios, too.
+"by", the library that the floor is of, and "spread", half the range between the quartiles of the rounds' ratios, too;
+"profile" is a text that says what the value is made of. `goals` has the goals of the ratios; bench.json has what came
+of them. A benchmark's results are kept as soon as it has ended: after an interruption --resume goes on.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Sequence
 
 from arcface_gluon import blas, runtime
 from arcface_gluon.cli.modules import command_parser, own_module
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json, write_json
 
-from . import docs
+from . import docs, tables
+from .goals import judged
 
 # Seconds that each takes on two cores, with PyTorch, pytorch-metric-learning and faiss installed.
 ORDER = {
@@ -35,6 +37,7 @@ ORDER = {
     "plan": 40, "precision": 30, "identification": 200, "templates": 40, "serving": 40,
 }  # fmt: skip
 
+RESULTS = "bench.json"
 EXAMPLE = "arcface-gluon bench head verification --quick"
 
 
@@ -44,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the tables into this page, docs/benchmarks.md")
+    parser.add_argument("--resume", action="store_true", help="leave out what an interrupted call has measured")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # measure one benchmark, in a process of its own
     args = parser.parse_args(arguments)
     if args.one:
@@ -53,33 +57,56 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         name = unknown.pop()
         raise UserError(f"unknown benchmark {name!r}{did_you_mean(name, ORDER)}")
-    results, load = {}, os.getloadavg()[0]
     names = args.names or list(ORDER)
+    header, results = _begin(args)
     if not args.names:
         print("\n".join(announcement(args.quick)), flush=True)
-    for name in names:
-        print(f"## {name}", flush=True)
-        began = time.perf_counter()
+    left, began = [name for name in names if Path(name).stem not in results], time.perf_counter()
+    for done, name in enumerate(left):
+        print(f"## {name}{_time_left(left, done, began, args.quick)}", flush=True)
         command = [sys.executable, "-m", "arcface_gluon", "bench", "--one", name, "--out", str(args.out)]
+        since = time.perf_counter()
         if subprocess.run([*command, *["--quick"] * args.quick]).returncode:
-            raise UserError(f"benchmark {name} failed; what it printed stands above")
-        results[Path(name).stem] = rows = read_json(args.out / f"{Path(name).stem}.json")
-        print(f"{table(rows)}\n({time.perf_counter() - began:.0f} s)", flush=True)
+            raise UserError(f"benchmark {name} failed; what it printed stands above; --resume goes on with the others")
+        stem = Path(name).stem
+        results[stem] = judged(stem, read_json(args.out / f"{stem}.json"))
+        write_json(args.out / RESULTS, {"header": header, "quick": args.quick, "results": results})
+        print(f"{tables.part(stem, results[stem], args.quick)}\n({time.perf_counter() - since:.0f} s)", flush=True)
+    parts = {name: tables.part(name, rows, args.quick) for name, rows in results.items()}
+    goals = tables.goal_table(parts)
+    with atomic_write(args.out / "bench.md", "w") as file:
+        file.write(f"{header}\n")
+        for name, part in {**({"goals": goals} if goals else {}), **parts}.items():
+            file.write(f"\n## {name}\n\n{part}\n")
+    print(f"{goals}\n{args.out / 'bench.md'}".strip())
+    if args.docs:
+        docs.write(args.docs, runtime.processor(), header, parts)
+        print(args.docs)
+    return 0
+
+
+def _begin(args):
+    """(header, results so far): of the call that is resumed, or none."""
+    if args.resume and (args.out / RESULTS).exists():
+        found = read_json(args.out / RESULTS)
+        if found.get("quick") == args.quick and isinstance(found.get("results"), dict):
+            return found["header"], found["results"]
     header = (
         f"Measured {time.strftime('%Y-%m-%d')} on {runtime.processor()}, {runtime.physical_cores()} cores, "
         f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "
-        f"load average before it {load:.1f}."
+        f"load average before it {os.getloadavg()[0]:.1f}."
     )
-    with atomic_write(args.out / "bench.md", "w") as file:
-        file.write(f"{header}\n")
-        for name, rows in results.items():
-            file.write(f"\n## {name}\n\n{table(rows)}\n")
-    write_json(args.out / "bench.json", {"header": header, "results": results})
-    print(f"{args.out / 'bench.md'}")
-    if args.docs:
-        docs.write(args.docs, runtime.processor(), header, {name: table(rows) for name, rows in results.items()})
-        print(args.docs)
-    return 0
+    return header, {}
+
+
+def _time_left(names, done, began, quick):
+    """ " (2 of 5; about 3 min left)", by the benchmarks' usual times and how fast those so far went."""
+    text = f" ({done + 1} of {len(names)}"
+    before, after = (sum(ORDER.get(name, 0) for name in part) for part in (names[:done], names[done:]))
+    if quick or not after:
+        return f"{text})"
+    seconds = after * (time.perf_counter() - began) / before if before else after
+    return f"{text}; about {seconds / 60:.1f} min left)"
 
 
 def announcement(quick: bool) -> list[str]:
@@ -97,31 +124,7 @@ def _module(name):
     return own_module(Path(name)) if name.endswith(".py") else importlib.import_module(f"{__package__}.{name}")
 
 
-COLUMNS = ("value", "unit", "floor", "by", "ratio", "spread")
-
-
-def table(rows: Sequence[dict]) -> str:
-    """Rows as a Markdown table; columns that are empty in all rows are left out."""
-    columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
-    lines = [f"| what | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
-    for row in rows:
-        lines.append(f"| {row['what']} | {' | '.join(_cell(row.get(column)) for column in columns)} |")
-    return "\n".join(lines)
-
-
 def kernels() -> str:
     """Which kernels each library that multiplies takes."""
     names = {"NumPy": blas.numpy_kernels(), "dot": blas.mxnet_kernels(), "oneDNN": blas.onednn_instructions()}
     return "kernels: " + ", ".join(f"{name} {value}" for name, value in names.items() if value)
-
-
-def _cell(value):
-    if value is None:
-        return ""
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:,.0f}"
-        if isinstance(value, (int, float))
-        else str(value)
-    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import mxnet as mx
 import numpy as np
 import pytest
-from arcface_gluon.benchmarks import docs, floors, peers, pipeline, run
+from arcface_gluon.benchmarks import docs, floors, goals, peers, pipeline, run, tables
 
 from arcface_gluon.data import FaceRecords
+from arcface_gluon.errors import UserError
+from arcface_gluon.files import read_json
 from arcface_gluon.protocols.verification import evaluate_pairs
 from arcface_gluon.runtime import physical_cores
 
@@ -53,8 +55,60 @@ def test_the_page_keeps_other_machines_and_other_parts(tmp_path):
 
 
 def test_a_table_leaves_empty_columns_out():
-    lines = run.table([{"what": "a", "value": 1.5, "unit": "s"}, {"what": "b", "value": 1234567.0}]).splitlines()
+    lines = tables.table([{"what": "a", "value": 1.5, "unit": "s"}, {"what": "b", "value": 1234567.0}]).splitlines()
     assert lines[0] == "| what | value | unit |" and lines[3] == "| b | 1,234,567 |  |"
+
+
+def test_goals_are_judged_by_the_ratio_and_its_spread():
+    least, most = goals.Goal("a", 0.8, at_least=True), goals.Goal("a", 0.8)
+    assert [least.verdict(ratio, 0.02) for ratio in (0.81, 0.79, 0.7)] == [
+        "reached", "missed, within the spread", "missed",
+    ]  # fmt: skip
+    assert [most.verdict(ratio, None) for ratio in (0.8, 0.81)] == ["reached", "missed"]
+    assert set(goals.GOALS) <= set(run.ORDER)
+    (row,) = goals.judged("verification", [{"what": "anything", "ratio": 1.0}])
+    assert "goal" not in row
+
+
+def test_the_table_of_goals_is_made_of_the_tables(monkeypatch, tmp_path):
+    monkeypatch.setitem(goals.GOALS, "head", (goals.Goal("a.*", 1.2), goals.Goal("other", 2, at_least=True)))
+    rows = [{"what": "a, step", "ratio": 1.5, "spread": 0.1, "profile": "x 1, y 2"}, {"what": "b", "ratio": 3.0}]
+    rows = goals.judged("head", rows)
+    part = tables.part("head", rows)
+    assert "- not measured in this run: `other`, ≥ 2" in part and "not measured" not in tables.part("head", rows, True)
+    line = "| head | a, step | 1.5 | 0.1 | ≤ 1.2 | missed | x 1, y 2 |"
+    assert tables.goal_table({"head": part}).splitlines()[2:] == [line]
+    assert tables.goal_table({"head": TABLE.format("b")}) == ""
+    page = tmp_path / "page.md"
+    page.write_text("# Speed\n")
+    docs.write(page, "new", "Today.", {"head": part})
+    docs.write(page, "new", "Today.", {"search": TABLE.format("second")})  # a later call, of another part
+    assert page.read_text().count(line) == 1 and page.read_text().index("### Goals") < page.read_text().index(
+        "### head"
+    )
+    rows[0]["ratio"] = 1.1
+    docs.write(page, "new", "Today.", {"head": tables.part("head", goals.judged("head", rows))})
+    assert "missed" not in page.read_text() and page.read_text().count("### Goals") == 1
+
+
+def test_a_call_that_was_interrupted_goes_on_where_it_ended(tmp_path, capsys):
+    for name in ("one", "two"):
+        text = f"def measure(quick):\n    return [{{'what': '{name}', 'value': 1.0, 'unit': 's'}}]\n"
+        (tmp_path / f"{name}.py").write_text(
+            text if name == "one" else "def measure(quick):\n    raise SystemExit(3)\n"
+        )
+    names = [str(tmp_path / f"{name}.py") for name in ("one", "two")]
+    with pytest.raises(UserError, match="--resume"):
+        run.main([*names, "--out", str(tmp_path)])
+    (tmp_path / "one.py").write_text("raise SystemExit(4)\n")
+    (tmp_path / "two.py").write_text(text)
+    capsys.readouterr()
+    assert run.main([*names, "--out", str(tmp_path), "--resume"]) == 0
+    assert "(1 of 1" in capsys.readouterr().out
+    assert [row["what"] for rows in read_json(tmp_path / "bench.json")["results"].values() for row in rows] == [
+        "one",
+        "two",
+    ]
 
 
 def test_peers_verify_to_the_same_accuracy():
