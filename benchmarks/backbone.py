@@ -32,9 +32,9 @@ def _measure_one(case):
     from arcface_gluon.models import get_model, multiply_additions
 
     from . import floors, peers
-    from .steps import whole_step
+    from .steps import Step, parts_of
 
-    ours = {precision: whole_step(name, BATCH, IDENTITIES, precision) for precision in precisions}
+    ours = {precision: Step(name, BATCH, IDENTITIES, precision) for precision in precisions}
     others = peers.training_steps(name, BATCH, IDENTITIES, "bfloat16" in precisions) if with_peers else {}
     seconds = floors.in_turns({**ours, "product": _product(), **others}, rounds)
     rate = BATCH / np.median(seconds["float32"])
@@ -44,7 +44,12 @@ def _measure_one(case):
     rows = [first]
     for key in [*precisions, *others]:
         row = floors.row(f"{name} whole step: {key}", seconds[key], seconds["float32"], "float32", "ms")
+        if key in precisions:
+            row["profile"] = ", ".join(f"{part} {1000 * taken:.0f} ms" for part, taken in parts_of(ours[key]).items())
         rows.append(row)
+    for key in precisions if others else ():
+        other = seconds[f"PyTorch, {key}"]
+        rows.append(floors.row(f"{name} whole step: PyTorch over ours, {key}", other, seconds[key], key, "ms"))
     return rows
 
 

@@ -105,7 +105,7 @@ def passes(*arrays: mx.nd.NDArray) -> Work:
 def in_turns(works: dict[str, Work], rounds: int) -> dict[str, np.ndarray]:
     """{name: (rounds,) seconds}, after one round that warms up."""
     seconds: dict[str, list] = {name: [] for name in works}
-    for index in progress(range(-1, rounds), desc=", ".join(works), unit="round", delay=2):
+    for index in progress(range(-1, rounds), desc=f"{len(works)} works in turns", unit="rounds", delay=2):
         for name, work in works.items():
             mx.nd.waitall()
             began = time.perf_counter()

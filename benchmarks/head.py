@@ -113,7 +113,9 @@ def _measure_one(case, with_peers):
             if key in seconds:
                 rows.append(floors.row(f"{name}: {key}, {passed}", seconds[key], unavoidable, f"{by} + passes", "ms"))
         rows += [floors.row(f"{name}: bare products by {one}", seconds[one], floor, by, "ms") for one in bare]
-    rows += [floors.row(f"{name}: gradients by {one}", seconds[one], floor, by, "ms") for one in others]
+    for one in others:
+        rows.append(floors.row(f"{name}: gradients by {one}", seconds[one], floor, by, "ms"))
+        rows.append(floors.row(f"{name}: {one} over ours", seconds[one], seconds["gradients"], "ours", "ms"))
     return rows
 
 

@@ -24,6 +24,8 @@ import simplejpeg
 
 from arcface_gluon.data import Augment, Batches, FaceRecords, RecordWriter, write_training_set
 from arcface_gluon.data.batches import stream
+from arcface_gluon.data.batches.augment import random_draws
+from arcface_gluon.data.images.decode import decode_image
 from arcface_gluon.data.records.recordio import Header, pack
 from arcface_gluon.runtime import physical_cores
 
@@ -53,7 +55,9 @@ def measure(quick: bool = False) -> list[dict]:
                         works[ITERATOR] = image_record_iter(Path(folder) / "shuffled.rec", cores)
                         loaders = {} if quick else peers.loaders(records, BATCH, cores)
                         works.update({key: steady(make, len(records)) for key, make in loaders.items()})
-                    rows += compared(in_turns(works, rounds), count, name)
+                    made = compared(in_turns(works, rounds), count, name)
+                    profile = made_of(records)
+                rows += [{**row, "profile": profile} if row["what"].startswith(ON_CONTEXT) else row for row in made]
             if noise == 2.0:
                 rows += waiting_threads(records)
     return rows
@@ -118,7 +122,7 @@ def decoders(records: FaceRecords, threads: int) -> dict[str, Round]:
 
     def turbo(part):
         for image in images[part::threads]:
-            simplejpeg.decode_jpeg(image, fastdct=False, fastupsample=False, buffer=out[part])
+            turbo_decode(image, out[part])
 
     def opencv(part):
         for image in images[part::threads]:
@@ -134,6 +138,11 @@ def decoders(records: FaceRecords, threads: int) -> dict[str, Round]:
         return work
 
     return {TURBO: timed(turbo), OPENCV: timed(opencv)}
+
+
+def turbo_decode(data: bytes, out: np.ndarray) -> None:
+    """Decode a JPEG into (height, width, 3) as the batches do."""
+    simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False, buffer=out)
 
 
 def steady(make: Callable[[], Iterator], images: int, use: Callable[[object], object] = lambda batch: None) -> Round:
@@ -195,6 +204,35 @@ def image_record_iter(path: Path, threads: int) -> Round:
             batch.data[0].wait_to_read()
 
     return lambda: _seconds(epoch)
+
+
+def made_of(records: FaceRecords) -> str:
+    """What an image costs in one thread, by processor time: the parts alone, and all that is left of the whole."""
+    images = [records.read(index)[0] for index in range(len(records))]
+    scattered = np.random.default_rng(0).permutation(len(records)).tolist()
+    batches = Batches(records, BATCH, threads=1)
+    planes, labels = np.empty((BATCH, 3, *records.image_size), np.uint8), np.empty(BATCH, np.int32)
+    image, spare = np.empty((2, *records.image_size, 3), np.uint8)
+    draws = random_draws(0, 0, BATCH).tolist()
+    works = {
+        "decoding": lambda: [turbo_decode(data, image) for data in images],
+        "its checks": lambda: [decode_image(data, records.image_size, image) for data in images],
+        "reading records": lambda: [records.read(index) for index in scattered],
+        "mirror": lambda: [cv2.flip(image, 1, spare) for _ in images[::2]],
+        "planes and the rest": lambda: [
+            batches._fill(planes, labels, draws, first) for first in range(0, len(images), BATCH)
+        ],
+    }
+    taken: dict[str, list] = {name: [] for name in works}
+    for _ in range(5):
+        for name, work in works.items():
+            began = time.thread_time()
+            work()
+            taken[name].append(1e6 * (time.thread_time() - began) / len(images))
+    cost = {name: float(np.median(times)) for name, times in taken.items()}
+    cost["its checks"] -= cost["decoding"]
+    cost["planes and the rest"] -= sum(cost.values()) - cost["planes and the rest"]
+    return "of one thread's time an image, " + ", ".join(f"{name} {value:.1f} µs" for name, value in cost.items())
 
 
 def waiting_threads(records: FaceRecords, threads: int = 32, batches: int = 32, rounds: int = 5) -> list[dict]:

@@ -32,9 +32,9 @@ def _measure_one(identities):
     from arcface_gluon.models import network_cost
     from arcface_gluon.parallel.cost import MIB, Machine, Setting, cost
 
-    from .steps import whole_step
+    from .steps import Step
 
-    step = whole_step(NETWORK, BATCH, identities)
+    step = Step(NETWORK, BATCH, identities)
     step()
     seconds = []
     for _ in range(4):

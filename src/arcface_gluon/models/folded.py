@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Callable, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -21,7 +21,7 @@ PRECISIONS = ("float32", "bfloat16")
 # What a folded network must reach beside the unfolded one, or it is not taken.
 LEAST_COSINE = {"float32": 0.999999, "bfloat16": 0.999}
 # How far a BatchNorm may shift, in deviations of what it normalises, before rounding takes too many digits.
-_LIMIT = {"float32": 256.0, "bfloat16": 8.0}
+LIMIT = {"float32": 256.0, "bfloat16": 8.0}
 TYPES = {"float32": np.dtype("float32"), "bfloat16": np.dtype([("bfloat16", np.uint16)])}  # as MXNet names them
 # What oneDNN computes in bfloat16 and in its own layout; the rest is computed in float32.
 _LOW = ("Convolution", "FullyConnected", "Activation", "BatchNorm", "Concat", *SUMS)
@@ -56,8 +56,8 @@ class EvaluationNetwork:
         """Take the folded network; gives the reason where it cannot be taken."""
         try:
             with np.errstate(all="ignore"):  # of weights that are not finite, which the embeddings tell
-                operators = fold(inference_graph(self.net), _LIMIT[self.precision])
-            folded = _compiled(operators, self.contexts, self.precision)
+                operators = fold(inference_graph(self.net), LIMIT[self.precision])
+            folded = compiled(operators, self.contexts, self.precision)
             cosine = self._cosine(folded)
         except (UserError, mx.MXNetError) as error:  # a network of one's own may have any operators
             if out_of_memory(error):
@@ -122,8 +122,10 @@ def _reason(net, contexts):
     return f"it was cast to {types.pop()}" if types else None
 
 
-def _compiled(operators, contexts, precision):
-    """A function of images (B, 3, H, W) on one of the contexts, which runs the operators there."""
+def compiled(
+    operators: Sequence[Operator], contexts: Sequence[mx.Context], precision: str
+) -> Callable[[mx.nd.NDArray], mx.nd.NDArray]:
+    """A function of images (B, 3, H, W) on one of the contexts, which runs operators of `folding.fold` there."""
     symbol, values = _symbol(operators, precision)
     names = symbol.list_inputs()
     forward = mx.nd.CachedOp(symbol, [("static_alloc", True), ("static_shape", True)])
