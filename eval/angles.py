@@ -1,27 +1,30 @@
 """Table 3: the angles between embeddings, class centres and feature centres of trained runs, beside the paper's.
 
-    arcface-gluon eval angles [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--flip] [--out FOLDER]
+    arcface-gluon eval angles [RUN …] [--recipe R] [--bin FILE] [--data FOLDER] [--flip] [--out FOLDER] [--docs PAGE]
 
 RUN is a folder such as runs/ablation-orl/seed-0/arcface; its last checkpoint is taken, whose head-*.params hold the
-class centres. Without RUN: the losses of Table 3 in runs/ablation-<data>/seed-0 (`make ablation`), or where there are
-none the last run of --recipe. The training set is that of the run's recipe, the verification set its first one (or
+class centres. Without RUN: every loss of runs/ablation-<data> (`make ablation`), means over its seeds, or where there
+are none the last run of --recipe. The training set is that of the run's recipe, the verification set its first one (or
 --bin). Embeddings are of single images, without the mirror, as in training; --flip adds it.
 
 A verification set has pairs, not names: two images are of one identity where genuine pairs connect them. Images that
 are in impostor pairs only are left out.
 
-Every run gets results/angles.json; table3.md in --out (default runs/angles) has all of them beside the paper.
+Every run gets results/angles.json; table3.md in --out (default runs/angles) has all of them, the paper's rows below
+those that it has too. --docs puts it into that page, between the lines <!-- angles --> and <!-- end of the angles -->.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-from dataclasses import replace
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 import numpy as np
+from arcface_gluon.eval.ablation import runs_on
 from arcface_gluon.eval.runs import last_checkpoint
 
 from arcface_gluon import recipe
@@ -36,18 +39,22 @@ from arcface_gluon.data.places import find_data, open_validation
 from arcface_gluon.data.verification.pair_lists import is_whole_set
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import atomic_write
+from arcface_gluon.report.measured_page import around_measured, write_measured
 from arcface_gluon.report.mode import papers_mode
 from arcface_gluon.report.paper import is_papers_training_set, paper_tables, paper_value
 from arcface_gluon.report.tables import markdown_table
-from arcface_gluon.run_layout import RECIPE, SUMMARY
+from arcface_gluon.run_layout import RECIPE, is_finished, runs_of
 from arcface_gluon.training.run_folder import last_run
 
 if TYPE_CHECKING:
     from easydict import EasyDict
 
-    from arcface_gluon.report.mode import Mode
+    from arcface_gluon.report.measured_page import around_measured, write_measured
+from arcface_gluon.report.mode import Mode
 
 TABLE = "table3_angles_degrees"
+MARKS = "<!-- angles -->", "<!-- end of the angles -->"
+# Columns of the paper's table, by loss.
 COLUMNS = {
     "norm-softmax": "NS",
     "arcface": "ArcFace",
@@ -69,13 +76,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--contexts", help="devices (default: every GPU, else cpu(0))")
     add_hosts_options(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/angles"), help="folder of table3.md")
+    parser.add_argument("--docs", type=Path, help="page whose part on angles is to be what table3.md has")
     args = parser.parse_args(arguments)
-    measured, data = {}, args.data or recipe.resolve(args.recipe).data.path or ""
-    for run in args.runs or ablation_runs(data) or [last_run(args.recipe)]:
-        values = recipe.resolve(run / RECIPE)
-        measured[run] = (values.loss, measure(run, values, args))
+    if args.docs is not None:
+        around_measured(args.docs, MARKS)
+    data = args.data or recipe.resolve(args.recipe).data.path or ""
+    measured = []
+    for title, runs in chosen_runs(args.runs, data, args.recipe).items():
+        values = [recipe.resolve(run / RECIPE) for run in runs]
+        rows = [measure(run, one, args) for run, one in zip(runs, values)]
+        measured.append(Measured(title, COLUMNS.get(values[0].loss), rows))
     mode = replace(papers_mode(TABLE), flip=args.flip)
-    lines = table(measured, f"{mode}{f'; on {set_name(args.bin)}' if args.bin else ''}")
+    command = shlex.join(["arcface-gluon", "eval", "angles", *(arguments or [])])
+    lines = ["```sh", command, "```", "", *table(measured, f"{mode}{f'; on {set_name(args.bin)}' if args.bin else ''}")]
+    if args.docs is not None:
+        write_measured(args.docs, lines, MARKS)
     end = mode.suffix(papers_mode(TABLE)) + "-demo" * bool(args.bin and is_demo(args.bin))
     with atomic_write(args.out / f"table3{end}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
@@ -83,9 +98,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def ablation_runs(data: str | os.PathLike[str]) -> list[Path]:
-    folder = Path("runs") / f"ablation-{Path(data).name}" / "seed-0"
-    return [folder / loss for loss in COLUMNS if (folder / loss / SUMMARY).is_file()]
+def chosen_runs(given: Sequence[Path], data: str, recipe_name: str) -> dict[str, list[Path]]:
+    """{title of a row: its runs}: those given, else those of the ablation on `data`, else the last of a recipe."""
+    if given:
+        return {str(run): [run] for run in given}
+    folder = runs_on(data)
+    found = {loss: list(filter(is_finished, runs_of(folder, loss).values())) for loss in recipe.losses()}
+    return {loss: runs for loss, runs in found.items() if runs} or {recipe_name: [last_run(recipe_name)]}
 
 
 def measure(run: Path, values: EasyDict, args: argparse.Namespace) -> dict:
@@ -148,19 +167,38 @@ def on_paper_data(
     return is_papers_training_set(TABLE, "", trained_on) and whole and mode == papers_mode(TABLE)
 
 
-def table(measured: Mapping[Path, tuple[str, dict]], how: str) -> list[str]:
-    """Markdown lines: the six rows, a column for each run with the paper's beside it; `how` they were measured."""
-    heads = [f"degrees ({how})"]
-    for run, (loss, _) in measured.items():
-        heads.append(f"{loss} ({run})")
-        heads += [f"{COLUMNS[loss]}: paper"] if loss in COLUMNS else []
+@dataclass(frozen=True)
+class Measured:
+    """A row of the table: its title, its column in the paper's (None: the paper has none), and the rows of each run."""
+
+    title: str
+    column: str | None
+    runs: Sequence[Mapping[str, float | None]]
+
+
+def table(measured: Sequence[Measured], how: str) -> list[str]:
+    """Markdown lines: a row for each loss or run, with the paper's below it; `how` they were measured."""
+    angles = list(paper_tables()[TABLE]["rows"])
     lines = []
-    for row in paper_tables()[TABLE]["rows"]:
-        cells = [row]
-        for loss, values in measured.values():
-            cells.append("" if values[row] is None else f"{values[row]:.2f}")
-            if loss in COLUMNS:
-                paper = paper_value(TABLE, row, COLUMNS[loss])
-                cells.append("" if paper is None else f"{paper:.2f}")
-        lines.append(cells)
-    return markdown_table(heads, lines)
+    for one in measured:
+        lines.append(
+            [one.title, f"here, n = {len(one.runs)}", *(_mean([run[name] for run in one.runs]) for name in angles)]
+        )
+        if one.column is not None:
+            cells = [paper_value(TABLE, name, one.column) for name in angles]
+            lines.append(
+                [f"{one.column} in the paper", "paper", *("" if cell is None else f"{cell:.2f}" for cell in cells)]
+            )
+    caption = (
+        f"Degrees ({how}), mean ± standard deviation over n runs. Rows “paper” are Table 3 as printed [CASIA, "
+        "ResNet50; 1: CASIA, 2: LFW]; for the other losses it has none. Rows “here” were measured: 1 on the training "
+        "images, 2 on the people of the verification set. A loss without class centres has no W-EC and W-Inter."
+    )
+    return [caption, "", *markdown_table(["loss", "", *angles], lines)]
+
+
+def _mean(values):
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    return f"{mean(known):.2f}" + (f" ± {stdev(known):.2f}" if len(known) > 1 else "")

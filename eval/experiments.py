@@ -11,12 +11,12 @@ intervals over seeds and people, and what follows from them. --docs docs/experim
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
 
 from arcface_gluon.datasets import orl, synthetic
-from arcface_gluon.eval import ablation
+from arcface_gluon.eval import ablation, unseen
+from arcface_gluon.eval.claims import EXPERIMENTS, SYNTHETIC, Experiment
 
 from arcface_gluon.blas import why_no_amx
 from arcface_gluon.cli.modules import command_parser
@@ -34,79 +34,10 @@ if TYPE_CHECKING:
     from arcface_gluon.report.unseen import UnseenResult
 
 FARS = (1e-2, 1e-3)  # whose TAR is compared, beside the accuracy
-# How the training images differ from those of the recipe synthetic.
-SYNTHETIC: dict[str, dict[str, Any]] = {
-    "synthetic": {},
-    "synthetic-noise": {"label_noise": 0.2},
-    "synthetic-mixed": {"difficulty": 0.4, "mixed": True},
-    "synthetic-tail": {"tail": 0.5},
-    "synthetic-face-like": {"identities": 1500, "images": 8, "label_noise": 0.1, "heavy_tails": True},
-}
 # Differences of less than this many points are called small where a claim says that nothing changes.
 SMALL = 1.0
 
 EXAMPLE = "arcface-gluon eval experiments --list"
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One claim.
-
-    Attributes:
-        claim: what is said, and where.
-        data: training set: a key of SYNTHETIC, or orl.
-        row, reference: rows of an ablation; the claim is about `row` less `reference`.
-        equal: whether the claim is that the two are alike; else that `row` is better.
-        needs_amx: whether it can only be tried on a processor with AMX.
-    """
-
-    claim: str
-    data: str
-    row: str
-    reference: str = "arcface"
-    equal: bool = False
-    needs_amx: bool = False
-
-
-_BFLOAT16 = "A backbone trained in bfloat16 with float32 weights is as good as one in float32"
-
-EXPERIMENTS = {
-    "sub-centres": Experiment(
-        "Under wrong labels three centres an identity are better than one (Sub-center ArcFace, ECCV 2020); here a "
-        "fifth of the labels is wrong.",
-        *("synthetic-noise", "sub-centre"),
-    ),
-    "magface": Experiment(
-        "A margin that grows with the embedding's length is better on images of mixed quality (MagFace, CVPR 2021).",
-        *("synthetic-mixed", "magface"),
-    ),
-    "adaface": Experiment(
-        "A margin that follows the image's quality is better on images of mixed quality (AdaFace, CVPR 2022).",
-        *("synthetic-mixed", "adaface"),
-    ),
-    "partial-fc": Experiment(
-        "A tenth of the negative class centres in each step is as good as all of them (Partial FC, CVPR 2022).",
-        *("synthetic", "arcface+head.sample_rate=0.1"),
-        equal=True,
-    ),
-    "batch": Experiment(
-        "A batch of four times the size with four times the learning rate and a quarter of the steps is as good (the "
-        "linear scaling rule, Goyal and others, 2017), after a warm-up.",
-        "synthetic",
-        "arcface+train.batch_size=512+train.lr=0.4+train.iterations=112+train.lr_steps=[70,98]+train.warm_up=11"
-        "+train.validate_every=112+train.checkpoint_every=112",
-        equal=True,
-    ),
-    "few-images": Experiment(
-        "ArcFace is better than Norm-Softmax where most identities have few images, too; here identity i has "
-        "40 / sqrt(i), from 40 to 2.",
-        *("synthetic-tail", "arcface", "norm-softmax"),
-    ),
-    "bfloat16": Experiment(f"{_BFLOAT16}.", *("synthetic", "arcface+train.dtype=bfloat16"), equal=True, needs_amx=True),
-    "bfloat16-orl": Experiment(
-        f"{_BFLOAT16}, on ORL.", *("orl", "arcface+train.dtype=bfloat16"), equal=True, needs_amx=True
-    ),
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         base = "synthetic" if data in SYNTHETIC else data
         jobs = ablation.prepare_all(base, ablation.settings_on(data), folder, args.seeds, losses)
         failures += [failure for failure in ablation.train_all(base, jobs, args.jobs) if failure]
+        if any(one.condition for one in tried.values() if one.data == data):
+            measure_conditions(job for job in jobs if is_finished(job.place))
     command = shlex.join(["arcface-gluon", "eval", "experiments", *(arguments or [])])
     lines = report(tried, left_out, args.out, command)
     with atomic_write(args.out / "experiments.md", "w") as file:
@@ -160,6 +93,13 @@ def prepare(data: str) -> None:
         orl.prepare(folder)
 
 
+def measure_conditions(jobs: Iterable[ablation.Job]) -> None:
+    """Measure the runs again that were measured before the conditions of their unseen people were known."""
+    for job in jobs:
+        for name, folder in ablation.unseen_sets(job).items():
+            unseen.measure(job.place, name, folder, None, flip=True)
+
+
 def report(tried: Mapping[str, Experiment], left_out: Sequence[str], out: Path, command: str) -> list[str]:
     """Markdown: of each experiment the claim, both rows and their difference by each measure, and verdicts."""
     lines = [
@@ -171,7 +111,8 @@ def report(tried: Mapping[str, Experiment], left_out: Sequence[str], out: Path, 
     ]
     for name, one in tried.items():
         folder = ablation.runs_on(one.data, out)
-        rows = [row for name in find_unseen(Path("datasets") / one.data) for row in _compared(folder, one, name)]
+        compare = _across if one.condition else _compared
+        rows = [row for name in find_unseen(Path("datasets") / one.data) for row in compare(folder, one, name)]
         heads = ["set", "measure", _label(one.row), one.reference, "difference", "n", "verdict"]
         lines += ["", f"## {name}", "", one.claim, ""]
         lines += [*markdown_table(heads, rows), "", _trained(folder, one)] if rows else ["Not measured."]
@@ -200,6 +141,44 @@ def _compared(folder, one, test_set):
             yield [test_set, measure, *cells, str(difference.seeds), verdict(difference, one.equal)]
 
 
+def _across(folder, one, test_set):
+    """Pairs alike in a condition, pairs across, and how much more the one row gains over the other on these."""
+    from arcface_gluon.protocols.unseen_conditions import ACROSS, ALIKE
+
+    row, reference = collect(folder, (one.row, one.reference), test_set)
+    gains = {}
+    for kind in (ALIKE, ACROSS):
+        ours, theirs = (_accepted(results, one.condition, kind) for results in (row, reference))
+        difference = ours.minus(theirs)
+        if difference is None:
+            return
+        gains[kind] = ours.less(theirs)
+        far = next(iter(row.values())).quality["far"]
+        measure = f"TAR@FAR={far:.0e}".replace("e-0", "e-") + f", {kind} in {one.condition}"
+        yield [test_set, measure, str(ours.interval), str(theirs.interval), str(difference), str(difference.seeds), ""]
+    more = gains[ACROSS].minus(gains[ALIKE])
+    said = verdict(more, equal=False, worse="it gains less")
+    yield [test_set, "gain across less gain alike", "", "", str(more), str(more.seeds), said]
+
+
+def _accepted(results, condition, kind):
+    """Genuine pairs of a kind that are accepted, per cent, of {seed: result}."""
+    from arcface_gluon.report.loss_order import Measured
+    from arcface_gluon.report.unseen import condition_rates
+
+    found = {
+        seed: rates
+        for seed, result in results.items()
+        for rates in condition_rates(result)
+        if (rates.condition, rates.kind, rates.of_value) == (condition, kind, False)
+    }
+    return Measured(
+        {seed: 100 * rates.accepted for seed, rates in found.items()},
+        {seed: 100 * rates.draws for seed, rates in found.items()},
+        max((result.identities for result in results.values()), default=0),
+    )
+
+
 def collect(folder: Path, losses: Sequence[str], test_set: str) -> list[dict[int, UnseenResult]]:
     """Of each row {seed: what it reached on a set}, of the seeds that all have."""
     from arcface_gluon.report.unseen import load_comparable
@@ -211,7 +190,7 @@ def collect(folder: Path, losses: Sequence[str], test_set: str) -> list[dict[int
     return [{seed: one for seed, one in row.items() if seed in common} for row in measured]
 
 
-def verdict(difference: Interval, equal: bool) -> str:
+def verdict(difference: Interval, equal: bool, worse: str = "it is worse") -> str:
     """What follows for a claim that one is better, or that both are alike."""
     if difference.seeds < 2:
         return "open: one seed does not tell how much seeds differ"
@@ -223,7 +202,7 @@ def verdict(difference: Interval, equal: bool) -> str:
     if equal:
         return "open: no difference is resolved, but the interval is too wide to call it small"
     if difference.resolved:
-        return "holds" if difference.mean > 0 else "does not hold: it is worse"
+        return "holds" if difference.mean > 0 else f"does not hold: {worse}"
     return "does not hold: the difference is small" if small else "open: no difference is resolved"
 
 

@@ -57,6 +57,29 @@ def test_only_casia_and_lfw_are_the_papers_sets(angles, identities, images, test
     assert angles.on_paper_data({"identities": identities, "images": images}, test_set, issame, mode) == papers
 
 
+def test_every_loss_of_an_ablation_has_a_row_with_its_seeds_and_the_papers_below_where_there_is_one(
+    angles, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for seed, loss in ((0, "ns-intra"), (1, "ns-intra"), (0, "arcface-intra"), (1, "arcface")):
+        run = tmp_path / "runs" / "ablation-orl" / f"seed-{seed}" / loss
+        run.mkdir(parents=True)
+        if loss != "arcface":  # which has not ended
+            (run / "summary.json").touch()
+    runs = angles.chosen_runs([], "datasets/orl", "orl")
+    assert [(loss, len(places)) for loss, places in runs.items()] == [("ns-intra", 2), ("arcface-intra", 1)]
+    values = dict.fromkeys(["W-EC", "W-Inter", "Intra1", "Inter1", "Intra2"], 10.0)
+    measured = [
+        angles.Measured("ns-intra", "IntraL", [{**values, "Inter2": 20.0}, {**values, "Inter2": 22.0}]),
+        angles.Measured("triplet", None, [{**values, "W-EC": None, "Inter2": 30.0}]),
+    ]
+    lines = angles.table(measured, "single crop")
+    assert "Degrees (single crop)" in lines[0]
+    assert lines[-3].startswith("| ns-intra | here, n = 2 | 10.00 ± 0.00 |") and lines[-3].endswith("| 21.00 ± 1.41 |")
+    assert lines[-2] == "| IntraL in the paper | paper | 8.83 | 31.34 | 17.50 | 24.07 | 12.94 | 26.28 |"
+    assert lines[-1] == "| triplet | here, n = 1 |  | 10.00 | 10.00 | 10.00 | 10.00 | 30.00 |"
+
+
 @pytest.mark.slow
 def test_a_run_is_measured_beside_the_paper(command, orl, tmp_path):
     common = [f"data.path={orl}", "train.iterations=2", "train.contexts=2", *TINY]
@@ -71,9 +94,11 @@ def test_a_run_is_measured_beside_the_paper(command, orl, tmp_path):
     )
     table = (tmp_path / "runs" / "angles" / "table3.md").read_text()
     assert table.strip() in done.stdout
-    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines()}
-    assert rows["W-EC"][1] == "14.29" and rows["W-EC"][2] == "", "the Triplet-Loss has no centres"
-    assert all(0 < float(cell) < 180 for cell in (rows["Inter1"][0], rows["Intra2"][2]))
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line[:1] == "|"]
+    rows = {line[0]: dict(zip(lines[0], line)) for line in lines}
+    assert rows["ArcFace in the paper"]["W-EC"] == "14.29"
+    assert rows["runs/triplet"]["W-EC"] == "", "the Triplet-Loss has no centres"
+    assert all(0 < float(cell) < 180 for cell in (rows["runs/arcface"]["Inter1"], rows["runs/triplet"]["Intra2"]))
     entries = json.loads((tmp_path / "runs" / "triplet" / "results" / "angles.json").read_text())
     assert {entry["row"] for entry in entries} == {"Intra1", "Inter1", "Intra2", "Inter2"}
     found, problems = collect(tmp_path / "runs")

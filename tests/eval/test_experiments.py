@@ -88,3 +88,27 @@ def test_the_command_trains_both_rows_on_the_data_of_the_claim_and_writes_the_pa
     assert status == 1  # one run failed
     written = (noisy_runs / "experiments.md").read_text().partition("# Experiments\n\n")[2].strip()
     assert written.startswith("```sh\narcface-gluon eval experiments sub-centres") and written in page.read_text()
+
+
+def test_a_gain_across_a_condition_is_compared_with_the_gain_alike_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unseen = tmp_path / "datasets" / "synthetic" / "unseen-0.3"
+    unseen.mkdir(parents=True)
+    (unseen / "train.rec").touch()
+    one = experiments.EXPERIMENTS["cross-pose"]
+    pose = np.tile(["frontal", "left"], 40 * 3)
+    for seed in range(4):
+        # Both tell people apart in one pose; the reference mistakes the other pose for another person more often.
+        for loss, turn in ((one.row, 0.2), (one.reference, 1.0)):
+            rng = np.random.default_rng(seed)
+            run = tmp_path / "runs" / "ablation-synthetic" / f"seed-{seed}" / loss
+            run.mkdir(parents=True)
+            people, turned = rng.normal(size=(40, 1, 16)), rng.normal(size=(40, 2, 16))
+            embeddings = people + turn * np.tile(turned, (1, 3, 1)) + 0.4 * rng.normal(size=(40, 6, 16))
+            embeddings, labels = embeddings.reshape(-1, 16), np.repeat(np.arange(40), 6)
+            save_unseen(run, "unseen-0.3", {}, embeddings, labels, conditions={"pose": pose})
+    alike, across, gain = experiments._across(tmp_path / "runs" / "ablation-synthetic", one, "unseen-0.3")
+    assert alike[1] == "TAR@FAR=1e-3, alike in pose" and across[1] == "TAR@FAR=1e-3, across in pose"
+    difference = [float(cells[4].split()[0].replace("−", "-")) for cells in (alike, across, gain)]
+    assert difference[2] == pytest.approx(difference[1] - difference[0], abs=0.02)
+    assert gain[5:] == ["4", "holds"] and alike[6] == across[6] == ""

@@ -36,13 +36,16 @@ class Measured:
         seeds = sorted(self.values)
         return paired_interval([self.values[s] for s in seeds], [self.draws[s] for s in seeds], self.people)
 
-    def minus(self, other: Measured) -> Interval | None:
-        """The difference to another loss over the seeds that both have; None if they share none."""
+    def less(self, other: Measured) -> Measured:
+        """The differences to another loss, of the seeds that both have."""
         seeds = sorted(set(self.values) & set(other.values))
-        if not seeds:
-            return None
-        values = [self.values[s] - other.values[s] for s in seeds]
-        return paired_interval(values, [self.draws[s] - other.draws[s] for s in seeds], self.people)
+        values = {s: self.values[s] - other.values[s] for s in seeds}
+        return Measured(values, {s: self.draws[s] - other.draws[s] for s in seeds}, self.people)
+
+    def minus(self, other: Measured) -> Interval | None:
+        """The mean difference to another loss over the seeds that both have; None if they share none."""
+        difference = self.less(other)
+        return difference.interval if difference.values else None
 
 
 def measured_by(results: Mapping[int, UnseenResult], measure: str) -> Measured:

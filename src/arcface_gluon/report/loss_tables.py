@@ -101,7 +101,7 @@ def _trained(accuracies):
     if accuracies is None:
         return "no centres"
     share = mean(accuracies)
-    return f"{share:.1f}" + (" (not trained out)" if share < _TRAINED_OUT else "")
+    return f"{share:.1f}" + (" (not trained out)" if round(share, 1) < _TRAINED_OUT else "")
 
 
 def _difference(found: Interval | None) -> str:
