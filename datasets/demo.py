@@ -32,6 +32,7 @@ DATASETS = Path("datasets")  # of the working folder
 _ENOUGH = 8
 # Faces of IJB lie in loose crops: the demo's have this many pixels more on the left and above.
 _MARGIN = 24, 16
+_TEMPLATE_SIZE = 112
 
 EXAMPLE = "arcface-gluon data demo megaface --from datasets/orl --out datasets/demo/megaface"
 
@@ -39,10 +40,10 @@ EXAMPLE = "arcface-gluon data demo megaface --from datasets/orl --out datasets/d
 def megaface(
     folder: str | os.PathLike[str],
     images: Iterable[tuple[np.ndarray, int]],
-    sizes: Sequence[int] = (10, 100),
+    sizes: Sequence[int] | None = None,
     seed: int = 0,
 ) -> None:
-    """MegaFace: folders, template lists of `sizes` and three sets, text lists, noise lists.
+    """MegaFace: folders, lists of `sizes` distractors (10, 100 and all) in three sets, text lists, noise lists.
 
     Two fifths of the people are probes, the images of the others distractors. One probe image shows somebody else, and
     one distractor is a probe person: both are in the noise lists, so that the refined protocol has something to do.
@@ -75,7 +76,7 @@ def megaface(
     for number in (1, 2, 3):
         # As in the devkit, there are three sets, and a smaller list of a set is part of the larger ones.
         order = np.random.default_rng((seed, number)).permutation(list(others)).tolist()
-        for size in sorted({min(size, len(order)) for size in sizes}):
+        for size in sorted({min(size, len(order)) for size in sizes or (10, 100, len(order))}):
             write_json(distractor_list_path(folder / "templatelists", size, number), {"path": order[:size]})
     _write_lines(folder / "facescrub_noises.txt", ["# probes that show somebody else", Path(wrong).name])
     _write_lines(folder / "megaface_noises.txt", ["# distractors that show a probe person", stray_path])
@@ -107,7 +108,8 @@ def ijb(folder: str | os.PathLike[str], images: Iterable[tuple[np.ndarray, int]]
                 name = f"{len(rows) + 1}.jpg"
                 # Two images a medium.
                 rows.append(f"{name} {template} {template * 10 + place // 2}")
-                landmarks.append(f"{name} {' '.join(f'{x:.4f}' for x in (TEMPLATE + _MARGIN).ravel())} 0.99")
+                points = TEMPLATE * (np.array(pictures[picture].shape[1::-1]) / _TEMPLATE_SIZE) + _MARGIN
+                landmarks.append(f"{name} {' '.join(f'{x:.4f}' for x in points.ravel())} 0.99")
                 left, top = _MARGIN
                 loose = cv2.copyMakeBorder(pictures[picture], top, top, left, left, cv2.BORDER_REPLICATE)
                 _write(where.images / name, loose)

@@ -53,6 +53,25 @@ def test_megaface(tmp_path):
         assert raw.rank1 < result.rank1 == 1
 
 
+def small_people(count):
+    return ((cv2.resize(picture, (28, 28)), person) for picture, person in people(count))
+
+
+def test_the_largest_list_of_megaface_has_every_distractor_however_many_there_are(tmp_path):
+    demo.megaface(tmp_path, small_people(24))
+    path = lists.distractor_list_path(tmp_path / "templatelists", 15 * 9 + 1, 1)
+    assert "9/stray/0.jpg" in lists.read_distractor_list(path).paths
+
+
+def test_loose_crops_of_small_pictures_are_aligned_to_what_they_show(tmp_path):
+    demo.ijb(tmp_path, small_people(8))
+    where = ijb_lists.layout(tmp_path, "IJBC")
+    landmarks = ijb_lists.read_landmarks(where.landmarks, ijb_lists.read_media(where.media).names)
+    face = align(cv2.imread(str(where.images / "1.jpg")), landmarks.points[0])
+    wanted = cv2.resize(next(small_people(1))[0], (112, 112))
+    assert np.abs(face[:, :, ::-1].astype(float) - wanted)[8:-8, 8:-8].mean() < 8
+
+
 @pytest.mark.parametrize("benchmark", ["IJBB", "IJBC"])
 def test_ijb(tmp_path, benchmark):
     demo.BUILDERS[benchmark.lower()](tmp_path, people())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
@@ -37,6 +39,8 @@ def test_the_papers_own_order_is_found():
     order = order_of(measured({"arcface": 95, "sphereface": 93, "triplet": 91, "norm-softmax": 90}), paper_scores(ROWS))
     # Triplet and SphereFace, and so on: all six pairs differ by a hundred errors.
     assert (order.pairs, order.resolved, order.agreeing, order.softmax) == (6, 6, 6, (0, 0, 0))
+    assert order.right == list(combinations(("arcface", "sphereface", "triplet", "norm-softmax"), 2))
+    assert "as there: arcface above sphereface, " in order.sentence()
     assert order.paper_opposed == 0 and 0 < order.paper_agreeing == order.paper_resolved <= 6
     assert order.tau == 1 and order.perfect[0] > 0.95 and not order.wrong
     assert "of 6 pairs of losses 6 are resolved, 6 of these in the paper's order, 0 unresolved" in order.sentence()
@@ -47,7 +51,7 @@ def test_the_other_way_is_named_and_softmax_stands_apart():
     assert (order.pairs, order.resolved, order.agreeing) == (1, 1, 0)
     assert order.softmax == (2, 2, 1) and order.tau < 0
     assert ("norm-softmax", "arcface") in order.wrong and ("softmax", "arcface") in order.wrong
-    assert "norm-softmax above arcface" in order.sentence()
+    assert "norm-softmax above arcface" in order.sentence().partition("the other way: ")[2]
 
 
 def test_noise_leaves_pairs_unresolved_and_lowers_what_a_perfect_replication_reaches():

@@ -20,6 +20,7 @@ SOFTMAX = "softmax"
 _REPLICATIONS = 4000
 # Two standard errors of the paper's difference, each cell the rate of one run on so many pairs.
 PAPER_ERRORS = 1.96
+_NAMED = 10  # pairs in the paper's order are named where there are no more
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Order:
         tau: Kendall's tau-b with the paper, Softmax included; None for fewer than three losses.
         perfect: (mean, 5 %, 95 %) of the tau that losses in the paper's very order would have with this noise; None
             with fewer than two seeds that all losses have, which do not tell the noise.
+        right: resolved pairs (above, below), as in the paper, Softmax included.
         wrong: resolved pairs (above here, below here) that are the other way in the paper.
     """
 
@@ -108,6 +110,7 @@ class Order:
     softmax: tuple[int, int, int]
     tau: float | None
     perfect: tuple[float, float, float] | None
+    right: Sequence[tuple[str, str]]
     wrong: Sequence[tuple[str, str]]
 
     def sentence(self) -> str:
@@ -126,9 +129,15 @@ class Order:
         if self.perfect is not None:
             mean, low, high = self.perfect
             text += f", where a perfect replication would reach {mean:.2f} ({low:.2f} to {high:.2f})"
+        if 0 < len(self.right) <= _NAMED:
+            text += f"; as there: {_pairs(self.right)}"
         if self.wrong:
-            text += "; the other way: " + ", ".join(f"{above} above {below}" for above, below in self.wrong)
+            text += f"; the other way: {_pairs(self.wrong)}"
         return text + "."
+
+
+def _pairs(pairs):
+    return ", ".join(f"{above} above {below}" for above, below in pairs)
 
 
 def order_of(measured: Mapping[str, Measured], paper: Mapping[str, PaperScore]) -> Order | None:
@@ -141,15 +150,15 @@ def order_of(measured: Mapping[str, Measured], paper: Mapping[str, PaperScore]) 
     if len(losses) < 2:
         return None
     counts, softmax = np.zeros(6, int), np.zeros(3, int)
-    wrong = []
+    right, wrong = [], []
     for a, b in combinations(losses, 2):
         difference, theirs = measured[a].minus(measured[b]), paper[a].mean - paper[b].mean
         if difference is None or theirs == 0:
             continue
         same = difference.resolved and (difference.mean > 0) == (theirs > 0)
         opposed = difference.resolved and not same
-        if opposed:
-            wrong.append((a, b) if difference.mean > 0 else (b, a))
+        if difference.resolved:
+            (right if same else wrong).append((a, b) if difference.mean > 0 else (b, a))
         if SOFTMAX in (a, b):
             softmax += (1, difference.resolved, same)
             continue
@@ -158,7 +167,7 @@ def order_of(measured: Mapping[str, Measured], paper: Mapping[str, PaperScore]) 
     tau, perfect = _agreement(losses, measured, paper) if len(losses) > 2 else (None, None)
     pairs, resolved, agreeing, theirs_resolved, theirs_agreeing, theirs_opposed = counts.tolist()
     main = (pairs, resolved, agreeing, theirs_resolved, theirs_agreeing, theirs_opposed)
-    return Order(*main, (int(softmax[0]), int(softmax[1]), int(softmax[2])), tau, perfect, wrong)
+    return Order(*main, (int(softmax[0]), int(softmax[1]), int(softmax[2])), tau, perfect, right, wrong)
 
 
 def _agreement(losses, measured, paper):
