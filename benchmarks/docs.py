@@ -20,7 +20,7 @@ def write(path: Path, machine: str, header: str, tables: dict[str, str]) -> None
     """Put tables into the page's section for a machine, in the place of those of the same benchmarks.
 
     Args:
-        path: a Markdown page; a new machine's section comes after its first paragraphs, before all other sections.
+        path: a Markdown page; a new machine's section comes before all other machines'.
         machine: names the section. header: a sentence under each table's title: when and with what it was measured.
         tables: {benchmark: its part, as `tables.part` makes it}.
     """
@@ -28,7 +28,7 @@ def write(path: Path, machine: str, header: str, tables: dict[str, str]) -> None
     begin = f"<!-- machine: {machine} -->"
     start = text.find(begin)
     if start < 0:
-        first = re.search(r"^(<!-- machine: |## )", text, re.MULTILINE)
+        first = re.search(r"^<!-- machine: ", text, re.MULTILINE)
         start = stop = first.start() if first else len(text)
         parts = {}
     else:

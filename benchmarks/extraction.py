@@ -41,7 +41,7 @@ def measure(quick: bool = False) -> list[dict]:
             images = BATCH * len(devices) * batches
             (folder / "list.txt").write_text("".join(f"{i}.jpg\n" for i in range(images)))
             best = {"embed": 0.0, "floor": 0.0}
-            for _ in range(2 if quick else 5):
+            for _ in range(2 if quick else 3):
                 best["floor"] = max(best["floor"], _inference(net, devices, batches))
                 best["embed"] = max(best["embed"], _extraction(net, devices, folder))
             rows.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
 }  # fmt: skip
 
 
-def judged(benchmark: str, rows: Sequence[dict]) -> list[dict]:
+def judged(benchmark: str, rows: Iterable[dict]) -> list[dict]:
     """Rows, with "goal" ("≤ 1.25") and "verdict" where a goal is of them."""
     found = []
     for row in rows:

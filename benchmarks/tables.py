@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Mapping, Sequence
 
-from .goals import unmeasured
+from .goals import judged, unmeasured
 
 COLUMNS = ("value", "unit", "floor", "by", "ratio", "spread", "goal", "verdict")
 _GOALS = ("ratio", "spread", "goal", "verdict")
@@ -36,18 +36,24 @@ def goal_table(parts: Mapping[str, str]) -> str:
     """
     lines = []
     for benchmark, text in parts.items():
-        rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
         made = dict(re.findall(r"^- (.*), made of: (.*)$", text, re.MULTILINE))
-        names = rows[0] if rows else []
-        if "verdict" not in names:
-            continue
-        for row in (dict(zip(names, cells)) for cells in rows if len(cells) == len(names)):
-            missed = row["verdict"].startswith("missed")
-            if missed or row["verdict"] == "reached":
-                why = made.get(row["what"], "see the remarks") if missed else ""
-                lines.append(f"| {benchmark} | {row['what']} | {' | '.join(row[key] for key in _GOALS)} | {why} |")
+        for row in judged(benchmark, _rows(text)):
+            if "goal" in row:
+                why = made.get(row["what"], "see the remarks") if row["verdict"].startswith("missed") else ""
+                cells = [benchmark, row["what"], *(_cell(row.get(key)) for key in _GOALS), why]
+                lines.append(f"| {' | '.join(cells)} |")
     head = f"| benchmark | what | {' | '.join(_GOALS)} | made of |", "| --- | --- | ---: | ---: | --- | --- | --- |"
     return "\n".join([*head, *lines]) if lines else ""
+
+
+def _rows(text):
+    """What, ratio and spread of the rows of a table that `table` made."""
+    cells = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    names = [name.strip() for name in cells[0]] if cells else []
+    for row in cells[2:]:
+        found = {name: cell.strip() for name, cell in zip(names, row)}
+        numbers = {key: float(found[key].replace(",", "")) for key in ("ratio", "spread") if found.get(key)}
+        yield {"what": found["what"], **numbers}
 
 
 def _cell(value):
