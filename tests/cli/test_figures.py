@@ -39,9 +39,10 @@ def test_curves_need_no_run(tmp_path, monkeypatch):
 
 
 def test_figures_of_runs(runs, capsys):
-    assert main(["figures", "4a", "6", "7", "--run", "runs/arcface", "--run", "runs/triplet"]) == 0
-    written = {path.stem: path.read_text() for path in (runs / "figures").glob("*.svg")}
-    assert set(written) == {"figure-4a", "figure-6", "figure-7"}
+    named = ["figures", "4a", "6", "7", "--run", "runs/arcface", "--run", "runs/triplet", "--docs", "docs"]
+    assert main(named) == 0
+    for folder in (runs / "figures", runs.parent / "docs"):
+        assert {path.stem for path in folder.glob("*.svg")} == {"figure-4a", "figure-6", "figure-7"}
 
 
 def test_figure_6_takes_both_losses_of_an_ablation(runs):

@@ -43,12 +43,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         "`make ablation` with ArcFace and Triplet)",
     )
     parser.add_argument(
-        "--bin", action=Several, default=[], metavar="FILE", help="sets of 6 and 7 (default: those the run verified)"
+        "--bin",
+        action=Several,
+        default=[],
+        metavar="FILE",
+        help="sets of 6 and 7, or folders of labelled images (train.rec): then all genuine pairs and as many random "
+        "impostor pairs (default: those the run verified)",
     )
     parser.add_argument("--data", default="orl", metavar="FOLDER", help="training set of 3 (default orl)")
     add_first_label_option(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder (default runs/figures)")
-    parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write the curves' SVG files there too")
+    parser.add_argument(
+        "--docs", type=Path, metavar="FOLDER", help="write SVG files there too: of the curves, and of what is named"
+    )
 
 
 def run(args: Namespace) -> None:
@@ -75,7 +82,7 @@ def run(args: Namespace) -> None:
             print(f"{name} is left out: {error}")
             continue
         save_figure(figure, args.out / name)
-        if args.docs and name in curves:
+        if args.docs and (name in curves or args.names):
             with atomic_write(args.docs / f"{name}.svg") as file:
                 file.write((args.out / f"{name}.svg").read_bytes())
         print(f"{args.out / name}.png and .svg")
@@ -167,25 +174,40 @@ def _runs(args):
 
 
 def _pair_angles(folder, files):
-    """{set: (genuine, impostor)} angles in degrees: of .bin files with the run's network, or as the run stored them."""
+    """{set: (genuine, impostor)} angles in degrees: of files with the run's network, or as the run stored them."""
     from ..data.verification.sets import SET_COLUMNS
     from ..protocols.verification import pair_angles
     from ..report.run_files import read_run
 
     if files:
-        import_mxnet()
-        from .. import load_model
-        from ..data.places import open_validation
-        from ..embed import verify_set
-
-        net, sets = load_model(folder), open_validation(files, Path())
-        found = {name: verify_set(net, one.images, one.issame, quiet=False, what=name) for name, one in sets.items()}
+        found = _measured_pairs(folder, files)
     else:
-        found = {stored.name: stored for stored in read_run(folder).verifications}
+        found = {one.name: (one.distances, one.issame) for one in read_run(folder).verifications}
     if not found:
         raise UserError(f"{folder} has verified no set; name one with --bin lfw.bin")
     panels = {}
-    for name, result in found.items():
-        angles = pair_angles(result.distances)
-        panels[SET_COLUMNS.get(name, name)] = angles[result.issame], angles[~result.issame]
+    for name, (distances, issame) in found.items():
+        angles = pair_angles(distances)
+        panels[SET_COLUMNS.get(name, name)] = angles[issame], angles[~issame]
     return panels
+
+
+def _measured_pairs(run, files):
+    """{set: (squared distances, truth)} of .bin files, and of folders of labelled images, with a run's network."""
+    import_mxnet()
+    from .. import load_model
+    from ..data.images.sources import RecordImages
+    from ..data.places import open_validation
+    from ..embed import embed_images, verify_set
+    from ..protocols.labelled_pairs import labelled_pairs
+
+    net, found = load_model(run), {}
+    folders = [path for path in map(Path, files) if path.is_dir()]
+    for name, one in open_validation([file for file in files if Path(file) not in folders], Path()).items():
+        result = verify_set(net, one.images, one.issame, quiet=False, what=name)
+        found[name] = result.distances, result.issame
+    for path in folders:
+        images = RecordImages(path / "train.rec")
+        embeddings = embed_images(net, images, quiet=False, what=path.name)
+        found[path.name] = labelled_pairs(embeddings, images.labels or ())
+    return found

@@ -14,6 +14,7 @@ PHASE_STYLES = {"start": (BLUE, "-"), "middle": (VERMILLION, "--"), "end": (GREE
 # Eight kinds of dots that stay apart without colour.
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 EIGHT = (*COLOURS, INK, GREY)
+_DRAWN = 500  # more dots than this are a picture in the SVG, not a shape each
 _BINS = np.arange(0, 181, 2)
 
 
@@ -32,7 +33,8 @@ def plane_embeddings(panels: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarr
         axis.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.7, zorder=1)
         for label, (colour, marker) in enumerate(zip(EIGHT[: len(centres)], MARKERS)):
             x, y = _directions(embeddings[labels == label])
-            axis.plot(x, y, marker, color=colour, markersize=5, alpha=0.7, markeredgewidth=0, zorder=3)
+            dots = {"markersize": 5, "alpha": 0.7, "markeredgewidth": 0, "rasterized": len(embeddings) > _DRAWN}
+            axis.plot(x, y, marker, color=colour, zorder=3, **dots)
             x, y = _directions(centres[label : label + 1])
             axis.plot([0, x[0]], [0, y[0]], color=colour, linewidth=1.2, zorder=2)
         axis.set(title=figure_label(title), aspect="equal", xlim=(-1.12, 1.12), ylim=(-1.12, 1.12))
