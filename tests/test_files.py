@@ -1,5 +1,6 @@
 """Atomic writing."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from arcface_gluon import files
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import (
     atomic_write,
+    cannot_write,
     csv_fields,
     new_folder,
     only_writer,
@@ -172,6 +174,19 @@ def test_a_field_without_end_is_told():
     assert csv_fields(' a ,"b, c"', "list.csv", 1) == ["a", "b, c"]
     with pytest.raises(UserError, match="list.csv line 7 is no line of a .csv"):
         csv_fields("a" * 200_000 + ",b", "list.csv", 7)
+
+
+@pytest.mark.parametrize(
+    "number, cure",
+    [
+        (errno.ENOSPC, "free some space or choose another folder"),
+        (errno.EROFS, "Read-only file system; choose another folder"),
+        (errno.EACCES, "Permission denied; ask for the right to write there, or choose another folder"),
+    ],
+)
+def test_the_cure_of_a_failed_write_is_that_of_its_cause(number, cure):
+    told = str(cannot_write("a/b", OSError(number, os.strerror(number))))
+    assert told.startswith("cannot write a/b: ") and told.endswith(cure)
 
 
 def test_a_folder_has_one_writer_at_a_time(tmp_path):

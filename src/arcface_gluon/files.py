@@ -21,6 +21,14 @@ from .errors import UserError
 
 _LONGEST = 255  # bytes of a file's name, on all usual file systems
 _PATIENCE = 10  # seconds to wait for another writer of the same file
+_CURES = {  # of a failed write
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EACCES: "ask for the right to write there, or choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.ENOTDIR: "choose another folder",
+    errno.EEXIST: "choose another folder",
+    errno.EISDIR: "choose another name",
+}
 _SEAL = "checksum"
 _MAX_DEPTH = 50  # of lists and dictionaries in JSON
 
@@ -189,7 +197,7 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 def cannot_write(path: str | os.PathLike[str], error: OSError) -> UserError:
     """The one line for a failed write: what could not be written, why, and what to do."""
-    cure = "give it a shorter name" if error.errno == errno.ENAMETOOLONG else "free some space or choose another folder"
+    cure = _CURES.get(error.errno or 0, "free some space or choose another folder")
     return UserError(f"cannot write {path}: {error.strerror or error}; {cure}")
 
 

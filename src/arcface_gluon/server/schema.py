@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .answers import Limits
 
+KINDS = ("image/jpeg", "image/png", "image/webp")  # of a body that is a photograph
+MOST_CANDIDATES = 20  # of a face
+
 _NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
 
 
@@ -79,8 +82,8 @@ def openapi(limits: Limits) -> dict:
         file = {"type": "string", "format": "binary", "maxLength": limits.file_bytes}
         bodies = {"multipart/form-data": {"schema": _object(**dict.fromkeys(photos, file))}}
         if len(photos) == 1:
-            bodies.update({kind: {"schema": file} for kind in ("image/jpeg", "image/png", "image/webp")})
-        top = [{"name": "k", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 20}}]
+            bodies.update({kind: {"schema": file} for kind in KINDS})
+        top = [{"name": "k", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST_CANDIDATES}}]
         paths[path] = {
             "post": {
                 "summary": text,

@@ -30,7 +30,7 @@ def size_line(
     )
     return (
         f"{source}: {other:,} of {of} are {kinds}, not {_text(expected)} pixels, and are scaled; faces must "
-        "be aligned by their five points to that size (arcface_gluon.data.images.align), or accuracy is far too low"
+        "be aligned by their five points to that size (`arcface-gluon align`), or accuracy is far too low"
     )
 
 
