@@ -212,7 +212,7 @@ def test_nothing_is_written(client, tmp_path, monkeypatch):
 def test_a_full_queue_is_told(client, answers, monkeypatch):
     hold, entered = threading.Event(), threading.Event()
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         entered.set()
         hold.wait(20)
         return {"faces": []}

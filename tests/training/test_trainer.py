@@ -12,7 +12,6 @@ from small_trainer import Stream, metrics, saved, trainer
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
 from arcface_gluon.training.interrupt import Interrupted
-from arcface_gluon.training.trainer import Trainer
 
 
 def test_multipliers_of_the_head_reach_its_centres(tmp_path):
@@ -34,13 +33,12 @@ def test_each_part_and_device_drops_other_units_and_the_same_ones_again(tmp_path
     run = trainer(tmp_path)
     images = [mx.nd.full((6, 4, 4, 3), 200, context) for context in run.contexts]
     with autograd.train_mode():
-        parts = [np.stack([y.asnumpy() for y in run._embed(images, part)]) for part in (0, 1, 0)]
+        parts = [np.stack([y.asnumpy() for y in run.passes.embed(images, 0, part)]) for part in (0, 1, 0)]
     assert not np.array_equal(parts[0], parts[1])
     assert not np.array_equal(parts[0][0], parts[0][1])
     np.testing.assert_array_equal(parts[0], parts[2])
-    run.iteration = 1
     with autograd.train_mode():
-        later = np.stack([y.asnumpy() for y in run._embed(images, 0)])
+        later = np.stack([y.asnumpy() for y in run.passes.embed(images, 1)])
     assert not np.array_equal(parts[0], later)
 
 
@@ -74,15 +72,16 @@ def test_a_signal_between_two_parts_of_a_batch_leaves_the_iteration_out(tmp_path
     options = ["train.iterations=4", "train.accumulate=2"]
     whole = trainer(tmp_path / "whole", *options)
     whole.train()
-    run, embed, calls = trainer(tmp_path / "cut", *options), Trainer._embed, []
+    run, calls = trainer(tmp_path / "cut", *options), []
+    embed = run.passes.embed
 
-    def interrupted(self, images, number=0, first=None):
-        calls.append(self.iteration)
-        if calls.count(2) == part + 1 and self.iteration == 2:
+    def interrupted(images, iteration, number):
+        calls.append(iteration)
+        if calls.count(2) == part + 1 and iteration == 2:
             os.kill(os.getpid(), signal.SIGUSR1)
-        return embed(self, images, number, first)
+        return embed(images, iteration, number)
 
-    monkeypatch.setattr(Trainer, "_embed", interrupted)
+    monkeypatch.setattr(run.passes, "embed", interrupted)
     within = "after iteration 3" if part == 3 else "within iteration 3, which is done again"
     with pytest.raises(
         Interrupted, match=f"SIGUSR1: stopped {within}; resume from .*0000000{3 if part == 3 else 2}"

@@ -37,7 +37,7 @@ def run(args: Namespace) -> None:
     recogniser = open_recogniser(args)
     from ..recognition.gallery import Gallery
     from ..server.answers import Answers, Limits
-    from ..server.app import create_app
+    from ..server.app import LOCAL, create_app
     from ..server.serving import serve
 
     gallery = None
@@ -48,13 +48,13 @@ def run(args: Namespace) -> None:
     limits = Limits(args.megabytes * 1_000_000, args.megapixels * 1_000_000, args.waiting)
     answers = Answers(recogniser, gallery, threshold, limits, SMALL if _is_orl(args) else None)
     print(describe_threshold(threshold))
-    local = args.host in ("127.0.0.1", "localhost", "::1")
+    local = args.host in LOCAL
     if not local:
         print(
             f"warning: everyone who reaches {args.host} can use this server; it has no password and no encryption",
             file=sys.stderr,
         )
-    app = create_app(answers, ("127.0.0.1", "localhost", "::1") if local else None)
+    app = create_app(answers, LOCAL if local else None)
     serve(app, args.host, args.port, limits, lambda address: print(f"open {address} (Ctrl-C ends it)"))
     print("stopped")
 

@@ -17,6 +17,7 @@ from .answers import Answers, called
 from .schema import KINDS, MOST_CANDIDATES, openapi
 from .worker import Busy, Worker
 
+LOCAL = ("127.0.0.1", "localhost", "::1")  # names of this machine for itself
 # First bytes of what is accepted: every browser shows these, and their readers are fuzzed.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 _OVERHEAD = 64_000  # bytes of a form besides its files
@@ -53,7 +54,7 @@ class Refused(Exception):
         self.status, self.message = status, message
 
 
-def create_app(answers: Answers, hosts: tuple[str, ...] | None = ("127.0.0.1", "localhost", "::1")) -> flask.Flask:
+def create_app(answers: Answers, hosts: tuple[str, ...] | None = LOCAL) -> flask.Flask:
     """The application, for any WSGI server.
 
     Args:

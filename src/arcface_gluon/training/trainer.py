@@ -13,7 +13,6 @@ from typing import Any, Callable, ContextManager, Mapping, Sequence
 import mxnet as mx
 import numpy as np
 from easydict import EasyDict
-from mxnet import autograd
 
 from .. import run_layout
 from ..data import Batches
@@ -21,8 +20,6 @@ from ..errors import UserError
 from ..losses.interfaces import Head
 from ..models.training_network import training_network
 from ..parallel.processes import Processes, loss_told
-from ..parallel.shards import shard_ranges
-from ..parallel.turns import in_turn
 from ..progress import write_line
 from ..run_layout import last_good
 from .agreement import share_weights
@@ -34,6 +31,7 @@ from .loggers import Logger
 from .loss_scale import LossScale
 from .meter import Meter
 from .optimizer import ReplicaSGD
+from .passes import LeftOut, Passes
 from .saved_state import resume_trainer, save_trainer
 from .schedule import Schedule
 from .statistics import RunningStatistics
@@ -43,14 +41,6 @@ from .validation import in_vain, validate
 # A loss whose running mean is this many times that of the first iterations will not come back.
 _DIVERGED = 2.0
 _FIRST = 20
-
-
-class _LeftOut(Exception):
-    """A signal came within an iteration, which was left out; its number."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
 
 
 class Trainer:
@@ -94,10 +84,10 @@ class Trainer:
             raise UserError(f"train.patience={settings.patience} needs validations; name sets in data.validation")
         self.processes = processes or Processes()
         self.net, self.head, self.batches = net, head, batches
-        self.contexts, self.settings, self.seed = list(contexts), settings, seed
+        self.contexts, self.settings = list(contexts), settings
         self.run_folder, self.validate, self.quiet = Path(run_folder), validate, quiet
         self.schedule = Schedule.of(settings)
-        self._network = training_network(net, settings.dtype, self.contexts)
+        network = training_network(net, settings.dtype, self.contexts)
         half = settings.dtype == "float16"
         self.loss_scale = LossScale(settings.loss_scale, settings.loss_scale_growth) if half else None
         self.optimizer = ReplicaSGD(
@@ -115,6 +105,10 @@ class Trainer:
         self.update = Update(self.optimizer, head, settings, self.processes)
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
         self.statistics = RunningStatistics(net, self.processes)
+        self.passes = Passes(
+            *(network, head, self.optimizer, self.statistics, self.contexts, settings.accumulate, seed),
+            *(self.first_device, self._signalled),
+        )
         self.average = WeightAverage(net, self.statistics, settings.ema) if settings.ema else None
         self.loggers, self.values = loggers, values
         self.angles = AngleHistograms(settings.iterations)
@@ -171,7 +165,7 @@ class Trainer:
             lr = self.schedule(self.iteration)
             try:
                 loss, accuracy = self._step(batch, lr)
-            except _LeftOut as left:
+            except LeftOut as left:
                 self._stop(left.number, f"within iteration {self.iteration + 1}, which is done again")
             self.iteration += 1
             self._check(loss, meter)
@@ -217,9 +211,12 @@ class Trainer:
         Raises:
             Interrupted: on all of them.
         """
-        number = self.processes.any((self._interrupts and self._interrupts.received) or 0)
-        if number:
+        if number := self._signalled():
             raise Interrupted(number, self.stopped_in_validation())
+
+    def _signalled(self):
+        """The number of a signal that one of the processes, which all call this, has got, or 0."""
+        return self.processes.any((self._interrupts and self._interrupts.received) or 0)
 
     def stopped_in_validation(self) -> str:
         """What is said where a signal ended a validation."""
@@ -235,7 +232,7 @@ class Trainer:
     def _step(self, batch, lr):
         """One iteration; gives (mean loss, accuracy) of the global batch."""
         images, labels = batch.split(self.contexts)
-        loss = (self._whole if self.settings.accumulate == 1 else self._in_parts)(images, labels)
+        loss = self.passes(images, labels, self.iteration, self.loss_scale.value if self.loss_scale else 1.0)
         self.optimizer.reduce()
         if self._in_range():
             self.update(self.iteration, lr)
@@ -253,62 +250,6 @@ class Trainer:
         if told and self.processes.rank == 0:
             write_line(f"iteration {self.iteration + 1}: {told}")
         return finite
-
-    def _whole(self, images, labels):
-        with autograd.record():
-            embeddings = self._embed(images)
-        loss, gradients = self.head.forward_backward(embeddings, labels)
-        self._backward(embeddings, gradients)
-        return loss
-
-    def _in_parts(self, images, labels):
-        """The same for a device's images in several parts, with the activations of one part in memory at a time.
-
-        All embeddings are computed first and the head sees the whole batch, so its loss and gradients are those of the
-        undivided batch, whatever the loss. Then each part goes forward again, with the same dropout, and back. A signal
-        ends it between two parts, with everything as it was before.
-        """
-        before = {name: [a.copy() for a in arrays] for name, arrays in self.statistics.by_device().items()}
-        state = self.head.state()
-
-        def go_on():
-            if self._interrupts and (number := self.processes.any(self._interrupts.received or 0)):
-                self.statistics.put_back(before)
-                self.head.load_state(state)
-                raise _LeftOut(number)
-
-        ranges = [shard_ranges(len(x), min(self.settings.accumulate, len(x))) for x in images]
-        parts = [[x[a:b] for (a, b), x in zip(part, images)] for part in zip(*ranges)]
-        with autograd.train_mode():
-            embeddings = [self._embed(part, k, go_on) for k, part in enumerate(parts)]
-        whole = [mx.nd.concat(*of_device, dim=0) for of_device in zip(*embeddings)]
-        loss, gradients = self.head.forward_backward(whole, labels)
-        self.optimizer.zero_gradients()
-        for k, part in enumerate(parts):
-            go_on()
-            with autograd.record():
-                again = self._embed(part, k)
-            self._backward(again, [g[a:b] for g, (a, b) in zip(gradients, [r[k] for r in ranges])])
-        return loss
-
-    def _embed(self, images, part=0, first=None):
-        if first:
-            first()
-        embeddings = []
-        numbered = enumerate(zip(self.contexts, images), self.first_device)
-        for i, (context, x) in in_turn(numbered, self.contexts):
-            # MXNet's random state cannot be saved; one that depends on the iteration alone need not be. All CPU
-            # contexts share one state, so each device is seeded right before its own forward pass.
-            number = self.seed * 1_000_003 + self.iteration * 1_009 + part * 10_007 + i
-            mx.random.seed(number & 0x7FFFFFFF, ctx=context)
-            embeddings.append(self._network(x))
-        return embeddings
-
-    def _backward(self, embeddings, gradients):
-        if self.loss_scale:
-            gradients = [g * self.loss_scale.value for g in gradients]
-        for pair in in_turn(zip(embeddings, gradients), self.contexts):
-            autograd.backward(*pair)
 
     def _check(self, loss, meter):
         if self.first_loss is None and meter.count >= _FIRST:
