@@ -207,7 +207,7 @@ def render(
     noise = _noise()[top : top + SIZE, left : left + SIZE]
     image = cv2.scaleAdd(noise, 1 + d * rng.uniform(0, 14), image)
     sides = _side(yaw, 0.15, "frontal"), _side(light[0], 0.3, "front")
-    conditions = (*sides, "some" if occluded else "none", "blurred" if blurred else "sharp")
+    conditions = (*sides, "covered" if occluded else "clear", "blurred" if blurred else "sharp")
     return cv2.convertScaleAbs(cv2.max(image, 0)), conditions
 
 

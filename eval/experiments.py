@@ -95,9 +95,12 @@ def prepare(data: str) -> None:
 
 def measure_conditions(jobs: Iterable[ablation.Job]) -> None:
     """Measure the runs again that were measured before the conditions of their unseen people were known."""
+    from arcface_gluon.report.run_report import write_report
+
     for job in jobs:
         for name, folder in ablation.unseen_sets(job).items():
             unseen.measure(job.place, name, folder, None, flip=True)
+        write_report(job.place)
 
 
 def report(tried: Mapping[str, Experiment], left_out: Sequence[str], out: Path, command: str) -> list[str]:

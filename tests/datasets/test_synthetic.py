@@ -50,7 +50,7 @@ def test_unseen_people_are_the_same_at_every_difficulty(tmp_path):
     assert {name: set(values) for name, values in told.items()} == {
         "pose": {"frontal"},
         "light": {"front"},
-        "occlusion": {"none"},
+        "occlusion": {"clear"},
         "blur": {"sharp"},
     }
 

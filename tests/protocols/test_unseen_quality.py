@@ -86,4 +86,5 @@ def test_bands_by_the_shorter_length(people):
     own = [(min(lengths[a], lengths[b]), c) for a, b, c, same in pairs if same]
     lowest = [c >= 0.4 for length, c in own if length <= bands[0].high]
     assert bands[0].accepted == pytest.approx(np.mean(lowest), abs=0.01)  # ties at the border
+    assert all(band.least < band.accepted < band.most < band.least + 0.5 for band in bands)
     assert np.mean([band.accepted for band in bands]) == pytest.approx(np.mean([c >= 0.4 for _, c in own]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from .scores.blocks import unit
 from .scores.curves import allowed_accepts
-from .unseen_pairs import BINS, FARS, LEAST_ACCEPTS, PairCounts, Shares
+from .unseen_pairs import BINS, FARS, LEAST_ACCEPTS, PairCounts, Shares, draw_identities
 
 _DET_POINTS = 41
 
@@ -81,12 +81,19 @@ def identity_errors(counts: PairCounts, cosine: float) -> tuple[np.ndarray, np.n
 
 @dataclass(frozen=True)
 class NormBand:
-    """Genuine pairs whose shorter embedding has a length of `low` to `high`: how many, and the share accepted."""
+    """Genuine pairs whose shorter embedding has a length of `low` to `high`.
+
+    Attributes:
+        pairs: how many; accepted: the share that is accepted.
+        least, most: where 95 % of the shares of drawn people lie.
+    """
 
     low: float
     high: float
     pairs: int
     accepted: float
+    least: float
+    most: float
 
 
 def rates_by_norm(embeddings: np.ndarray, labels: np.ndarray, cosine: float, bands: int = 4) -> list[NormBand]:
@@ -99,16 +106,21 @@ def rates_by_norm(embeddings: np.ndarray, labels: np.ndarray, cosine: float, ban
     """
     embeddings, labels = np.asarray(embeddings), np.asarray(labels)
     vectors, lengths = unit(embeddings), np.linalg.norm(embeddings.astype(np.float64), axis=1)
-    shorter, accepted = [], []
-    for identity in np.unique(labels):
+    shorter, accepted, owner = [], [], []
+    identities = np.unique(labels)
+    for number, identity in enumerate(identities):
         own = np.flatnonzero(labels == identity)
         a, b = np.triu_indices(len(own), 1)
         shorter.append(np.minimum(lengths[own[a]], lengths[own[b]]))
         accepted.append((vectors[own] @ vectors[own].T)[a, b] >= cosine)
-    length, hit = np.concatenate(shorter), np.concatenate(accepted)
-    parts = np.array_split(np.argsort(length, kind="stable"), bands)
-    return [
-        NormBand(float(length[part[0]]), float(length[part[-1]]), len(part), float(hit[part].mean()))
-        for part in parts
-        if len(part)
-    ]
+        owner.append(np.full(len(a), number))
+    length, hit, person = np.concatenate(shorter), np.concatenate(accepted), np.concatenate(owner)
+    draws = draw_identities(len(identities))
+    found = []
+    for part in filter(len, np.array_split(np.argsort(length, kind="stable"), bands)):
+        pairs, hits = (np.bincount(person[part], of, len(identities)) for of in (None, hit[part]))
+        shares = (draws @ hits) / np.maximum(draws @ pairs, 1)
+        least, most = np.quantile(shares, (0.025, 0.975)).tolist()
+        ends = float(length[part[0]]), float(length[part[-1]])
+        found.append(NormBand(*ends, len(part), float(hit[part].mean()), least, most))
+    return found

@@ -132,9 +132,7 @@ def _quality(counts, shares, drawn, embeddings, labels, verifications):
         "cosine": cosine,
         "refused": np.round(np.quantile(refused[known], _QUANTILES), 5).tolist(),
         "worst": [[str(names[i]), float(refused[i]), float(accepted[i])] for i in worst],
-        "norms": [
-            [band.low, band.high, band.pairs, band.accepted] for band in rates_by_norm(embeddings, labels, cosine)
-        ],
+        "norms": [list(vars(band).values()) for band in rates_by_norm(embeddings, labels, cosine)],
         "promises": promises,
     }
 

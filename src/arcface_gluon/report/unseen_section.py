@@ -52,12 +52,9 @@ def _hidden(one):
             f"The people whose genuine pairs are refused most {at}.",
         ),
         table(
-            ["length of the shorter embedding", "genuine pairs", "accepted"],
-            [
-                [f"{low:.3g} to {high:.3g}", f"{pairs:,}", f"{100 * rate:.2f} %"]
-                for low, high, pairs, rate in found["norms"]
-            ],
-            f"Genuine pairs in quarters by the length of their shorter embedding, {at}.",
+            ["length of the shorter embedding", "genuine pairs", "accepted, per cent"],
+            [[f"{low:.3g} to {high:.3g}", f"{pairs:,}", _share(*rates)] for low, high, pairs, *rates in found["norms"]],
+            f"Genuine pairs in quarters by the length of their shorter embedding, {at}; 95 % intervals over people.",
         ),
     ]
     parts += _conditions(one, at)
@@ -71,6 +68,15 @@ def _hidden(one):
     return join(*parts)
 
 
+def _share(rate, low=None, high=None):
+    """In per cent; results of before have no interval."""
+    return f"{100 * rate:.2f}" + ("" if low is None else f" ({100 * low:.2f} to {100 * high:.2f})")
+
+
+def _with_interval(found):
+    return found.false, *np.quantile(found.false_draws, (0.025, 0.975))
+
+
 def _conditions(one, at):
     rows = [
         [
@@ -79,10 +85,10 @@ def _conditions(one, at):
             f"{found.genuine:,}",
             str(paired_interval([100 * found.accepted], [100 * found.draws], one.identities)),
             f"{found.impostors:,}",
-            "{:.3g} ({:.3g} to {:.3g})".format(found.false, *np.quantile(found.false_draws, (0.025, 0.975))),
+            "{:.3g} ({:.3g} to {:.3g})".format(*(100 * share for share in _with_interval(found))),
         ]
         for found in condition_rates(one)
     ]
-    heads = ["condition", "pairs", "genuine pairs", "accepted, per cent", "impostor pairs", "share accepted"]
+    heads = ["condition", "pairs", "genuine pairs", "accepted, per cent", "impostor pairs", "accepted, per cent"]
     caption = f"Pairs by the conditions of their images, {at} over all pairs, with 95 % intervals over people."
     return [table(heads, rows, caption)] if rows else []
