@@ -100,6 +100,9 @@ def test_verify_keeps_what_it_finds(command, model, pairs, tmp_path):
     done = command("verify", "--model", f"{model},0", "--data", tmp_path, "--row", "MS1MV2, R100, ArcFace")
     assert "paper 99.83% (Table 4, MS1MV2, R100, ArcFace); not its training" in done.stdout
     assert "mine" not in done.stdout
+    (tmp_path / "sets").mkdir()
+    for words, told in (("sets", "sets is a folder; name a .bin in it"), ("no.bin", "name one that is there")):
+        assert told in command("verify", "--model", model, "--bin", words, check=2).stderr
 
 
 @pytest.mark.parametrize("same, kind, other", [(True, "genuine", "impostor"), (False, "impostor", "genuine")])

@@ -95,15 +95,10 @@ def run(args: Namespace) -> None:
     if args.max:
         raise UserError("--max goes with --epochs")
     source = open_source(args, demo=False)  # each set tells itself
-    from ..data.images.sources import EncodedImages
-    from ..embed import verify_set
-    from ..models.backbone import input_size
     from ..report.bad_cases import write_bad_cases
     from ..report.results import keep_verification
 
     subject, results, reports = source.subject, {}, {}
-    normalisation = getattr(source.net, "normalisation", None)
-    normalised = normalisation.options() if normalisation else []
     sets = _sets(args, subject)
     if args.features and len(args.features) != len(sets):
         raise UserError(
@@ -112,18 +107,12 @@ def run(args: Namespace) -> None:
         )
     for number, (name, one) in enumerate(sets.items()):
         images, issame = one
-        given, remarks = ["--model", str(subject.path), *normalised], one.remarks()
-        if args.features:
-            given = ["--features", str(args.features[number])]
-            remarks += source.note(args.features[number])
-            result = evaluate_pairs(_ready(args.features[number], len(images)), issame, args.folds)
+        features, remarks = args.features[number] if args.features else None, one.remarks()
+        if features:
+            remarks += source.note(features)
+            result = evaluate_pairs(_ready(features, len(images)), issame, args.folds)
         else:
-            note = EncodedImages(name, images).size_note(input_size(source.net))
-            if note:
-                print(f"warning: {note}", file=sys.stderr)
-            result = verify_set(
-                source.net, images, issame, source.devices, args.batch_size, args.folds, args.quiet, name, source.flip
-            )
+            result = _embedded(args, source, name, images, issame)
         results[name] = {**result.to_json(), "flip": source.flip, "precision": source.precision}
         print(describe(name, results[name], source.flip))
         if args.bad_cases:
@@ -134,7 +123,7 @@ def run(args: Namespace) -> None:
             continue
         place = subject.on_demo() if is_demo_name(name) else subject
         whole = True if name in args.set else None
-        command = shlex.join(["arcface-gluon", "verify", *given, *_for_this_set(args, one, source)])
+        command = shlex.join(["arcface-gluon", "verify", *_options(args, one, source, features)])
         kept = keep_verification(place, name, result, images, args.row, command, source.flip, whole, source.precision)
         for line in (*remarks, *kept):
             print(f"{' ' * len(name)}  {line}")
@@ -143,6 +132,20 @@ def run(args: Namespace) -> None:
         print(f"report: {report}")
     if args.json:
         write_json(args.json, {"model": str(subject.path), "verification": results})
+
+
+def _embedded(args, source, name, images, issame):
+    """The verification of a set by the model."""
+    from ..data.images.sources import EncodedImages
+    from ..embed import verify_set
+    from ..models.backbone import input_size
+
+    note = EncodedImages(name, images).size_note(input_size(source.net))
+    if note:
+        print(f"warning: {note}", file=sys.stderr)
+    return verify_set(
+        source.net, images, issame, source.devices, args.batch_size, args.folds, args.quiet, name, source.flip
+    )
 
 
 def _folds(text):
@@ -191,9 +194,12 @@ def describe(name: str, result: dict, flip: bool = True) -> str:
     return f"{accuracy}, AUC {result['auc']:.4f}, EER {result['eer']:.2%}\n{pairs}, {mode}; {tar}"
 
 
-def _for_this_set(args, one, source):
-    """The options for this set alone."""
+def _options(args, one, source, features):
+    """The options for this set alone, of the `features` or the model."""
+    normalisation = getattr(source.net, "normalisation", None)
     return [
+        *(["--features", str(features)] if features else ["--model", str(source.subject.path)]),
+        *(normalisation.options() if normalisation else []),
         *([f"--bin={one.path}"] if args.bin else []),
         *([f"--set={one.name}"] if one.name in args.set else []),
         *([] if source.flip else ["--no-flip"]),

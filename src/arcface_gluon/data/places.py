@@ -97,11 +97,11 @@ def open_validation(names: Sequence[str], data_folder: Path) -> dict[str, Verifi
     for name in names:
         path = find_set(name, data_folder)
         if not path.is_file():
-            cure = (
-                "name one that is there"
-                if path == Path(name)
-                else "put it there, or name those you have with data.validation=lfw,agedb_30 ([] for none)"
-            )
+            cure = "put it there, or name those you have with data.validation=lfw,agedb_30 ([] for none)"
+            if (data_folder / name).is_dir():
+                cure = f"{data_folder / name} is a folder; name a .bin in it"
+            elif path == Path(name):
+                cure = "name one that is there"
             raise UserError(f"no verification set {path}; {cure}")
         images, issame = read_bin(path)
         one = VerificationSet(path, images, issame, name_of(path, images, issame))
