@@ -42,7 +42,7 @@ Round = Callable[[], float]
 
 def measure(quick: bool = False) -> list[dict]:
     """Rows {"what", "value", "unit", "floor", "by", "ratio", "spread"}: rates; `floor` is that of decoding alone."""
-    rows, count, rounds, everywhere = [], 2048 if quick else 4096, 5, physical_cores()
+    rows, count, rounds, everywhere = [], 2048 if quick else 3072, 5, physical_cores()
     for noise in (2.0, 16.0):
         with tempfile.TemporaryDirectory() as folder:
             size = write_images(Path(folder), count, noise)

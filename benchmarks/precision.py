@@ -20,10 +20,10 @@ mx = runtime.import_mxnet()
 SMALL = {"stem_stride": 2, "input_size": 56}  # as the recipe synthetic has it
 # Network, options, images of a batch.
 CASES = (
-    ("r18", {"width": 0.125, **SMALL}, 32),
+    ("r18", {"width": 0.125, **SMALL}, 8),
     ("r18", {"width": 0.25, **SMALL}, 32),
     ("r18", {"width": 0.5, **SMALL}, 32),
-    ("r18", {"width": 0.75, **SMALL}, 32),
+    ("r18", {"width": 0.75, **SMALL}, 16),
     ("r18", {}, 4),
     ("mobilefacenet", {}, 8),
 )

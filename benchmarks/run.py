@@ -90,7 +90,7 @@ def _begin(args):
     if args.resume and (args.out / RESULTS).exists():
         found = read_json(args.out / RESULTS)
         if found.get("quick") == args.quick and isinstance(found.get("results"), dict):
-            return found["header"], found["results"]
+            return found["header"], {name: judged(name, rows) for name, rows in found["results"].items()}
     header = (
         f"Measured {time.strftime('%Y-%m-%d')} on {runtime.processor()}, {runtime.physical_cores()} cores, "
         f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "

@@ -25,7 +25,9 @@ def measure(quick: bool = False) -> list[dict]:
     by, floor = floors.fastest({name: seconds[name] for name in bare})
     size = f"{len(probes):,} x {len(gallery):,} x {probes.shape[1]}"
     rows = [floors.row(f"best of the gallery, {size}", seconds["ours"], floor, by)]
-    rows += [floors.row(f"the same by {name}", seconds[name], floor, by) for name in others]
+    for name in others:
+        rows.append(floors.row(f"best of the gallery, {size}, beside {name}", seconds["ours"], seconds[name], name))
+        rows.append(floors.row(f"the same by {name}", seconds[name], floor, by))
     rows += [floors.row(f"bare products by {name}", seconds[name], floor, by) for name in bare]
     if others and not quick:
         indices = [np.ravel(ours["ours"]()[1]), np.ravel(next(iter(others.values()))()[1])]

@@ -56,8 +56,8 @@ class Step:
         mx.autograd.backward(self._embeddings, self._gradients)
 
 
-def parts_of(step: Step, rounds: int = 3) -> dict[str, float]:
-    """{part: seconds}, medians of some steps, each part waited for."""
+def parts_of(step: Step, rounds: int = 2) -> dict[str, float]:
+    """{part: seconds}, means of some steps, each part waited for."""
     taken: dict[str, list] = {name: [] for name, _ in step.parts}
     for _ in range(rounds):
         for name, work in step.parts:
@@ -65,4 +65,4 @@ def parts_of(step: Step, rounds: int = 3) -> dict[str, float]:
             work()
             mx.nd.waitall()
             taken[name].append(time.perf_counter() - began)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+    return {name: float(np.mean(seconds)) for name, seconds in taken.items()}
