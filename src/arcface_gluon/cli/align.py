@@ -15,8 +15,8 @@ EXAMPLE = "arcface-gluon align /data/photographs /data/aligned"
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "photographs",
-        help="a folder, or a list: a path a line, insightface's train.lst, or CelebA's list of landmarks "
-        "(where a list has landmarks, nothing is searched for)",
+        help="a folder, or a list: a path a line, path,identity as .csv, insightface's train.lst, or CelebA's "
+        "list of landmarks (where a list has landmarks, nothing is searched for)",
     )
     parser.add_argument("out", metavar="FOLDER", help="where the crops go, under the photographs' paths; and faces.csv")
     parser.add_argument("--root", help="folder that the paths of a list start from (default: the list's own)")
