@@ -10,11 +10,11 @@ from typing import Callable, Iterator
 import cv2
 import numpy as np
 
-from arcface_gluon.blas import BEST, VARIABLE, processor_features
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.parallel.threads import thread_count
 
 from .floors import Work, has
+from .kernels import suited
 
 
 def heads(x: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> dict[str, Work]:
@@ -121,14 +121,13 @@ def searches(probes: np.ndarray, gallery: np.ndarray) -> dict[str, Work]:
 
 def _faiss():
     """faiss with kernels that suit the processor: its OpenBLAS, too, may be older and take those of 2004."""
-    features, before = processor_features(), os.environ.get(VARIABLE)
-    if before is None and "avx2" in features:
-        os.environ[VARIABLE] = "SkylakeX" if "avx512bw" in features else BEST
+    kernels = suited()
+    os.environ.update(kernels)
     try:
         import faiss
     finally:
-        if before is None:
-            os.environ.pop(VARIABLE, None)
+        for name in kernels:
+            del os.environ[name]
     return faiss
 
 

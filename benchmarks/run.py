@@ -23,18 +23,18 @@ import sys
 import time
 from pathlib import Path
 
-from arcface_gluon import blas, runtime
+from arcface_gluon import runtime
 from arcface_gluon.cli.modules import command_parser, own_module
 from arcface_gluon.errors import UserError, did_you_mean
 from arcface_gluon.files import atomic_write, read_json, write_json
 
-from . import docs, tables
+from . import docs, kernels, tables
 from .goals import judged
 
 # Seconds that each takes on two cores, with PyTorch, pytorch-metric-learning and faiss installed.
 ORDER = {
-    "backbone": 90, "inference": 40, "head": 180, "search": 40, "pipeline": 100, "extraction": 40, "verification": 10,
-    "plan": 40, "precision": 30, "identification": 200, "templates": 40, "serving": 40,
+    "backbone": 90, "inference": 55, "head": 120, "search": 40, "pipeline": 85, "extraction": 25, "verification": 5,
+    "plan": 40, "precision": 25, "identification": 200, "templates": 40, "serving": 40,
 }  # fmt: skip
 
 RESULTS = "bench.json"
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"## {name}{_time_left(left, done, began, args.quick)}", flush=True)
         command = [sys.executable, "-m", "arcface_gluon", "bench", "--one", name, "--out", str(args.out)]
         since = time.perf_counter()
-        if subprocess.run([*command, *["--quick"] * args.quick]).returncode:
+        if subprocess.run([*command, *["--quick"] * args.quick], env=kernels.environment()).returncode:
             raise UserError(f"benchmark {name} failed; what it printed stands above; --resume goes on with the others")
         stem = Path(name).stem
         results[stem] = judged(stem, read_json(args.out / f"{stem}.json"))
@@ -93,8 +93,8 @@ def _begin(args):
             return found["header"], {name: judged(name, rows) for name, rows in found["results"].items()}
     header = (
         f"Measured {time.strftime('%Y-%m-%d')} on {runtime.processor()}, {runtime.physical_cores()} cores, "
-        f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; {kernels()}; "
-        f"load average before it {os.getloadavg()[0]:.1f}."
+        f"Python {platform.python_version()}, by `make bench`{' (quick)' if args.quick else ''}; "
+        f"{kernels.taken_there()}; load average before it {os.getloadavg()[0]:.1f}."
     )
     return header, {}
 
@@ -122,9 +122,3 @@ def announcement(quick: bool) -> list[str]:
 
 def _module(name):
     return own_module(Path(name)) if name.endswith(".py") else importlib.import_module(f"{__package__}.{name}")
-
-
-def kernels() -> str:
-    """Which kernels each library that multiplies takes."""
-    names = {"NumPy": blas.numpy_kernels(), "dot": blas.mxnet_kernels(), "oneDNN": blas.onednn_instructions()}
-    return "kernels: " + ", ".join(f"{name} {value}" for name, value in names.items() if value)

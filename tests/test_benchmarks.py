@@ -8,8 +8,9 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from arcface_gluon.benchmarks import docs, floors, goals, peers, pipeline, run, tables
+from arcface_gluon.benchmarks import docs, floors, goals, kernels, peers, pipeline, run, tables
 
+from arcface_gluon import blas
 from arcface_gluon.data import FaceRecords
 from arcface_gluon.errors import UserError
 from arcface_gluon.files import read_json
@@ -118,6 +119,19 @@ def test_a_call_that_was_interrupted_goes_on_where_it_ended(tmp_path, capsys):
     assert run.main([*call, "--resume"]) == 0
     assert "(1 of 1" in capsys.readouterr().out
     assert [len(rows) for rows in read_json(tmp_path / "bench.json")["results"].values()] == [1, 1]
+
+
+def test_a_numpy_that_falls_back_gets_kernels_of_the_processor(monkeypatch):
+    monkeypatch.delenv(blas.VARIABLE, raising=False)
+    monkeypatch.setattr(blas, "processor_features", lambda: frozenset(["avx2", "avx512bw"]))
+    for name, asked in ((blas.FALLBACK, "SkylakeX"), ("Haswell", None)):
+        monkeypatch.setattr(blas, "numpy_kernels", lambda name=name: name)
+        assert kernels.environment().get(blas.VARIABLE) == asked
+    monkeypatch.setattr(blas, "numpy_kernels", lambda: blas.FALLBACK)
+    monkeypatch.setattr(blas, "processor_features", lambda: frozenset(["avx2"]))
+    assert kernels.environment()[blas.VARIABLE] == blas.BEST
+    monkeypatch.setenv(blas.VARIABLE, "Zen")  # what the user asks for holds
+    assert kernels.environment()[blas.VARIABLE] == "Zen"
 
 
 def test_peers_verify_to_the_same_accuracy():
