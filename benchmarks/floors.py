@@ -102,10 +102,11 @@ def passes(*arrays: mx.nd.NDArray) -> Work:
     return work
 
 
-def in_turns(works: dict[str, Work], rounds: int) -> dict[str, np.ndarray]:
-    """{name: (rounds,) seconds}, after one round that warms up."""
+def in_turns(works: dict[str, Work], rounds: int, warm: bool = True) -> dict[str, np.ndarray]:
+    """{name: (rounds,) seconds}, after one round that warms up, unless something else did (`warm=False`)."""
     seconds: dict[str, list] = {name: [] for name in works}
-    for index in progress(range(-1, rounds), desc=f"{len(works)} works in turns", unit="rounds", delay=2):
+    first = -1 if warm else 0
+    for index in progress(range(first, rounds), desc=f"{len(works)} works in turns", unit="rounds", delay=2):
         for name, work in works.items():
             mx.nd.waitall()
             began = time.perf_counter()

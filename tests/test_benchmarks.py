@@ -43,6 +43,9 @@ def test_works_take_turns():
     order = []
     seconds = floors.in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
     assert order == ["a", "b"] * 4 and {len(times) for times in seconds.values()} == {3}
+    order.clear()
+    seconds = floors.in_turns({"a": lambda: order.append("a")}, 3, warm=False)
+    assert order == ["a"] * 3 and len(seconds["a"]) == 3
 
 
 def test_the_page_keeps_other_machines_and_other_parts(tmp_path):
