@@ -48,6 +48,7 @@ def exact_vectors(random, count, size=10):
 @pytest.mark.parametrize("seed", range(6))
 def test_search_agrees_with_the_naive_one(monkeypatch, seed):
     monkeypatch.setattr(template_search, "ROW_BLOCK", 16)
+    monkeypatch.setattr(template_search, "_ROWS_TOGETHER", 3)
     random = np.random.default_rng(seed)
     # Half of the cases are full of ties; subject 3 has two templates in the first gallery.
     vectors = exact_vectors(random, 140) if seed % 2 else random.normal(size=(140, 10)).astype(np.float32)

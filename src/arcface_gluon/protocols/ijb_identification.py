@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import runtime
 from ..errors import UserError
+from ..parallel.threads import in_parts
 from ..progress import progress
 from .ijb_templates import Templates
 from .scores.blocks import ROW_BLOCK, score_blocks
@@ -18,6 +19,8 @@ RANKS = (1, 5, 10)
 FPIRS = (0.01, 0.1)
 # Scores in one block: 64 MiB.
 _BLOCK = 1 << 24
+# Rows of scores looked at together, which stay in the cache, and that are worth a thread.
+_ROWS_TOGETHER = 64
 
 
 @dataclass
@@ -121,21 +124,37 @@ def _search(vectors, queries, gallery, contexts):
     best, better = np.full(len(probes), -np.inf, np.float32), np.zeros(len(probes), np.int64)
     columns, column_of = _distinct(columns)
     rows, row_of = _distinct(probes)
-    asking = np.split(np.argsort(row_of, kind="stable"), np.cumsum(np.bincount(row_of))[:-1])
+    # The probes in the order of the rows of scores; those of row i are asking[starts[i]:starts[i + 1]].
+    asking, starts = np.argsort(row_of, kind="stable"), np.r_[0, np.cumsum(np.bincount(row_of))]
     row_block = max(1, min(ROW_BLOCK, _BLOCK // len(columns)))
     blocks = score_blocks(rows, lambda a, b: columns, [0, len(columns)], runtime.contexts(contexts), row_block)
     for row_start, _, scores in progress(blocks, unit="block", desc="search"):
-        for row, probes_of_row in zip(scores, asking[row_start:]):
-            row = row[column_of]
-            for i in probes_of_row:
-                if first[i] == last[i]:
-                    best[i] = row.max()
-                else:
-                    best[i] = row[first[i] : last[i]].max()
-                    # None of the subject's own templates is better than the best of them.
-                    better[i] = np.count_nonzero(row > best[i])
+
+        def look(begin, end, row_start=row_start, scores=scores):
+            for i in range(begin, end, _ROWS_TOGETHER):
+                stop = min(i + _ROWS_TOGETHER, end)
+                some = asking[starts[row_start + i] : starts[row_start + stop]]
+                part = scores[i:stop] if len(some) == stop - i else scores[row_of[some] - row_start]
+                part = part if len(columns) == len(column_of) else part[:, column_of]
+                best[some], better[some] = _best_and_better(part, first[some], last[some])
+
+        in_parts(look, len(scores), _ROWS_TOGETHER)
     mated = first < last
     return GallerySearch(best[mated], better[mated], best[~mated])
+
+
+def _best_and_better(scores, first, last):
+    """Of each row the best score among columns first … last - 1, and how many are better; without these, of all."""
+    best = scores.max(axis=1)
+    mated, better = np.flatnonzero(first < last), np.zeros(len(scores), np.int64)
+    mates = scores[mated, first[mated]]
+    for more in range(1, int((last - first).max(initial=0))):
+        mates = np.maximum(mates, scores[mated, np.minimum(first[mated] + more, last[mated] - 1)])
+    # None of the subject's own templates is better than the best of them.
+    for i in np.flatnonzero(best[mated] > mates):
+        better[mated[i]] = np.count_nonzero(scores[mated[i]] > mates[i])
+    best[mated] = mates
+    return best, better
 
 
 def _distinct(vectors):

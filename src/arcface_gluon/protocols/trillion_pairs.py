@@ -32,6 +32,7 @@ from ..progress import progress
 from .scores.blocks import COLUMN_BLOCK, ROW_BLOCK, block_edges, score_blocks, unit
 from .scores.copies import MateCopies, exact_scores
 from .scores.curves import HighestScores, allowed_accepts
+from .scores.maxima import raise_to_best, raise_to_others
 
 VERIFICATION_FPRS = (1e-9, 1e-8, 1e-7, 1e-6)
 IDENTIFICATION_FPRS = (1e-3, 1e-2)
@@ -201,11 +202,9 @@ class _Run:
             top, copies = self.top[start:stop], self.copies.find(rows)
             for row_start, column, scores in self._blocks(rows):
                 self.copies.settle(scores.T, column, copies, row_start)
-                best = scores.max(axis=1)
-                here = slice(row_start, row_start + len(best))
-                np.maximum(top[here], best, out=top[here])
-                for i in np.flatnonzero(best >= self.highest.floor):
-                    self.highest.add(scores[i])
+                best = top[row_start : row_start + len(scores)]
+                for some in raise_to_best(best, scores, self.highest.floor):
+                    self.highest.add(some)
 
     def stream_probes(self):
         """Each probe's best score among all other persons."""
@@ -216,15 +215,9 @@ class _Run:
         copies = copies[0][foreign], copies[1][foreign]
         for start, stop in self._chunks(1, len(self.probes), "probes"):
             for row_start, column, scores in self._blocks(self.probes[start:stop]):
-                width = scores.shape[1]
                 self.copies.settle(scores, start + row_start, copies, column)
-                rows = np.arange(start + row_start, start + row_start + len(scores))
-                best = scores.max(axis=1)
-                for i in np.flatnonzero((first[rows] < column + width) & (last[rows] > column)):
-                    a, b = max(first[rows[i]] - column, 0), min(last[rows[i]] - column, width)
-                    best[i] = max(scores[i, :a].max(initial=-np.inf), scores[i, b:].max(initial=-np.inf))
-                np.maximum(self.other[rows], best, out=best)
-                self.other[rows] = best
+                here = slice(start + row_start, start + row_start + len(scores))
+                raise_to_others(self.other[here], scores, first[here] - column, last[here] - column)
 
     def result(self):
         rate = self._scores / (time.monotonic() - self._began) if self._scores else None

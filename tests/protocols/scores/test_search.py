@@ -16,9 +16,10 @@ from arcface_gluon.protocols.scores import search
     columns=st.integers(1, 120),
     tied=st.booleans(),
     contexts=st.sampled_from([None, "cpu(0),cpu(1)"]),
+    threads=st.sampled_from(["1", "3"]),
 )
-@settings(deadline=None, max_examples=40)
-def test_the_k_best_are_those_of_a_stable_sort(seed, k, columns, tied, contexts):
+@settings(deadline=None, max_examples=60)
+def test_the_k_best_are_those_of_a_stable_sort(seed, k, columns, tied, contexts, threads):
     random = np.random.default_rng(seed)
     # Small integers: exact products with many ties.
     rows, gallery = (random.integers(-2, 3, (n, 4)) if tied else random.normal(size=(n, 4)) for n in (19, columns))
@@ -27,6 +28,8 @@ def test_the_k_best_are_those_of_a_stable_sort(seed, k, columns, tied, contexts)
         for rows_name, columns_name in (("ROW_BLOCK", "COLUMN_BLOCK"), ("BEST_ROWS", "BEST_COLUMNS")):
             patch.setattr(search, rows_name, 8)
             patch.setattr(search, columns_name, 16)
+        patch.setattr(search, "_ROWS_A_THREAD", 2)
+        patch.setenv("OMP_NUM_THREADS", threads)
         scores, indices = search.top_k(rows, lambda a, b: gallery[a:b], columns, k, contexts)
     products = rows.astype(float) @ gallery.T.astype(float)
     expected = np.argsort(-products, axis=1, kind="stable")[:, :k]

@@ -90,8 +90,12 @@ def _several(rows, load, columns, k, devices):
     best, distinct = [_Best(k) for _ in range(len(rows))], _Distinct(load)
     scores, indices = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.int64)
     for row_start, start, block in _blocks(rows, distinct, columns, devices, ROW_BLOCK, COLUMN_BLOCK):
-        for i, row in enumerate(block, row_start):
-            best[i].add(row, distinct.before[start])
+
+        def look(first, last, row_start=row_start, column=distinct.before[start], block=block):
+            for i in range(first, last):
+                best[row_start + i].add(block[i], column)
+
+        in_parts(look, len(block), _ROWS_A_THREAD)
     distinct.end()
     for i, one in enumerate(best):
         scores[i], indices[i] = distinct.expand(*one.finish(), k)
@@ -153,6 +157,11 @@ class _Best:
                 self.finish()
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        if len(self.scores) > 4 * self.k:
+            # Whatever ties with the last of the best stays: the sort decides.
+            place = len(self.scores) - self.k
+            some = np.flatnonzero(self.scores >= np.partition(self.scores, place)[place])
+            self.scores, self.indices = self.scores[some], self.indices[some]
         order = np.argsort(-self.scores, kind="stable")[: self.k]
         self.scores, self.indices = self.scores[order], self.indices[order]
         if len(order) == self.k:
