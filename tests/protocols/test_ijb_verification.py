@@ -15,12 +15,12 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import ijb_templates as t
 from arcface_gluon.protocols.ijb_templates import pool
 from arcface_gluon.protocols.ijb_verification import FARS, verify, verify_scores
-from arcface_gluon.protocols.scores import compiled_sums, curves, pairs, passes
+from arcface_gluon.protocols.scores import compiled_sums, curves, host_sums, pairs, passes
 from arcface_gluon.protocols.scores.curves import nearest_tar
 from arcface_gluon.protocols.scores.pairs import pair_scores
 
 # The ways to pool that can run here.
-COMPILED = [False, True] if find_spec("numba") else [False]
+WAYS = [host_sums, compiled_sums] if find_spec("numba") else [host_sums]
 
 
 def naive_pool(features, templates, media, scores, norm_weighting):
@@ -53,10 +53,11 @@ def sklearn_nearest(genuine, impostor, fars):
 @pytest.mark.parametrize("with_media", [True, False])
 @pytest.mark.parametrize("with_scores", [True, False])
 @pytest.mark.parametrize("norm_weighting", [True, False])
-@pytest.mark.parametrize("compiled", COMPILED)
-def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores, norm_weighting, compiled):
-    monkeypatch.setattr(t, "COMPILED", compiled)
-    monkeypatch.setattr(compiled_sums, "_WORTH_A_THREAD", 2)
+@pytest.mark.parametrize("way", WAYS)
+def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores, norm_weighting, way):
+    monkeypatch.setattr(t, "add_up", way.add_up)
+    monkeypatch.setattr(t, "_TOGETHER", 2)
+    monkeypatch.setattr(t, "_WORTH_A_THREAD", 1)
     monkeypatch.setattr(t, "COLUMN_BLOCK", 15)  # as many images in a product; some templates have more
     random = np.random.default_rng(0)
     features = random.normal(size=(60, 9)) * random.uniform(0.1, 30, (60, 1))
@@ -73,6 +74,18 @@ def test_pooling_agrees_with_the_naive_one(monkeypatch, with_media, with_scores,
         ids = np.r_[pooled.ids[:-1], 5000 + far]
         found = t.Templates(ids, pooled.vectors).rows([100, 4, 5000 + far, 9999, 1, 3, -7])
         assert found.tolist() == [ids.tolist().index(100), -1, 4, -1, -1, 0, -1]
+
+
+def test_images_of_a_medium_are_counted_within_templates():
+    random = np.random.default_rng(3)
+    for case in range(60):
+        rows, media = np.sort(random.integers(0, 4, 15)), random.integers(-2, 3, 15)
+        if case % 3:  # sorted within templates, as lists are
+            media = media[np.lexsort((media, rows))]
+        if case % 3 == 2:
+            rows = random.permutation(rows)
+        pairs_of_both = list(zip(rows.tolist(), media.tolist()))
+        assert t._images_of_medium(rows, media).tolist() == [pairs_of_both.count(pair) for pair in pairs_of_both]
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -197,9 +210,9 @@ def test_empty_templates_are_refused_or_counted():
     assert (result.genuine_pairs, result.impostor_pairs) == (1, 1)
 
 
-@pytest.mark.parametrize("compiled", COMPILED)
-def test_bad_input_is_told_in_one_line(monkeypatch, compiled):
-    monkeypatch.setattr(t, "COMPILED", compiled)
+@pytest.mark.parametrize("way", WAYS)
+def test_bad_input_is_told_in_one_line(monkeypatch, way):
+    monkeypatch.setattr(t, "add_up", way.add_up)
     features = np.eye(3)
     broken = features.copy()
     broken[1, 2] = np.nan

@@ -16,11 +16,13 @@ import numpy as np
 from .. import runtime
 from ..errors import UserError
 from ..parallel.threads import in_parts
-from .scores import compiled_sums
+from .scores import compiled_sums, host_sums
 from .scores.blocks import COLUMN_BLOCK, unit
 from .scores.passes import for_parts, is_ascending
 
-COMPILED = find_spec("numba") is not None
+add_up = (compiled_sums if find_spec("numba") is not None else host_sums).add_up
+# Templates that are worth a thread, and those whose sums stay in the cache together.
+_WORTH_A_THREAD, _TOGETHER = 64, 512
 
 
 @dataclass
@@ -59,7 +61,7 @@ def pool(
     names: Sequence[Any] | np.ndarray | None = None,
     contexts: runtime.Devices = None,
 ) -> Templates:
-    """Average images into templates, by sparse products; on CPUs compiled, where numba is installed.
+    """Average images into templates.
 
     Args:
         features: (n, d), as the network gives them: the sum of image and mirror, not scaled.
@@ -86,20 +88,50 @@ def pool(
             raise UserError(f"the detector score of image {_name(names, i)} is {detector_scores[i]}; it must be >= 0")
         weights *= detector_scores
     if media is not None:
-        numbers, medium, _ = _distinct(np.asarray(media))
-        _, place, sizes = _distinct(rows * len(numbers) + medium)
-        weights /= sizes[place]
+        weights /= _images_of_medium(rows, np.asarray(media))
     order = np.arange(len(rows)) if is_ascending(rows) else np.argsort(rows, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(ids)))])
     device = runtime.contexts(contexts)[0]
-    if COMPILED and device.device_type == "cpu":
-        sums, lengths = compiled_sums.weighted_sums(features, order, starts, weights, not norm_weighting)
-        _refuse_bad(features, lengths, names)
-    else:
-        lengths = _lengths(features)
-        _refuse_bad(features, lengths, names)
-        sums = _sparse_sums(features, order, starts, weights if norm_weighting else weights / lengths, device)
+    if device.device_type == "cpu":
+        return Templates(ids, _pooled(features, order, starts, weights, not norm_weighting, ids, names))
+    lengths = _lengths(features)
+    _refuse_bad(features, lengths, names)
+    sums = _sparse_sums(features, order, starts, weights if norm_weighting else weights / lengths, device)
     return Templates(ids, unit(sums, names=ids, what="template"))
+
+
+def _pooled(features, order, starts, weights, scaled, ids, names):
+    """Vectors (t, d) of length 1: some templates at a time, so that their sums stay in the cache, over all threads."""
+    vectors, lengths, failed = np.empty((len(ids), features.shape[1]), np.float32), np.zeros(len(features)), []
+
+    def work(first, last):
+        memory = np.empty((_TOGETHER, features.shape[1]), np.float32)
+        for begin in range(first, last, _TOGETHER):
+            end = min(begin + _TOGETHER, last)
+            sums = memory[: end - begin]
+            add_up(features, order, starts[begin : end + 1], weights, scaled, lengths, sums)
+            try:
+                unit(sums, ids[begin:end], "template", vectors[begin:end])
+            except UserError as error:
+                failed.append((begin, error))  # which may be for an image that is worse
+
+    in_parts(work, len(ids), _WORTH_A_THREAD)
+    _refuse_bad(features, lengths, names)
+    if failed:
+        raise min(failed, key=lambda one: one[0])[1]
+    return vectors
+
+
+def _images_of_medium(rows, media):
+    """How many images there are (n,) of each image's template and medium."""
+    another = rows[1:] != rows[:-1]
+    if is_ascending(rows) and (another | (media[1:] >= media[:-1])).all():
+        # As lists usually are.
+        counts = np.diff(np.flatnonzero(np.r_[True, another | (media[1:] != media[:-1]), True]))
+        return np.repeat(counts, counts)
+    numbers, medium, _ = _distinct(media)
+    _, place, sizes = _distinct(rows * len(numbers) + medium)
+    return sizes[place]
 
 
 def _distinct(values):

@@ -1,7 +1,6 @@
-"""Weighted sums of features by template, compiled by numba where that is installed: each image is read once.
+"""`host_sums` compiled by numba where that is installed: each image is read once.
 
-Its length is measured and its weighted values are added up while it is in the cache. Results differ by rounding from
-those of lengths first and sparse products after.
+Its length is measured and its weighted values are added up while it is in the cache. Results differ by rounding.
 """
 
 from __future__ import annotations
@@ -11,32 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from ...parallel.threads import in_parts
 
-# Templates that are worth a thread.
-_WORTH_A_THREAD = 64
-
-
-def weighted_sums(
-    features: np.ndarray, order: np.ndarray, starts: np.ndarray, weights: np.ndarray, scaled: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum each template's images, features[order[starts[i]:starts[i + 1]]], by weight.
-
-    Args:
-        features: (n, d) float32. order: (n,). starts: (t + 1,). weights: (n,) float64.
-        scaled: divide each image by its length first.
-
-    Returns:
-        (sums, lengths): (t, d) float32, and (n,) float64 Euclidean lengths. The sums are of use where all are good.
-    """
-    compiled, lengths = _compiled(), np.zeros(len(features))
-    sums = np.empty((len(starts) - 1, features.shape[1]), np.float32)
-
-    def work(first, last):
-        compiled(features, order, starts[first : last + 1], weights, scaled, lengths, sums[first:last])
-
-    in_parts(work, len(sums), _WORTH_A_THREAD)
-    return sums, lengths
+def add_up(
+    features: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    weights: np.ndarray,
+    scaled: bool,
+    lengths: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """See `host_sums.add_up`."""
+    _compiled()(features, order, starts, weights, scaled, lengths, sums)
 
 
 @lru_cache(maxsize=None)
@@ -46,7 +31,7 @@ def _compiled() -> Any:
 
     # Sums in any order, so that they are made of vectors; NaN and infinity stay what they are, as does what is over 0.
     @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
-    def add_up(features, order, starts, weights, scaled, lengths, sums):
+    def add(features, order, starts, weights, scaled, lengths, sums):
         for template in range(sums.shape[0]):
             total = sums[template]
             total[:] = np.float32(0)
@@ -60,4 +45,4 @@ def _compiled() -> Any:
                 for j in range(row.size):
                     total[j] += weight * row[j]
 
-    return add_up
+    return add
