@@ -13,7 +13,7 @@ from arcface_gluon.errors import UserError
 
 
 def run(code, **environment):
-    env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     return subprocess.run(
         [sys.executable, "-c", code], env={**env, **environment}, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -23,6 +23,13 @@ def test_threads_are_the_physical_cores_unless_the_user_says():
     code = "import os, arcface_gluon; print(os.environ['OMP_NUM_THREADS'])"
     assert run(code) == str(runtime.physical_cores())
     assert run(code, OMP_NUM_THREADS="1") == "1"
+
+
+def test_waiting_threads_sleep_soon_unless_the_user_says():
+    code = "import os, arcface_gluon; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert run(code) == "1000"
+    assert run(code, GOMP_SPINCOUNT="7") == "7"
+    assert run(code, OMP_WAIT_POLICY="active") == "None"
 
 
 def test_package_does_not_import_mxnet_before_it_is_needed():

@@ -103,6 +103,19 @@ def test_the_kernels_of_gpus_agree(monkeypatch, kernels):
     assert_matches(build(w, 1, block_rows=4), x, w, labels)
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("kernels", [HostKernels, pytest.param(CompiledKernels, marks=NO_NUMBA)])
+def test_an_update_leaves_the_norms_that_a_run_which_resumes_measures(kernels, nesterov):
+    chance, rule, passes = np.random.default_rng(0), SGD(0.1, 0.9, 5e-4, nesterov), kernels(mx.cpu())
+    for size in (*range(1, 70), 127, 128, 250, 512):
+        weight, gradient, momentum = chance.standard_normal((3, 40, size)).astype(np.float32)
+        kept, measured = np.ones((2, 40, 1), np.float32)
+        passes.measure(weight, kept)
+        passes.sgd(weight, gradient, momentum, kept, rule, True)
+        passes.measure(weight, measured)
+        np.testing.assert_array_equal(kept, measured)
+
+
 @pytest.mark.parametrize("block", [1, 4, 23, 100])
 @pytest.mark.parametrize("shards", [1, 2, 3, 4, 7])
 def test_softmax_in_blocks_equals_the_reference(shards, block):

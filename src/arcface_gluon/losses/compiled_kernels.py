@@ -58,13 +58,18 @@ def _compiled() -> SimpleNamespace:
     compile_function = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
     smallest = np.float32(SMALLEST_SQUARE)
 
+    # In one place: a run that resumes measures what one that went on has of its last update, and gets the same bits.
+    @compile_function
+    def inverse_norm(row):
+        square = np.float32(0)
+        for j in range(row.size):
+            square += row[j] * row[j]
+        return np.float32(1) / np.sqrt(square + smallest)
+
     @compile_function
     def measure(weight, inverse):
         for i in range(weight.shape[0]):
-            row, square = weight[i], np.float32(0)
-            for j in range(row.size):
-                square += row[j] * row[j]
-            inverse[i, 0] = np.float32(1) / np.sqrt(square + smallest)
+            inverse[i, 0] = inverse_norm(weight[i])
 
     @compile_function
     def remove_radial_part(weight, gradient, inverse):
@@ -81,7 +86,7 @@ def _compiled() -> SimpleNamespace:
         ahead = keep if nesterov else np.float32(1)
         rest = np.float32(1) if nesterov else np.float32(0)
         for i in range(weight.shape[0]):
-            w, g, m, dot, square = weight[i], gradient[i], momentum[i], np.float32(0), np.float32(0)
+            w, g, m, dot = weight[i], gradient[i], momentum[i], np.float32(0)
             if unit:
                 for j in range(w.size):
                     dot += w[j] * g[j]
@@ -90,8 +95,7 @@ def _compiled() -> SimpleNamespace:
                 step = factor * w[j] - lr * g[j]
                 m[j] = keep * m[j] + step
                 w[j] += ahead * m[j] + rest * step
-                square += w[j] * w[j]
             if unit:
-                inverse[i, 0] = np.float32(1) / np.sqrt(square + smallest)
+                inverse[i, 0] = inverse_norm(w)
 
     return SimpleNamespace(measure=measure, remove_radial_part=remove_radial_part, sgd=sgd)
