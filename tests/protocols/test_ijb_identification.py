@@ -50,18 +50,18 @@ def test_search_agrees_with_the_naive_one(monkeypatch, seed):
     monkeypatch.setattr(template_search, "ROW_BLOCK", 16)
     monkeypatch.setattr(template_search, "_ROWS_TOGETHER", 3)
     random = np.random.default_rng(seed)
-    # Half of the cases are full of ties; subject 3 has two templates in the first gallery.
+    # Half of the cases are full of ties; subject 3 has four templates in the first gallery.
     vectors = exact_vectors(random, 140) if seed % 2 else random.normal(size=(140, 10)).astype(np.float32)
     ids = np.sort(random.choice(5000, 140, replace=False))
     order = random.permutation(140)
-    galleries = [order[:13], order[13:25]]
-    subjects = [np.r_[np.arange(12), 3], np.arange(12, 24)]
-    probes = order[25:]
+    galleries = [order[:15], order[15:27]]
+    subjects = [np.r_[np.arange(12), 3, 3, 3], np.arange(12, 24)]
+    probes = order[27:]
     probe_subjects = random.integers(0, 40, len(probes))  # 24 to 39 are enrolled nowhere
     for probe, subject in zip(probes, probe_subjects):
         mates = [g for gallery, s in zip(galleries, subjects) for g in gallery[s == subject]]
         if mates and random.random() < 0.7:
-            vectors[probe] = vectors[mates[0]] + (0 if seed % 2 else random.normal(size=10) * 0.5)
+            vectors[probe] = vectors[random.choice(mates)] + (0 if seed % 2 else random.normal(size=10) * 0.5)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     result = search(
         Templates(ids, vectors), (ids[probes], probe_subjects), [(ids[g], s) for g, s in zip(galleries, subjects)]
