@@ -184,7 +184,8 @@ def backbone_update(devices: list, dtype: str = "float32") -> list[np.ndarray]:
     def values(sgd):
         return np.concatenate([p.data(devices[0]).astype("float32").asnumpy().ravel() for p in sgd.parameters])
 
-    sgd = ReplicaSGD(net, devices, 0.9, 5e-4, loss_scale=scale)
+    sgd = ReplicaSGD(net, devices, 0.9, 5e-4)
+    sgd.loss_scale = scale
     before = values(sgd)
     for _ in range(2):
         with mx.autograd.record():
