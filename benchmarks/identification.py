@@ -34,14 +34,8 @@ def measure(quick: bool = False) -> list[dict]:
     """Rows of times in seconds, of rounds in turns; the floor is the bare products of the same features."""
     gallery = planted(DISTRACTORS // 16 if quick else DISTRACTORS, 0, seed=1)[0]
     probes, labels = mislabelled(*planted(PROBES, PEOPLE))
-    others, memory = searches(probes, gallery), []
-    by, bare = fastest_products(probes, gallery)
-
-    def full():
-        with peak_memory() as peak:
-            identify(probes, labels, gallery)
-        memory.append(peak.mib)
-
+    others, (by, bare) = searches(probes, gallery), fastest_products(probes, gallery)
+    full, memory = _watched(probes, labels, gallery)
     for protocol in (identify, rank1):
         protocol(probes, labels, gallery[: len(gallery) // 32])
     works = {by: bare, "full": full, "first": lambda: rank1(probes, labels, gallery), **others}
@@ -63,19 +57,26 @@ def streamed(gallery: np.ndarray) -> list[dict]:
     """100,000 probes: one chunk of them, measured against a part of the gallery."""
     probes, labels = mislabelled(*planted(4096, STREAMED_PEOPLE * 4096 // STREAMED_PROBES, seed=3))
     factor = STREAMED_PROBES / len(probes) * DISTRACTORS / len(gallery)
-    (by, bare), memory = fastest_products(probes, gallery), []
-
-    def ours():
-        with peak_memory() as peak:
-            identify(probes, labels, gallery)
-        memory.append(peak.mib)
-
+    by, bare = fastest_products(probes, gallery)
+    ours, memory = _watched(probes, labels, gallery)
     seconds = floors.in_turns({by: bare, "ours": ours}, ROUNDS, warm=False)
     what = f"{STREAMED_PROBES:,} x {DISTRACTORS:,}, CMC and ROC, from {len(probes):,} x {len(gallery):,}"
     return [
         floors.row(what, seconds["ours"] * factor, seconds[by] * factor, by),
         {"what": "its memory above the features", "value": max(memory), "unit": "MiB"},
     ]
+
+
+def _watched(probes, labels, gallery):
+    """CMC and ROC as work, and a list that gets the MiB above the features that each call took."""
+    memory: list[float] = []
+
+    def work():
+        with peak_memory() as peak:
+            identify(probes, labels, gallery)
+        memory.append(peak.mib)
+
+    return work, memory
 
 
 def trillion(part: int, gallery: np.ndarray) -> dict:

@@ -121,11 +121,10 @@ def prepare(
         people = range(1 + max(person for person, _ in chosen))
         held_out = list(run(partial(draw, group=_HELD_OUT, count=IMAGES_PER_HELD_OUT), people))
         for value in unseen:
-            people = run(
-                partial(draw, group=_UNSEEN, count=IMAGES_PER_UNSEEN, difficulty=value), range(unseen_identities)
-            )
-            _write_records(folder / f"{UNSEEN}-{value:g}", people, unseen_identities, size, conditions=True)
-            files += [f"{UNSEEN}-{value:g}/{name}" for name in (*RECORD_FILES, CONDITIONS_FILE)]
+            place, one = f"{UNSEEN}-{value:g}", partial(draw, group=_UNSEEN, count=IMAGES_PER_UNSEEN, difficulty=value)
+            people = run(one, range(unseen_identities))
+            _write_records(folder / place, people, unseen_identities, size, conditions=True)
+            files += [f"{place}/{name}" for name in (*RECORD_FILES, CONDITIONS_FILE)]
     write_bin(folder / "synthetic.bin", [held_out[person][image][0] for person, image in chosen], issame)
     mark_prepared(folder, files, facts)
     return True

@@ -49,8 +49,7 @@ from arcface_gluon.training.run_folder import last_run
 if TYPE_CHECKING:
     from easydict import EasyDict
 
-    from arcface_gluon.report.measured_page import around_measured, write_measured
-from arcface_gluon.report.mode import Mode
+    from arcface_gluon.report.mode import Mode
 
 TABLE = "table3_angles_degrees"
 MARKS = "<!-- angles -->", "<!-- end of the angles -->"

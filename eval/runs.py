@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Mapping, Sequence
 
@@ -69,11 +68,7 @@ def train(
     Returns:
         the exit status of what failed, or 0; what was printed is in the run's log.
     """
-    commands = [] if (place / SUMMARY).is_file() else [["train", base, *wanted]]
-    if commands and checkpoint_folders(place):
-        commands[0].append("--resume")
-    elif commands and place.exists():
-        place.rename(place.with_name(f".{place.name}-{time.time_ns()}"))  # stopped before its first checkpoint
+    commands = [] if (place / SUMMARY).is_file() else [["train", base, *wanted, "--auto-resume"]]
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(log_of(place), "ab") as log:
         for command in (*commands, *then):

@@ -40,14 +40,20 @@ def test_every_row_can_be_built(tmp_path):
         experiments.main(["sub-centre"])
 
 
+def unseen_people(name, folder, monkeypatch):
+    """An experiment, with a set of unseen people beside its training set in a folder, to which it goes."""
+    monkeypatch.chdir(folder)
+    one = experiments.EXPERIMENTS[name]
+    unseen = folder / "datasets" / one.data / "unseen-0.3"
+    unseen.mkdir(parents=True)
+    (unseen / "train.rec").touch()
+    return one
+
+
 @pytest.fixture
 def noisy_runs(tmp_path, monkeypatch):
     """Four seeds of both rows of the experiment with wrong labels, measured on forty people."""
-    monkeypatch.chdir(tmp_path)
-    unseen = tmp_path / "datasets" / "synthetic-noise" / "unseen-0.3"
-    unseen.mkdir(parents=True)
-    (unseen / "train.rec").touch()
-    one = experiments.EXPERIMENTS["sub-centres"]
+    one = unseen_people("sub-centres", tmp_path, monkeypatch)
     environment = {"devices": ["cpu(0)"], "processor": "CPU", "OMP_NUM_THREADS": "2"}
     for seed in range(4):
         for loss, spread in ((one.row, 0.3), (one.reference, 0.8)):
@@ -91,11 +97,7 @@ def test_the_command_trains_both_rows_on_the_data_of_the_claim_and_writes_the_pa
 
 
 def test_a_gain_across_a_condition_is_compared_with_the_gain_alike_in_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    unseen = tmp_path / "datasets" / "synthetic" / "unseen-0.3"
-    unseen.mkdir(parents=True)
-    (unseen / "train.rec").touch()
-    one = experiments.EXPERIMENTS["cross-pose"]
+    one = unseen_people("cross-pose", tmp_path, monkeypatch)
     pose = np.tile(["frontal", "left"], 40 * 3)
     for seed in range(4):
         # Both tell people apart in one pose; the reference mistakes the other pose for another person more often.

@@ -106,8 +106,15 @@ class Trainer:
         self.first_device = self.processes.rank * len(self.contexts)  # number of this process's first device
         self.statistics = RunningStatistics(net, self.processes)
         self.passes = Passes(
-            *(network, head, self.optimizer, self.statistics, self.contexts, settings.accumulate, seed),
-            *(self.first_device, self._signalled),
+            network,
+            head,
+            self.optimizer,
+            self.statistics,
+            self.contexts,
+            settings.accumulate,
+            seed,
+            self.first_device,
+            self._signalled,
         )
         self.average = WeightAverage(net, self.statistics, settings.ema) if settings.ema else None
         self.loggers, self.values = loggers, values
