@@ -148,6 +148,11 @@ def test_one_of_horovods_processes_and_the_shell_of_an_allocation_are_not(monkey
     monkeypatch.delenv("HOROVOD_RANK")
     with pytest.raises(UserError, match="srun started 4"):
         command.several(alone)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(UserError, match="srun started 2"):
+        command.several(alone)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert not command.several(alone)
     monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
     monkeypatch.setenv("SLURM_NTASKS", "4")
     assert not command.several(alone)

@@ -26,7 +26,7 @@ def test_rates_are_those_of_a_loop_over_all_pairs(people):
     vectors = embeddings.astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     expected = defaultdict(lambda: np.zeros(4))
-    of_people = defaultdict(lambda: np.zeros((30, 2)))
+    of_people, of_impostors = defaultdict(lambda: np.zeros((30, 2))), defaultdict(lambda: np.zeros((30, 2)))
     for a, b in combinations(range(len(labels)), 2):
         hit, same = vectors[a] @ vectors[b] >= 0.35, labels[a] == labels[b]
         for name, values in conditions.items():
@@ -36,6 +36,8 @@ def test_rates_are_those_of_a_loop_over_all_pairs(people):
                 expected[name, kind, place == 1] += counts
                 if same:
                     of_people[name, kind, place == 1][labels[a] // 7] += [hit, 1]
+                else:
+                    of_impostors[name, kind, place == 1][[labels[a] // 7, labels[b] // 7]] += [hit, 1]
     found = rates_by_condition(embeddings, labels, conditions, 0.35)
     assert {(one.condition, one.kind, one.of_value) for one in found} == set(expected)
     for one in found:
@@ -45,6 +47,9 @@ def test_rates_are_those_of_a_loop_over_all_pairs(people):
         assert (one.accepted, one.false) == (pytest.approx(accepted / genuine), pytest.approx(false / impostors))
         drawn = draw_identities(30) @ of_people[key]
         np.testing.assert_allclose(one.draws, drawn[:, 0] / drawn[:, 1], atol=1e-12)
+        # A pair of people who are drawn v and w times counts v + w - 1 times.
+        drawn = draw_identities(30) @ of_impostors[key] - [false, impostors]
+        np.testing.assert_allclose(one.false_draws, np.clip(drawn[:, 0] / drawn[:, 1], 0, 1), atol=1e-12)
         assert one.false_draws.std() > 0 and abs(one.false_draws.mean() - one.false) < 5 * one.false_draws.std()
 
 

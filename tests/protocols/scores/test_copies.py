@@ -170,6 +170,19 @@ def test_ijb_1_to_1_copies_score_the_same(devices):
     assert len(groups) < 3000
 
 
+def test_ijb_1_to_1_pairs_with_a_copied_vector_come_one_way_round():
+    random = np.random.default_rng(5)
+    vectors = unit(random.normal(size=(12, 8)))
+    vectors[9:] = vectors[[4, 0, 4]]
+    numbers = random.integers(0, 12, (2, 300))
+    columns = (pairs.PairColumn(np.arange(12), of_one) for of_one in numbers)
+    left, right = (column.each() for column in pairs._without_copies(vectors, *columns))
+    first, second = first_copies(vectors)[numbers]
+    copied = np.isin(first, (0, 4)) | np.isin(second, (0, 4))
+    np.testing.assert_array_equal(left, np.where(copied, np.minimum(first, second), first))
+    np.testing.assert_array_equal(right, np.where(copied, np.maximum(first, second), second))
+
+
 def test_ijb_1_to_n_copies_tie(devices):
     """Everybody's template once more under another name, in the gallery; and every probe once more, of nobody."""
     random = np.random.default_rng(4)
