@@ -85,8 +85,16 @@ def test_from_pairs_to_verdicts(ready, command, tmp_path, model):
 
 
 def test_from_a_folder_to_names(ready, command, tmp_path, model):
-    said = command("enroll", "people", *ready, "--quiet").stdout
-    assert "gallery.npz: 6 faces of 2 people" in said and "no face was found in people/bob/nobody.png" in said
+    done = command("enroll", "people", *ready, "--quiet", check=2)
+    assert "gallery.npz: 6 faces of 2 people" in done.stdout
+    assert "no face was found in people/bob/nobody.png" in done.stdout
+    assert "gallery.npz is written, without 1 of 7 photographs; replace" in done.stderr
+    (tmp_path / "people" / "cy.png").write_text("no image")  # now one of the people has no other photograph
+    done = command("enroll", "people", *ready, "--quiet", check=2)
+    assert "without 2 of 8 photographs, and has no face of cy; replace" in done.stderr
+    for path in ("cy.png", "bob/nobody.png"):
+        (tmp_path / "people" / path).unlink()
+    assert "6 faces of 2 people, 6 of them from before" in command("enroll", "people", *ready, "--quiet").stdout
     command("threshold", "--bin", "set.bin", "--far", "0.1", "--out", "t.json", *ready[:2], "--quiet")
     said = command(
         "identify",
@@ -152,7 +160,7 @@ def test_clusters_as_csv_and_folders(ready, command, tmp_path, monkeypatch):
     command("cluster", "far", *ready, "--quiet", "--angle", "20", "--folders", "deep")
     assert [path.name[-12:] for path in (tmp_path / "deep").rglob("*.png")] == ["qq_1.png.png"]
     assert "--threshold FILE, or --angle" in command(*words, check=2).stderr
-    command("enroll", "people", *ready, "--quiet")
+    command("enroll", "people", *ready, "--quiet", check=2)  # without a photograph that has no face
     monkeypatch.setattr(recogniser, "open_detector", None)  # of a gallery no photograph is looked at
     said = command("cluster", "gallery.npz", *ready, "--angle", "20", "--method", "dbscan").stdout
     assert "6 faces in" in said

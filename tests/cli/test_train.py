@@ -75,6 +75,18 @@ def test_a_run_is_gone_on_with_if_there_is_something_and_begun_if_not(command, r
     assert "not allowed with" in command("train", "orl", "--resume", "--auto-resume", check=2).stderr
 
 
+def test_the_precision_is_chosen_once_and_its_reason_kept(command, records, tmp_path, monkeypatch):
+    from arcface_gluon.models import precision
+
+    asked, real = [], precision.why_float32
+    monkeypatch.setattr(precision, "why_float32", lambda *words, **named: asked.append(1) or real(*words, **named))
+    told = command(*train(records, "train.dtype=auto", iterations=1)).stderr
+    summary = json.loads((tmp_path / "runs" / "orl" / "summary.json").read_text())
+    assert len(asked) == 1 and summary["dtype"] == "float32"
+    assert "whose channels are no multiple of 32" in summary["dtype_because"]
+    assert f"train.dtype=auto is float32: {summary['dtype_because']}\n" in told
+
+
 def test_a_changed_recipe_of_a_run_is_told(command, records, tmp_path):
     command(*train(records))
     path = tmp_path / "runs" / "orl" / "recipe.json"

@@ -19,13 +19,14 @@ CPU = [mx.cpu(0)]
 def test_what_devices_and_processors_train_in(monkeypatch):
     monkeypatch.setattr(blas, "processor_features", frozenset)
     net = get_model("r18")
-    assert training_precision("auto", CPU, net) == "float32"
+    assert training_precision("auto", CPU, net) == ("float32", "bfloat16 needs AMX, and this processor has none")
     with pytest.raises(UserError, match="train.dtype=bfloat16 needs CPUs with AMX, and this processor has none"):
         training_precision("bfloat16", CPU, net)
     with pytest.raises(UserError, match="float16 needs GPUs"):
         training_precision("float16", CPU, net)
-    assert training_precision("float16", [mx.gpu(0)], net) == "float16"
-    assert training_precision("auto", [mx.gpu(0)], net) == "float32"
+    assert training_precision("float16", [mx.gpu(0)], net) == ("float16", "as the recipe has it")
+    assert training_precision("auto", [mx.gpu(0)], net) == ("float32", "GPUs do not train in bfloat16 here")
+    assert training_precision("auto", CPU, nn.Dense(4))[0] == "float32"
     with pytest.raises(UserError, match="and GPUs are trained on here"):
         training_precision("bfloat16", [mx.gpu(0)], net)
     with pytest.raises(UserError, match="derived from models.Backbone"):
@@ -49,9 +50,10 @@ def test_auto_is_bfloat16_where_the_convolutions_are_wide(monkeypatch, name, opt
     asked = []
     monkeypatch.setattr(blas, "allow_amx", lambda: asked.append(1) or True)
     net = get_model(name, **options)
-    assert training_precision("auto", CPU, net) == trained
+    found, reason = training_precision("auto", CPU, net)
+    assert found == trained and ("AMX" in reason) == (trained == "bfloat16")
     assert bool(asked) == (trained == "bfloat16")  # float32 stays what it is where AMX was not asked for
-    assert training_precision("bfloat16", CPU, net) == "bfloat16"
+    assert training_precision("bfloat16", CPU, net)[0] == "bfloat16"
     reason = why_float32(net, training=False)
     assert (reason is None) == (evaluated == "bfloat16")
 

@@ -1,4 +1,4 @@
-"""Run in test_options.py, by horovodrun and alone: every case on this rank's images, to <folder>/<case> <rank>.npz."""
+"""Run in test_options.py, by horovodrun and alone: cases on this rank's images, to <folder>/<case> <rank>.npz."""
 
 import sys
 from pathlib import Path
@@ -38,8 +38,10 @@ CASES = {
     "reduced": ["data.reduce=2", "network.options.input_size=56"],
     "stopped early": ["train.patience=1", "train.validate_every=1"],
     "resumed": ["head.sample_rate=0.5", "train.ema=0.5", "train.nesterov=True", "train.patience=9"],
-    "fast": ["train.dtype=auto"],
 }
+# In a process of its own, which may use AMX from its first product on.
+LOW = "bfloat16"
+CASES_WITH_AMX = {LOW: ["train.dtype=bfloat16"]}
 # What training does not depend on the number of processes for, is in every case, or has a test of its own.
 ELSEWHERE = {
     *("loss", "head.kind", "head.options"),  # test_horovod.py: every loss
@@ -56,7 +58,7 @@ def trained(case, orl, folder, contexts, processes=None):
     from arcface_gluon.training.log import read_metrics
 
     plain = folder.parent / "plain"
-    settings = [setting.replace("{plain}", str(plain)) for setting in CASES[case]]
+    settings = [setting.replace("{plain}", str(plain)) for setting in {**CASES, **CASES_WITH_AMX}[case]]
     values = recipe.resolve("orl", [*SMALL, f"train.contexts={contexts}", *settings])
     pairs = SimpleNamespace(issame=[True, False], check=lambda size: [])
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,7 @@ if __name__ == "__main__":
 
     import_mxnet()
     processes = join()
-    orl, folder = map(Path, sys.argv[1:])
-    for case in CASES:
+    orl, folder = map(Path, sys.argv[1:3])
+    for case in sys.argv[3:]:
         found = trained(case, orl, folder / "runs" / case, 2 // processes.size, processes)
         np.savez(folder / f"{case} {processes.rank}.npz", **found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..errors import UserError
 from .recognition import add_recogniser_options, open_recogniser
 
 EXAMPLE = "arcface-gluon enroll /data/people --out gallery.npz"
@@ -35,6 +36,8 @@ def run(args: Namespace) -> None:
             f"{len(done.several):,} photographs have several faces, of which the largest was taken: {done.several[0]} …"
         )
     print_left_out(done.left_out)
+    if done.left_out:
+        raise UserError(_missing(args.out, done))
 
 
 def print_left_out(left_out: list[tuple[str, str]], most: int = 10) -> None:
@@ -45,3 +48,18 @@ def print_left_out(left_out: list[tuple[str, str]], most: int = 10) -> None:
             print(f"  {why}")
         if len(left_out) > most:
             print(f"  … and {len(left_out) - most:,} more")
+
+
+def _missing(out, done, most=5):
+    """What a gallery that was written lacks: photographs, and people who have no other."""
+    from ..recognition.enrolment import person_of
+
+    names = [name for name, _ in done.left_out]
+    photographs = len(names) + len({entry.photo for entry in done.gallery.entries})
+    people = sorted({*map(person_of, names)} - {*done.gallery.people})
+    more = f" and {len(people) - most:,} more" if len(people) > most else ""
+    nobody = f", and has no face of {', '.join(people[:most])}{more}" if people else ""
+    return (
+        f"{out} is written, without {len(names):,} of {photographs:,} photographs{nobody}; replace those, or take them "
+        "out of the folder"
+    )

@@ -65,16 +65,16 @@ def run(args: Namespace) -> int:
     import_mxnet()
     from ..parallel.processes import join, loss_told
 
-    note = choose_precision(values)
+    asked, reason = values.train.dtype, choose_precision(values)
     processes = join()
-    if note:
-        write_line(note, quiet=processes.rank > 0)
+    if asked == "auto":
+        write_line(f"train.dtype=auto is {values.train.dtype}: {reason}", quiet=processes.rank > 0)
     with loss_told(processes, lambda: "outside of the iterations; --resume goes on from a checkpoint, if there is one"):
-        _run_as_one_of(processes, args, values)
+        _run_as_one_of(processes, args, values, reason)
     return 0
 
 
-def _run_as_one_of(processes, args, values):
+def _run_as_one_of(processes, args, values, reason):
     root, name, before = Path(values.run.folder), values.run.name, None
     processes.must_agree(json.dumps(values), "recipe")
     found = environment([])
@@ -83,20 +83,18 @@ def _run_as_one_of(processes, args, values):
     with owned_run(root, name, args.resume, processes) as folder:
         if args.resume == MUST or (args.resume == AUTO and processes.any(bool(checkpoint_folders(folder)))):
             before, values = own_recipe(folder, values.run, overrides(args))
-            choose_precision(values)
-        _train(args, values, before, find_data(values.data.path), folder, processes)
+            reason = choose_precision(values)
+        _train(args, values, before, reason, find_data(values.data.path), folder, processes)
 
 
-def choose_precision(values: EasyDict) -> str | None:
-    """Put what train.dtype=auto comes to in its place, as the run goes on; gives the reason if the network is one."""
-    from ..models.precision import training_precision, why_float32
+def choose_precision(values: EasyDict) -> str:
+    """Put what train.dtype=auto comes to in its place, as the run goes on; gives the reason."""
+    from ..models.precision import training_precision
     from ..training.build import network_of
 
-    net, asked = network_of(values), values.train.dtype
-    values.train.dtype = training_precision(asked, devices_of(values.train.contexts), net)
-    if asked == "auto" and (reason := why_float32(net, training=True)):
-        return f"train.dtype=auto is float32: {reason}"
-    return None
+    devices = devices_of(values.train.contexts)
+    values.train.dtype, reason = training_precision(values.train.dtype, devices, network_of(values))
+    return reason
 
 
 def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
@@ -115,7 +113,7 @@ def own_recipe(folder: Path, place: dict, changed: list[str]) -> tuple:
     return before, values
 
 
-def _train(args, values, before, data_folder, folder, processes):
+def _train(args, values, before, reason, data_folder, folder, processes):
     from ..protocols.verification import accuracy_text
     from ..report.run_report import write_report
     from ..training.build import build_trainer
@@ -154,7 +152,7 @@ def _train(args, values, before, data_folder, folder, processes):
         trainer.train()
         skipped = int(processes.total(trainer.batches.skipped))
     if processes.rank == 0:
-        summary = summarise(values, data_folder, trainer, skipped)
+        summary = summarise(values, reason, data_folder, trainer, skipped)
         write_json(folder / SUMMARY, summary, sealed=True)
         if args.json:
             write_json(args.json, summary, sealed=True)
@@ -168,14 +166,17 @@ def _train(args, values, before, data_folder, folder, processes):
         say(f"report: {report}")
 
 
-def summarise(values: EasyDict, data_folder: str | os.PathLike[str], trainer: Trainer, skipped: int) -> dict:
-    """summary.json of a run that has ended; `skipped` records are those of all its processes."""
+def summarise(
+    values: EasyDict, reason: str, data_folder: str | os.PathLike[str], trainer: Trainer, skipped: int
+) -> dict:
+    """summary.json of a run that has ended: `reason` of its dtype, `skipped` records of all its processes."""
     records = trainer.batches.records
     return {
         "recipe": values.run.name,
         "seed": values.seed,
         "iterations": trainer.iteration,
         "dtype": values.train.dtype,
+        "dtype_because": reason,
         "images_per_second": round(trainer.iteration * values.train.batch_size / max(trainer.seconds, 1e-9), 3),
         "seconds": round(trainer.seconds, 1),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

@@ -23,7 +23,7 @@ _TRAINED, _EVALUATED = 32, 16
 _SHARE = 0.05
 
 
-def training_precision(dtype: str, contexts: Sequence[mx.Context], net: Any) -> str:
+def training_precision(dtype: str, contexts: Sequence[mx.Context], net: Any) -> tuple[str, str]:
     """What `train.dtype` means on some devices: auto is bfloat16 on CPUs with AMX for networks that suit it.
 
     Must run before oneDNN's first operation, so that bfloat16 is fast (`blas.allow_amx`).
@@ -31,23 +31,37 @@ def training_precision(dtype: str, contexts: Sequence[mx.Context], net: Any) -> 
     Args:
         net: the network, which need not be initialised.
 
+    Returns:
+        (float32, bfloat16 or float16; why it is that, in a few words).
+
     Raises:
         UserError: these devices, or such networks, do not train in it.
     """
     on_cpu = all(context.device_type == "cpu" for context in contexts)
     if dtype == "float16" and not all(context.device_type == "gpu" for context in contexts):
         raise UserError("train.dtype=float16 needs GPUs: MXNet has no half-precision products on CPUs; use auto")
-    if dtype not in ("bfloat16", "auto"):
-        return dtype
-    known = isinstance(net, Backbone)
-    if dtype == "bfloat16" and not known:
-        raise UserError("train.dtype=bfloat16 needs a network derived from models.Backbone; use float32, or auto")
-    suits = dtype == "bfloat16" or (known and why_float32(net, training=True) is None)
-    possible = suits and on_cpu and blas.allow_amx()
-    if dtype == "bfloat16" and not possible:
-        reason = blas.why_no_amx() if on_cpu else "GPUs are trained on here; float16 is theirs"
-        raise UserError(f"train.dtype=bfloat16 needs CPUs with AMX, and {reason}; use float32, or auto")
-    return "bfloat16" if possible else "float32"
+    if dtype == "auto":
+        fault = _why_not_bfloat16(on_cpu, net)
+        return ("float32", fault) if fault else ("bfloat16", "the processor has AMX, and the network is wide enough")
+    if dtype == "bfloat16":
+        if not isinstance(net, Backbone):
+            raise UserError("train.dtype=bfloat16 needs a network derived from models.Backbone; use float32, or auto")
+        if not on_cpu or not blas.allow_amx():
+            reason = blas.why_no_amx() if on_cpu else "GPUs are trained on here; float16 is theirs"
+            raise UserError(f"train.dtype=bfloat16 needs CPUs with AMX, and {reason}; use float32, or auto")
+    return dtype, "as the recipe has it"
+
+
+def _why_not_bfloat16(on_cpu, net):
+    """Why auto is float32; None where it is not, and oneDNN has been allowed AMX."""
+    if not on_cpu:
+        return "GPUs do not train in bfloat16 here"
+    if not isinstance(net, Backbone):
+        return "the network is not derived from models.Backbone"
+    reason = why_float32(net, training=True)
+    if reason is None and not blas.allow_amx():
+        return f"bfloat16 needs AMX, and {blas.why_no_amx()}"
+    return reason
 
 
 def why_float32(net: Any, training: bool) -> str | None:

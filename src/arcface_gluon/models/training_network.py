@@ -43,7 +43,7 @@ def training_network(
     Raises:
         UserError: these devices, or this network, do not train in it.
     """
-    precision = training_precision(dtype, contexts, net)
+    precision, _ = training_precision(dtype, contexts, net)
     on_cpu = all(context.device_type == "cpu" for context in contexts)
     if on_cpu and isinstance(net, Backbone) and mx.runtime.Features().is_enabled("MKLDNN"):
         return TrainingNetwork(net, precision)

@@ -141,7 +141,7 @@ def build_network(values: EasyDict, devices: list) -> HybridBlock:
         UserError: an option that it does not have, or a precision that the devices do not train in.
     """
     net = network_of(values)
-    half = training_precision(values.train.dtype, devices, net) == "float16"
+    half = training_precision(values.train.dtype, devices, net)[0] == "float16"
     net.initialize(ctx=devices)
     if half:
         net.cast("float16")
