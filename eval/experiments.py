@@ -108,9 +108,9 @@ def report(tried: Mapping[str, Experiment], left_out: Sequence[str], out: Path, 
     lines = [
         *("```sh", command, "```", ""),
         "On all pairs of unseen people, per cent: means over the n seeds that both rows have, and their difference in "
-        "points over the same drawn people, with 95 % intervals over seeds and people. “Accuracy” is balanced, at its "
-        "best threshold. A verdict follows from the interval alone; where a claim is that nothing changes, up to "
-        f"{SMALL:g} point is small.",
+        "points over the same drawn people, with 95 % intervals over seeds and people, those of rates cut off at 0 and "
+        "100. “Accuracy” is balanced, at its best threshold. A verdict follows from the interval alone; where a claim "
+        f"is that nothing changes, up to {SMALL:g} point is small.",
     ]
     for name, one in tried.items():
         folder = ablation.runs_on(one.data, out)

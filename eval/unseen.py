@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     measures = list(dict.fromkeys(name for _, found in measured for name in found.measures))
     heads = ["run", "set", "people", "pairs of one", "pairs of two", *measures]
     rows = [[str(run), found.name, *rate_cells(found, measures)] for run, found in measured]
-    print("Per cent, with 95 % intervals over people\n", *markdown_table(heads, rows), sep="\n")
+    print("Per cent, with 95 % intervals over people, cut off at 0 and 100\n", *markdown_table(heads, rows), sep="\n")
     return 0
 
 

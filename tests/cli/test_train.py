@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -64,7 +65,11 @@ def test_a_run_is_gone_on_with_if_there_is_something_and_begun_if_not(command, r
     arguments = [*train(records, iterations=1), "--auto-resume"]
     assert "training orl" in command(*arguments).stdout
     done = command("train", "orl", "--auto-resume", "train.iterations=2").stdout
-    assert "resuming runs/orl after iteration 1" in done
+    assert re.search(r"resuming runs/orl after iteration 1, saved 20\d\d-", done) and "nothing is left" not in done
+    summary = (tmp_path / "runs/orl/summary.json").read_text()
+    done = command("train", "orl", "--auto-resume", "--json", "again.json").stdout
+    assert "nothing is left to train" in done and (tmp_path / "runs/orl/summary.json").read_text() == summary
+    assert json.loads((tmp_path / "again.json").read_text())["iterations"] == 2
     for path in (tmp_path / "runs/orl").glob("checkpoints/*"):  # as one that was killed before the first
         shutil.rmtree(path, ignore_errors=True)
     assert "resume" in command("train", "orl", "--resume", check=2).stderr

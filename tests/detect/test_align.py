@@ -71,6 +71,21 @@ def test_photographs_are_turned_as_exif_says(tmp_path, orientation, ending):
     assert [float(row[side]) for side in ("left", "top", "right", "bottom")] == [20, 10, 60, 50]
 
 
+def test_a_large_photograph_is_looked_at_made_smaller_and_cut_as_it_is(tmp_path, monkeypatch):
+    photograph(tmp_path / "in" / "a.png", (400, 200, 300), sides=(900, 1600))
+    monkeypatch.setattr(crops, "MOST_SEEN", 450 * 800)
+    seen, real = [], Squares.detect
+    monkeypatch.setattr(Squares, "detect", lambda self, image: seen.append(image.shape) or real(self, image))
+    align_all(tmp_path / "in", tmp_path / "out")
+    assert seen == [(450, 800, 3)]
+    (row,) = table(tmp_path / "out")
+    assert [float(row[side]) for side in ("left", "top", "right", "bottom")] == pytest.approx(
+        [400, 200, 700, 500], abs=2
+    )
+    assert row["note"] == "looked at with 50% of its width and height"
+    assert (cv2.imread(str(tmp_path / "out" / "a.png"))[5:-5, 5:-5] == (0, 255, 0)).all()
+
+
 def test_bad_photographs_are_told_and_the_others_done(tmp_path):
     photograph(tmp_path / "in" / "good.png", (30, 20, 40))
     image = Image.open(tmp_path / "in" / "good.png")

@@ -11,6 +11,7 @@ from scipy.stats import t
 from arcface_gluon.errors import UserError
 from arcface_gluon.protocols.unseen_pairs import (
     ACCURACY,
+    DIFFERENCES,
     Interval,
     count_pairs,
     draw_identities,
@@ -117,6 +118,15 @@ def test_with_one_seed_the_interval_is_that_over_people_and_resolves_nothing():
     assert found.mean == 2 and found.high - found.low == pytest.approx(2 * 1.96 * 0.1, rel=0.05)
     assert found.low > 0 and not found.resolved
     assert Interval(0.2, 0.1, 0.3, 2).resolved and not Interval(0.1, -0.1, 0.3, 2).resolved
+
+
+def test_no_interval_leaves_what_is_possible():
+    points, draws = [2.0, 60.0, 99.0], np.random.default_rng(8).normal(50, 5, (3, 500))
+    found = paired_interval(points, draws, 1000)
+    assert (found.low, found.high) == (0, 100) and found.mean == pytest.approx(161 / 3)
+    wide = paired_interval(points, draws, 1000, DIFFERENCES)
+    assert wide.low == pytest.approx(2 * found.mean - paired_interval(points, draws, 1000, (-1e9, 1e9)).high)
+    assert -100 < wide.low < 0 and wide.high == 100
 
 
 def test_few_people_tell_less_of_their_own_spread():

@@ -76,7 +76,7 @@ def run(args: Namespace) -> None:
     }  # fmt: skip
     left = [f"{counts[key]:,} {words}" for key, words in told.items() if counts[key]]
     if left:
-        print("photographs " + ", ".join(left))
+        print("of the photographs " + ", ".join(left))
     if counts["missing"]:
         gone = next(photograph.path for photograph in photographs if existing(photograph) is None)
         raise UserError(

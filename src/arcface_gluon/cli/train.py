@@ -8,6 +8,7 @@ import platform
 import resource
 import time
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Sequence
 
 from .. import __version__, blas, recipe
 from ..data.places import find_data, open_validation
-from ..files import write_json
+from ..errors import UserError
+from ..files import read_json, write_json
 from ..progress import write_line
-from ..run_layout import RECIPE, SUMMARY, checkpoint_folders
+from ..run_layout import RECIPE, STATE, SUMMARY, checkpoint_folder, checkpoint_folders, is_finished
 from ..runtime import contexts as devices_of
 from ..runtime import import_mxnet, processor
 from ..training.run_folder import AUTO, MUST, owned_run, run_to_resume
@@ -130,13 +132,19 @@ def _train(args, values, before, reason, data_folder, folder, processes):
     if before:
         for damaged in trainer.resume():
             say(f"{damaged}: the checkpoint before it is taken, and this one is kept as *.damaged")
-        say(f"resuming {folder} after iteration {trainer.iteration}")
+        say(f"resuming {folder} after iteration {trainer.iteration}, saved {_saved(folder, trainer.iteration)}")
         for line in recipe.changes(before, values):
             say(f"changed since: {line}")
     else:
         for line in begin(trainer, values.train):
             say(line)
-    if processes.rank == 0:
+    finished = bool(before) and trainer.iteration >= values.train.iterations and _summed_up(folder, trainer.iteration)
+    if finished:
+        say(
+            "nothing is left to train: the run was finished. More train.iterations go on with it; without --resume, "
+            "--auto-resume or RESUME a new one begins"
+        )
+    elif processes.rank == 0:
         write_json(folder / RECIPE, values, sealed=True)
     devices = (
         f"{processes.size} processes with {len(trainer.contexts)} devices each"
@@ -152,8 +160,9 @@ def _train(args, values, before, reason, data_folder, folder, processes):
         trainer.train()
         skipped = int(processes.total(trainer.batches.skipped))
     if processes.rank == 0:
-        summary = summarise(values, reason, data_folder, trainer, skipped)
-        write_json(folder / SUMMARY, summary, sealed=True)
+        summary = read_json(folder / SUMMARY) if finished else summarise(values, reason, data_folder, trainer, skipped)
+        if not finished:
+            write_json(folder / SUMMARY, summary, sealed=True)
         if args.json:
             write_json(args.json, summary, sealed=True)
         report = write_report(folder)
@@ -164,6 +173,19 @@ def _train(args, values, before, reason, data_folder, folder, processes):
             f"{summary['images_per_second']:.1f} images/s, peak memory {summary['peak_memory_mib']:.0f} MiB"
         )
         say(f"report: {report}")
+
+
+def _saved(folder, iteration):
+    """When a checkpoint was written: it tells which run this is, of several of one name."""
+    written = (checkpoint_folder(folder, iteration) / STATE).stat().st_mtime
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(written))
+
+
+def _summed_up(folder, iteration):
+    """Whether a run has a summary of so many iterations."""
+    with suppress(UserError, KeyError, TypeError):  # a damaged one is written again
+        return is_finished(folder) and read_json(folder / SUMMARY)["iterations"] == iteration
+    return False
 
 
 def summarise(

@@ -14,9 +14,12 @@ from ..data.images.align import align
 from ..errors import UserError
 from ..files import atomic_write
 from .detectors import open_detector
-from .faces import Detector, Face
+from .faces import Detector, Face, detect_reduced
 from .photographs import Photograph, existing
 from .reading import read_photograph
+
+# Pixels of a photograph that a detector looks at, 8000 x 4000 or so; MTCNN takes some 25 bytes for each.
+MOST_SEEN = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ class Cropper:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             return {**result, "unusable": True, "note": f"cannot be read: {reason}"}
+        scale = 1.0
         if photograph.landmarks is None:
-            faces = self.detector().detect(image)
+            scale = min(1.0, (MOST_SEEN / (image.shape[0] * image.shape[1])) ** 0.5)
+            faces = detect_reduced(self.detector(), image, scale)
         else:
             points = np.array(photograph.landmarks, np.float32)
             fault = fault_of(points, (image.shape[0], image.shape[1]))
@@ -100,7 +105,7 @@ class Cropper:
                 return {**result, "unusable": True, "note": f"its landmarks {fault}"}
             faces = [Face(np.hstack([points.min(axis=0), points.max(axis=0)]), 1.0, points)]
         taken = choose(faces, self._settings.faces, (image.shape[0], image.shape[1]))
-        result["note"] = _note(faces, taken, self._settings.faces)
+        result["note"] = _note(faces, self._settings.faces, scale)
         for i, face in enumerate(faces):
             crop = self._write(image, face, photograph.crop, i) if i in taken else None
             row = {"box": face.box.tolist(), "score": face.score, "landmarks": face.landmarks.tolist(), "crop": crop}
@@ -128,15 +133,14 @@ def choose(faces: Sequence[Face], which: str, sides: tuple[int, int]) -> list[in
     return [int(np.argmax(worth))]
 
 
-def _note(faces, taken, which):
+def _note(faces, which, scale):
+    told = [f"looked at with {scale:.0%} of its width and height"] if scale < 1 else []
     if not faces:
-        return "no face was found"
-    if len(faces) == 1:
-        return ""
-    done = (
-        "all were taken" if which == "all" else f"the {'largest' if which == 'largest' else 'most central'} was taken"
-    )
-    return f"{len(faces)} faces were found; {done}"
+        told.append("no face was found")
+    elif len(faces) > 1:
+        done = {"all": "all were", "largest": "the largest was"}.get(which, "the most central was")
+        told.append(f"{len(faces)} faces were found; {done} taken")
+    return "; ".join(told)
 
 
 def fault_of(points: np.ndarray, sides: tuple[int, int]) -> str | None:

@@ -152,6 +152,9 @@ def _accepted(weights, counts):
     return np.maximum.accumulate(np.clip(accepted, 0, 1), axis=1)
 
 
+PER_CENT, DIFFERENCES = (0.0, 100.0), (-100.0, 100.0)  # what rates, and differences of two of them, lie between
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean over seeds, and where it lies with 95 %; in the unit of what it was made of."""
@@ -175,6 +178,7 @@ def paired_interval(
     points: np.ndarray | Sequence[float],
     draws: np.ndarray | Sequence[np.ndarray],
     people: int,
+    limits: tuple[float, float] = PER_CENT,
     level: float = 0.95,
 ) -> Interval:
     """The mean over seeds, and its interval over other seeds and other people.
@@ -182,12 +186,14 @@ def paired_interval(
     The variance is the sum of that of the mean over seeds, s^2 / S, and of that of the mean of the seeds over draws of
     identities; what depends on both is in each of them, so that the interval is a little wide rather than narrow.
     Student's t has the degrees of freedom of Welch and Satterthwaite, of S - 1 and I - 1: ten people say less of their
-    own spread than a thousand. With one seed the seeds' part is unknown and left out.
+    own spread than a thousand. With one seed the seeds' part is unknown and left out. The interval is symmetric, and
+    cut off at the limits of what is measured: few seeds that differ much say nothing of which rates are possible.
 
     Args:
         points: (S,) a value a seed, such as the difference of two losses.
         draws: (S, R) the same for drawn identities, of which column k has the same draws for all seeds.
         people: I, from which they were drawn.
+        limits: the least and the largest value that there can be; of a rate in per cent, or `DIFFERENCES`.
     """
     values, seeds = np.asarray(points, np.float64), len(points)
     mean = float(values.mean())
@@ -197,4 +203,4 @@ def paired_interval(
     if variance > 0:
         freedom = variance**2 / (of_seeds**2 / max(1, seeds - 1) + of_people**2 / (people - 1))
         half = float(t.ppf(0.5 + level / 2, freedom) * np.sqrt(variance))
-    return Interval(mean, mean - half, mean + half, seeds)
+    return Interval(mean, max(mean - half, limits[0]), min(mean + half, limits[1]), seeds)

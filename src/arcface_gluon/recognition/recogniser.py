@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence, Union
 
-import cv2
 import mxnet as mx
 import numpy as np
 
@@ -16,7 +15,7 @@ from .. import runtime
 from ..data.images.align import align, template
 from ..data.images.sources import Images
 from ..detect.detectors import open_detector
-from ..detect.faces import Detector, Face
+from ..detect.faces import Detector, Face, detect_reduced
 from ..detect.reading import read_photograph
 from ..embed import embed_images, network_digest
 from ..errors import UserError
@@ -222,13 +221,7 @@ class Recogniser:
         return [replace(face, embedding=row) for face, row in zip(faces, rows)]
 
     def _detect(self, image) -> list[Face]:
-        longest = max(image.shape[:2])
-        if longest <= self._longest:
-            return self.detector.detect(image)
-        height, width = (max(1, round(side * self._longest / longest)) for side in image.shape[:2])
-        faces = self.detector.detect(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
-        ratio = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
-        return [Face(face.box * np.tile(ratio, 2), face.score, face.landmarks * ratio) for face in faces]
+        return detect_reduced(self.detector, image, self._longest / max(image.shape[:2]))
 
     def _cut(self, image, face):
         crop = align(image, face.landmarks, self.size)

@@ -33,7 +33,7 @@ _UNSEEN_CAPTION = (
     "binomial). The others are means over n seeds with their 95 % intervals over seeds and people. “Accuracy” is the "
     "mean of the rates of genuine pairs accepted and impostor pairs refused, at its best threshold. Training images at "
     "their own centre: over the last tenth of the run; below 99 % a loss was not trained out. Where n is 1, intervals "
-    "are over people alone."
+    "are over people alone; all are cut off at 0 and 100."
 )
 _DIFFERENCE_CAPTION = (
     "Differences in points over the n seeds that both have and the same drawn people, with 95 % intervals, each for "

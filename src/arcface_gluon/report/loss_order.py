@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from ..data.verification.sets import SET_COLUMNS, SETS
-from ..protocols.unseen_pairs import Interval, paired_interval
+from ..protocols.unseen_pairs import DIFFERENCES, PER_CENT, Interval, paired_interval
 from .paper import paper_tables
 from .unseen import UnseenResult
 
@@ -25,23 +25,29 @@ _NAMED = 10  # pairs in the paper's order are named where there are no more
 
 @dataclass(frozen=True)
 class Measured:
-    """One loss on one set by one measure, per cent: {seed: value}, {seed: (R,) for drawn people}, number of people."""
+    """One loss on one set by one measure, per cent: {seed: value}, {seed: (R,) for drawn people}, number of people.
+
+    `limits` are those of `paired_interval`.
+    """
 
     values: Mapping[int, float]
     draws: Mapping[int, np.ndarray]
     people: int
+    limits: tuple[float, float] = PER_CENT
 
     @property
     def interval(self) -> Interval:
         """Mean over seeds, with the uncertainty of seeds and people."""
         seeds = sorted(self.values)
-        return paired_interval([self.values[s] for s in seeds], [self.draws[s] for s in seeds], self.people)
+        return paired_interval(
+            [self.values[s] for s in seeds], [self.draws[s] for s in seeds], self.people, self.limits
+        )
 
     def less(self, other: Measured) -> Measured:
         """The differences to another loss, of the seeds that both have."""
         seeds = sorted(set(self.values) & set(other.values))
         values = {s: self.values[s] - other.values[s] for s in seeds}
-        return Measured(values, {s: self.draws[s] - other.draws[s] for s in seeds}, self.people)
+        return Measured(values, {s: self.draws[s] - other.draws[s] for s in seeds}, self.people, DIFFERENCES)
 
     def minus(self, other: Measured) -> Interval | None:
         """The mean difference to another loss over the seeds that both have; None if they share none."""

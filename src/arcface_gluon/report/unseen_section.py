@@ -31,7 +31,9 @@ def unseen_sections(run: RunFiles) -> Markup | None:
 def _rates(results):
     measures = list(dict.fromkeys(measure for one in results for measure in one.measures))
     rows = [[one.name, *rate_cells(one, measures)] for one in results]
-    caption = "Per cent, with 95 % intervals over people; accuracy is balanced, at its best threshold."
+    caption = (
+        "Per cent, with 95 % intervals over people, cut off at 0 and 100; accuracy is balanced, at its best threshold."
+    )
     return table(["set", "people", "genuine pairs", "impostor pairs", *measures], rows, caption)
 
 
