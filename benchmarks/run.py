@@ -33,8 +33,8 @@ from .goals import judged
 
 # Seconds that each takes on two cores, with PyTorch, pytorch-metric-learning and faiss installed.
 ORDER = {
-    "backbone": 90, "inference": 55, "head": 120, "search": 40, "pipeline": 85, "extraction": 25, "verification": 5,
-    "plan": 40, "precision": 25, "identification": 200, "templates": 40, "serving": 40,
+    "backbone": 105, "inference": 35, "head": 110, "search": 35, "pipeline": 65, "extraction": 30, "verification": 5,
+    "plan": 35, "precision": 25, "identification": 160, "templates": 20, "serving": 55,
 }  # fmt: skip
 
 RESULTS = "bench.json"
