@@ -15,12 +15,13 @@ from arcface_gluon.errors import UserError
 from arcface_gluon.protocols import ijb_templates as t
 from arcface_gluon.protocols.ijb_templates import pool
 from arcface_gluon.protocols.ijb_verification import FARS, verify, verify_scores
-from arcface_gluon.protocols.scores import compiled_sums, curves, host_sums, pairs, passes
+from arcface_gluon.protocols.scores import compiled_pairs, compiled_sums, curves, host_pairs, host_sums, pairs, passes
 from arcface_gluon.protocols.scores.curves import nearest_tar
 from arcface_gluon.protocols.scores.pairs import pair_scores
 
 # The ways to pool that can run here.
 WAYS = [host_sums, compiled_sums] if find_spec("numba") else [host_sums]
+PAIR_WAYS = [host_pairs, compiled_pairs] if find_spec("numba") else [host_pairs]
 
 
 def naive_pool(features, templates, media, scores, norm_weighting):
@@ -92,11 +93,13 @@ def test_images_of_a_medium_are_counted_within_templates():
 @pytest.mark.parametrize("contexts", [None, "cpu(0),cpu(1)"])
 @pytest.mark.parametrize("columns", [16, 1000])
 @pytest.mark.parametrize("threads", ["1", "3"])
-def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts, columns, threads):
+@pytest.mark.parametrize("way", PAIR_WAYS)
+def test_pair_scores_of_several_blocks(monkeypatch, ordered, contexts, columns, threads, way):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr(pairs, "_gather", way.gather)
     for name, value in {"COLUMN_BLOCK": columns, "_PAIR_ROWS": 8}.items():
         monkeypatch.setattr(pairs, name, value)
-    for name, value in {"TOGETHER": 5, "_WORTH_A_THREAD": 2}.items():
+    for name, value in {"TOGETHER": 5, "WORTH_A_THREAD": 2}.items():
         monkeypatch.setattr(passes, name, value)
     random = np.random.default_rng(1)
     vectors = t.unit(random.normal(size=(70, 6)))
@@ -167,10 +170,12 @@ def test_rates_and_curve_equal_scikit_learns_and_counts_also_with_ties(seed, ste
     first=st.sampled_from(["as they come", "ascending", "all of one"]),
     gap=st.sampled_from([1, 3, 1 << 20]),
     low=st.sampled_from([-7, 0, 10**6]),
-    dtype=st.sampled_from([np.int32, np.int64]),
+    dtype=st.sampled_from([np.int8, np.int32, np.int64]),
 )
 @settings(deadline=None, max_examples=60)
 def test_columns_know_which_vectors_their_numbers_stand_for(seed, count, first, gap, low, dtype):
+    if dtype == np.int8:
+        low, gap = -128, 5  # as far apart as this type goes
     random = np.random.default_rng(seed)
     ids = low + gap * np.sort(random.permutation(50)[:40])
     numbers = random.choice(ids, count)

@@ -12,7 +12,7 @@ from arcface_gluon.protocols.scores import passes
 def test_one_descent_is_found_wherever_it_is(monkeypatch, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     monkeypatch.setattr(passes, "TOGETHER", 5)
-    monkeypatch.setattr(passes, "_WORTH_A_THREAD", 4)
+    monkeypatch.setattr(passes, "WORTH_A_THREAD", 4)
     values = np.repeat(np.arange(12), 2)
     assert passes.is_ascending(values) and passes.is_ascending(values[:0])
     for place in range(1, len(values)):

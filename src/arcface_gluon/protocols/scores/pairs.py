@@ -6,13 +6,19 @@ time, in tables that stay in the cache.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 
 from ... import runtime
+from ...parallel.threads import in_parts
 from ...progress import progress
+from . import compiled_pairs, host_pairs, passes
 from .blocks import COLUMN_BLOCK, block_edges, score_blocks
 from .copies import first_copies
 from .passes import for_parts, is_ascending
+
+_gather = (compiled_pairs if find_spec("numba") is not None else host_pairs).gather
 
 # Rows in a block of products.
 _PAIR_ROWS = 512
@@ -29,7 +35,7 @@ class PairColumn:
         ids: (t,) numbers of the vectors, ascending. numbers: (p,) those of the list.
 
     Attributes:
-        numbers: (p,) as given, unless they are far apart. low: the least of them.
+        numbers: (p,) as given, unless they are far apart or of few bits. low: the least of them.
         positions: int64, which vector the number low + i stands for; -1: none.
         used: bool, whether the number low + i occurs.
         borders: of an ascending list, as lists usually are: where in it the number low + i begins, and its end; else
@@ -37,6 +43,8 @@ class PairColumn:
     """
 
     def __init__(self, ids: np.ndarray, numbers: np.ndarray):
+        if numbers.itemsize < 4:
+            numbers = numbers.astype(np.int32)  # in which differences do not overflow
         low, high, ascending = _range(numbers)
         if high - low >= _WIDEST:
             found = np.minimum(np.searchsorted(ids, numbers), len(ids) - 1)
@@ -129,7 +137,7 @@ def column_scores(
         for row_start, column_start, block in blocks:
             row = row_start + column_start // COLUMN_BLOCK * len(left)
             here = borders[row : row + len(block) + 1]
-            _gather(block, here, places - column_start, numbers, second.low, scores)
+            _gather_block(block, here, places - column_start, numbers, second.low, scores)
             bar.update(int(here[-1] - here[0]))
     if order is not None:
         scores[order] = scores.copy()
@@ -149,20 +157,14 @@ def _without_copies(vectors, first, second):
     return PairColumn(positions, left), PairColumn(positions, right)
 
 
-def _gather(block, borders, places, numbers, low, out):
-    """out[k] = block[i, places[numbers[k] - low]] of row i's pairs borders[i] … borders[i + 1] - 1."""
-    values, width, begin = block.ravel(), block.shape[1], int(borders[0])
-
-    def work(here):
-        start, stop = here.start + begin, here.stop + begin
-        first, last = np.searchsorted(borders, start, side="right") - 1, np.searchsorted(borders, stop)
-        lengths = np.diff(np.clip(borders[first : last + 1], start, stop))
-        place = np.repeat(np.arange(first, last) * width, lengths)
-        # All indices are in range by construction; "clip" only spares NumPy a buffered copy of the result.
-        place += np.take(places, numbers[start:stop] - low, mode="clip")
-        np.take(values, place, out=out[start:stop], mode="clip")
-
-    for_parts(work, int(borders[-1]) - begin)
+def _gather_block(block, borders, places, numbers, low, out):
+    """The scores of a block's pairs, borders[0] … borders[-1] - 1, over all threads."""
+    begin, end = int(borders[0]), int(borders[-1])
+    in_parts(
+        lambda first, last: _gather(block, borders, begin + first, begin + last, places, numbers, low, out),
+        end - begin,
+        passes.WORTH_A_THREAD,
+    )
 
 
 def _range(numbers):

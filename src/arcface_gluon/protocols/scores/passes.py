@@ -9,7 +9,7 @@ import numpy as np
 from ...parallel.threads import in_parts
 
 # Values that are worked on at a time, and that are worth a thread.
-TOGETHER, _WORTH_A_THREAD = 1 << 14, 1 << 16
+TOGETHER, WORTH_A_THREAD = 1 << 14, 1 << 16
 
 
 def for_parts(work: Callable[[slice], object], count: int) -> None:
@@ -19,7 +19,7 @@ def for_parts(work: Callable[[slice], object], count: int) -> None:
         for start in range(first, last, TOGETHER):
             work(slice(start, min(start + TOGETHER, last)))
 
-    in_parts(several, count, _WORTH_A_THREAD)
+    in_parts(several, count, WORTH_A_THREAD)
 
 
 def is_ascending(values: np.ndarray) -> bool:
