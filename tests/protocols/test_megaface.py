@@ -69,7 +69,7 @@ COUNTING = [host_counts, *([compiled_counts] if find_spec("numba") else [])]
 @pytest.fixture(params=COUNTING, ids=lambda module: module.__name__.rpartition(".")[-1])
 def small_blocks(request, monkeypatch):
     shrink(monkeypatch)
-    monkeypatch.setattr(rank_counts, "count_reached", request.param.count_reached)
+    monkeypatch.setattr(rank_counts, "counting", request.param)
 
 
 def check(probes, labels, gallery, **options):
@@ -117,7 +117,7 @@ def test_ties_agree_with_the_naive_protocol(seed, people, distractors, counting)
     labels = np.concatenate([[0, 0], random.integers(0, people, 25)])
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        patch.setattr(rank_counts, "count_reached", counting.count_reached)
+        patch.setattr(rank_counts, "counting", counting)
         check(exact_features(random, 27), labels, exact_features(random, distractors))
 
 

@@ -50,3 +50,36 @@ def count_reached(
             reached += columns.sum(axis=1, dtype=np.int64)
             columns[:] = 0
     return reached, np.array([part.size for part in found]), np.concatenate(found)
+
+
+class Places:
+    """Where scores stand among the thresholds of their probe.
+
+    Args:
+        thresholds: flat float32, ascending within each probe. offsets: probe i's are those from offsets[i] on.
+    """
+
+    def __init__(self, thresholds: np.ndarray, offsets: np.ndarray):
+        self._keys = _keys(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), thresholds)
+
+    def count(self, start: int, sizes: np.ndarray, scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> None:
+        """Count scores by their places.
+
+        Args:
+            start: first probe. sizes: how many scores each has from there on. scores: flat, probe after probe.
+            counts: a probe has one place more than thresholds; counts[offsets[i] + i + k] is raised by the scores
+                of probe i that exceed k of its thresholds.
+            ties: ties[j] is raised by the scores that equal thresholds[j], at the first of equal thresholds.
+        """
+        probes = np.repeat(np.arange(start, start + len(sizes)), sizes)
+        keys = _keys(probes, scores)
+        places = np.searchsorted(self._keys, keys)
+        counts += np.bincount(places + probes, minlength=len(counts))
+        tied = places[self._keys[np.minimum(places, len(ties) - 1)] == keys]
+        ties += np.bincount(tied, minlength=len(ties))
+
+
+def _keys(probes, scores):
+    """Whole numbers in the order of probes and, within one, of scores."""
+    bits = (scores + np.float32(0)).view(np.int32)  # -0 is 0
+    return (probes.astype(np.int64) << 32) + (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))

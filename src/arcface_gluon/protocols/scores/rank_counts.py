@@ -18,7 +18,7 @@ from . import blocks, compiled_counts, host_counts
 from .curves import HighestScores
 
 _COMPILED = find_spec("numba") is not None
-count_reached = (compiled_counts if _COMPILED else host_counts).count_reached
+counting = compiled_counts if _COMPILED else host_counts
 # Rows and columns of a block that are best to count: NumPy, called for each row, wants long ones.
 ROW_BLOCK, COLUMN_BLOCK = (2048, 8192) if _COMPILED else (blocks.ROW_BLOCK, blocks.COLUMN_BLOCK)
 
@@ -75,8 +75,7 @@ class RankCounter:
         # "Above" is "at least the next number", so that one comparison serves for all.
         self._above = np.nextafter(thresholds, np.float32(np.inf))
         self._probe = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        self._keys = _keys(self._probe, thresholds)
-        self._first_equal = np.searchsorted(self._keys, self._keys)
+        self._places = counting.Places(thresholds, offsets)
         # Those mates of a probe before this place, the lowest ones, are counted block by block.
         self._gathered_from = np.array(offsets[:-1])
         self._floors = np.full(len(offsets) - 1, -np.inf, np.float32)
@@ -115,7 +114,7 @@ class RankCounter:
 
         def count(first, last):
             here = slice(row_start + first, row_start + last)
-            reached, sizes, found = count_reached(
+            reached, sizes, found = counting.count_reached(
                 scores[first:last],
                 self._floors[here],
                 self.impostors.thresholds,
@@ -142,15 +141,10 @@ class RankCounter:
         parts = []
 
         def compare(first, last):
-            # A probe has one place more than thresholds: that of scores above them all.
-            counts, ties = np.zeros(len(self._keys) + len(self._floors), np.int64), np.zeros(len(self._keys), np.int64)
-            for start, sizes, scores in pending[first:last]:
-                probes = np.repeat(np.arange(start, start + len(sizes)), sizes)
-                keys = _keys(probes, scores)
-                places = np.searchsorted(self._keys, keys)
-                counts += np.bincount(places + probes, minlength=len(counts))
-                tied = places[self._keys[np.minimum(places, len(ties) - 1)] == keys]
-                ties += np.bincount(tied, minlength=len(ties))
+            ties = np.zeros(len(self.equal), np.int64)
+            counts = np.zeros(len(ties) + len(self._floors), np.int64)
+            for some in pending[first:last]:
+                self._places.count(*some, counts, ties)
             parts.append((counts, ties))
 
         if pending:
@@ -158,13 +152,15 @@ class RankCounter:
             counts, ties = (sum(arrays) for arrays in zip(*parts))
             up_to = np.cumsum(counts)
             all_of_probe = up_to[self.offsets[1:] + np.arange(len(self._floors))]
-            gathered = np.arange(len(self._keys)) >= self._gathered_from[self._probe]
-            above = all_of_probe[self._probe] - up_to[np.arange(len(self._keys)) + self._probe]
+            numbers = np.arange(len(ties))
+            gathered = numbers >= self._gathered_from[self._probe]
+            above = all_of_probe[self._probe] - up_to[numbers + self._probe]
             self.greater[gathered] += above[gathered]
-            self.equal[gathered] += ties[self._first_equal[gathered]]
+            self.equal[gathered] += ties[self._first_equal()[gathered]]
 
-
-def _keys(probes, scores):
-    """Whole numbers in the order of probes and, within one, of scores."""
-    bits = (scores + np.float32(0)).view(np.int32)  # -0 is 0
-    return (probes.astype(np.int64) << 32) + (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
+    def _first_equal(self):
+        """The first threshold of its probe that is equal to each."""
+        new = np.ones(len(self.thresholds), bool)
+        np.not_equal(self.thresholds[1:], self.thresholds[:-1], out=new[1:])
+        new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
