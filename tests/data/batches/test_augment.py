@@ -98,6 +98,17 @@ def test_all_together_stays_an_image(values):
     assert result.shape == image.shape and result.dtype == np.uint8 and result.flags.c_contiguous
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=24, max_size=24),
+    st.fixed_dictionaries({name: st.sampled_from([0.0, 0.3]) for name in ("flip", "shift", "scale", "light", "erase")}),
+    st.sampled_from([{}, {"cutout": 5}]),
+)
+def test_where_the_changes_end_is_known_before_they_begin(draws, changes, later):
+    augment, image, spare = Augment(**changes, **later), *np.full((2, 16, 16, 3), 90, np.uint8)
+    assert augment(image, draws, spare) is (spare if augment.swaps(draws) else image)
+
+
 def test_later_draws_leave_the_first_twelve_as_they_are():
     more = random_draws(1, 2, 3, more=True)
     assert more.shape == (3, 24) and np.array_equal(more[:, :12], random_draws(1, 2, 3))

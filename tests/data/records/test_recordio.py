@@ -68,6 +68,32 @@ def test_image_header_as_mxnet_packs_it(labels):
     assert (read, body, header.id, header.id2) == (labels or (5.0,), b"body", 12, 1)
 
 
+@settings(deadline=None, max_examples=60)
+@given(payloads, st.integers(-10, 120), st.sampled_from([(), (3.0,), (7.0, 1.0)]))
+def test_images_are_read_as_they_are_unpacked(tmp_path_factory, bodies, expected, labels):
+    items = [pack(Header(0, number + 5.0, 0, 0), body, labels) for number, body in enumerate(bodies)]
+    path = tmp_path_factory.mktemp("rec") / "t.rec"
+    write(path, items)
+    reader = RecordReader(path)
+    read = [reader.read_image(offset, expected) for offset in offsets(path)]
+    assert read == [(body, labels[0] if labels else number + 5.0) for number, body in enumerate(bodies)]
+
+
+@pytest.mark.parametrize("expected", [0, 32, 1000])
+def test_an_image_is_not_read_beyond_its_record(tmp_path, expected):
+    items = [pack(Header(0, 0, 0, 0), labels=(1, 2))[:-1], pack(Header(0, 1, 0, 0), b"jpeg")]
+    write(tmp_path / "t.rec", items)
+    reader = RecordReader(tmp_path / "t.rec")
+    with pytest.raises(ValueError, match="31 bytes are too few"):
+        reader.read_image(0, expected)
+    with pytest.raises(UserError, match="no record starts at byte 4"):
+        reader.read_image(4, expected)
+    os.truncate(tmp_path / "t.rec", reader.size - 1)
+    cut = RecordReader(tmp_path / "t.rec")
+    with pytest.raises(UserError, match="truncated"):
+        cut.read_image(offsets(tmp_path / "t.rec")[1], expected)
+
+
 def test_short_header_is_refused():
     with pytest.raises(ValueError, match="too few"):
         unpack(b"\0" * 23)

@@ -194,12 +194,14 @@ class Batches:
         indices, replaced = self._indices(first, len(draws)), 0
         for start in range(0, len(draws), _TOGETHER):
             part = planes[start : start + _TOGETHER]
-            for slot, scratch in enumerate(own[: len(part)], start):
+            for slot, target in enumerate(own[: len(part)], start):
+                # Decoded where the changes will end in `target`, so that nothing needs to be copied.
+                scratch, other = (spare, target) if self._augment.swaps(draws[slot]) else (target, spare)
                 image, labels[slot], skips = self._readable(first + slot, indices[slot], scratch)
                 replaced += skips > 0
-                image = self._augment(image, draws[slot], spare)
-                if image is not scratch:
-                    scratch[...] = image
+                image = self._augment(image, draws[slot], other)
+                if image is not target:
+                    target[...] = image
             # Images are the rows here, so that one call takes the colours of all apart.
             rows = part.reshape(len(part), 3, -1)
             cv2.split(together[: len(part)], [rows[:, 0], rows[:, 1], rows[:, 2]])

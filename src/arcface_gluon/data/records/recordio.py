@@ -27,6 +27,8 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _FRAME = struct.Struct("<II")
 _FRAME_AND_FLAG = struct.Struct("<III")
 _HEADER = struct.Struct("<IfQQ")
+_FRAME_AND_LABEL = struct.Struct("<IIIf")
+_LABEL = struct.Struct("<f")
 
 
 class Header(NamedTuple):
@@ -110,6 +112,25 @@ class RecordReader:
             part, payload, end = self._part(self._pread(_FRAME.size, end), end, (_MIDDLE, _LAST))
             parts.append(payload)
         return _MAGIC_BYTES.join(parts)
+
+    def read_image(self, offset: int, expected: int = 0) -> tuple[bytes, float]:
+        """Body and (first) label of the record at byte `offset`, as `unpack` finds them in what `read` gives.
+
+        Raises:
+            UserError: as `read`.
+            ValueError: as `unpack`.
+        """
+        start = self._pread(max(expected, _FRAME.size), offset)
+        if len(start) >= _FRAME.size + _HEADER.size:
+            # All at once, since training asks for every image.
+            magic, length, several, label = _FRAME_AND_LABEL.unpack_from(start)
+            body, end = _FRAME.size + _HEADER.size + 4 * several, _FRAME.size + length
+            if magic == MAGIC and body <= end <= len(start):
+                if several:
+                    (label,) = _LABEL.unpack_from(start, _FRAME.size + _HEADER.size)
+                return start[body:end], label
+        _, labels, image = unpack(self.read(offset, expected))
+        return image, labels[0]
 
     def _part(self, start, offset, kinds):
         part, length = self._frame(start, offset, kinds)

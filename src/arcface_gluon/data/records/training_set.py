@@ -103,11 +103,11 @@ class FaceRecords:
         Raises:
             UserError: the record is damaged, or its label is no identity of this set; names the key.
         """
-        labels, image = self._unpacked(index)
-        label = labels[0] - self.first_label
+        image, stored = self._stored(index)
+        label = stored - self.first_label
         if not self._is_identity(label):
             raise UserError(
-                f"{self.path}: record {self.keys[index]} has label {labels[0]:g}, "
+                f"{self.path}: record {self.keys[index]} has label {stored:g}, "
                 f"but property allows {self.first_label} to {self._stored_identities - 1 + self.first_label} "
                 "(data.first_label or --first-label says what labels begin with)"
             )
@@ -119,17 +119,16 @@ class FaceRecords:
         Raises:
             UserError: the record is damaged; names the key.
         """
-        return self._unpacked(index)[1]
+        return self._stored(index)[0]
 
-    def _unpacked(self, index):
+    def _stored(self, index):
         try:
             # Records follow each other: where the next begins tells how much to read.
             start, *after = self._offsets[index : index + 2].tolist()
             expected = min(after[0] - start, _LONGEST) if after else 0
-            _, labels, image = unpack(self.reader.read(start, expected))
+            return self.reader.read_image(start, expected)
         except (ValueError, UserError) as error:
             raise UserError(f"{self.path}: record {self.keys[index]} is damaged ({error})") from error
-        return labels, image
 
     def survey(self) -> Survey:
         """The labels as they are stored, and what the index does not list; reads the headers once.
