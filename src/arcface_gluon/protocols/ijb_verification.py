@@ -7,16 +7,20 @@ sum is scaled to length 1. Scores are cosines.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Sequence
 
 import numpy as np
 
 from .. import runtime
 from ..errors import UserError
+from ..parallel.threads import in_parts
 from .ijb_templates import Templates
+from .scores import compiled_pairs, host_pairs, passes
 from .scores.curves import VerificationCurve, nearest_tar
 from .scores.pairs import PairColumn, column_scores
-from .scores.passes import for_parts
+
+_reaching = (compiled_pairs if find_spec("numba") is not None else host_pairs).reaching
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # Share of the impostor scores that is sorted; FARS need somewhat more than the largest of them.
@@ -100,21 +104,21 @@ def verify_scores(
         raise UserError(f"{len(genuine)} genuine and {total} impostor pairs; both kinds are needed")
     sample = scores[_impostors(places, np.arange(0, total, max(1, total >> 16)))]
     wanted = int(total * _SORTED_SHARE) + 1
+    # Where the curve gets its points above the sorted share needs no exactness, but how many scores reach them.
+    thresholds = np.quantile(sample, [1 - far for far in _CURVE_FARS]).astype(np.float32)
     # A little more than the share that is wanted: what is surely below it need not be sorted.
-    upper = _sorted_impostors(scores, same, np.quantile(sample, 1 - 1.1 * _SORTED_SHARE).astype(np.float32))
+    floor = np.quantile(sample, 1 - 1.1 * _SORTED_SHARE)
+    upper, reached = _sorted_impostors(scores, same, floor, thresholds)
     if len(upper) < wanted:
-        upper = _sorted_impostors(scores, same)
+        upper, reached = _sorted_impostors(scores, same, -np.inf, thresholds)
     upper = upper[np.searchsorted(upper, upper[-wanted]) :]
     nearest = nearest_tar(genuine, upper, total, fars)
     if None in nearest:
-        upper = _sorted_impostors(scores, same)
+        upper, reached = _sorted_impostors(scores, same, -np.inf, thresholds)
         nearest = nearest_tar(genuine, upper, total, fars)
     counted = None
     if len(upper) < total:
-        # Where the curve gets its points above the sorted share needs no exactness, but how many scores reach them.
-        thresholds = np.quantile(sample, [1 - far for far in _CURVE_FARS]).astype(np.float32)
-        reached = len(genuine) - np.searchsorted(genuine, thresholds)
-        counted = thresholds, _count_reached(scores, thresholds) - reached
+        counted = thresholds, reached - (len(genuine) - np.searchsorted(genuine, thresholds))
     curve = VerificationCurve(genuine, upper, total, counted)
     at_most = [curve.at(far)[1] for far in fars]
     return TemplateVerification(len(genuine), total, nearest, at_most, curve, tuple(fars), list(skipped))
@@ -125,23 +129,14 @@ def _impostors(genuine, numbers):
     return numbers + np.searchsorted(genuine - np.arange(len(genuine)), numbers, side="right")
 
 
-def _sorted_impostors(scores, same, floor=-np.inf):
-    """All impostor scores of at least `floor`, ascending."""
+def _sorted_impostors(scores, same, floor, thresholds):
+    """All impostor scores of at least `floor`, ascending; how many scores, also genuine, reach each threshold."""
     parts = []
 
-    def choose(here):
-        chosen = scores[here] >= floor
-        np.greater(chosen, same[here], out=chosen)
-        parts.append(scores[here][chosen.nonzero()[0]])
+    def look(first, last):
+        found, reached = _reaching(scores[first:last], same[first:last], np.float32(floor), thresholds)
+        found.sort()
+        parts.append((found, reached))
 
-    for_parts(choose, len(scores))
-    return np.sort(np.concatenate(parts))
-
-
-def _count_reached(scores, thresholds):
-    """How many scores are at least each threshold."""
-    counts = []
-    for_parts(
-        lambda here: counts.append([np.count_nonzero(scores[here] >= limit) for limit in thresholds]), len(scores)
-    )
-    return np.sum(counts, axis=0)
+    in_parts(look, len(scores), passes.WORTH_A_THREAD)
+    return passes.merged([found for found, _ in parts]), np.sum([reached for _, reached in parts], axis=0)

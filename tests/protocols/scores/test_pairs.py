@@ -34,3 +34,23 @@ def test_scores_of_any_pairs_of_a_block_are_gathered_and_no_others(way, seed, si
     rows = np.repeat(np.arange(len(sizes)), sizes)
     expected = [block[rows[k - before], places[numbers[k] - low]] if start <= k < stop else -1 for k in range(len(out))]
     assert out.tolist() == expected
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.sampled_from([0, 1, 10, 2048, 2049, 5000]),
+    floor=st.sampled_from([-np.inf, 0.1, 0.9, 2.0]),
+    limits=st.integers(1, 3),
+)
+@settings(deadline=None, max_examples=40)
+def test_scores_that_reach_a_floor_and_counts_are_those_of_comparisons(way, seed, count, floor, limits):
+    random = np.random.default_rng(seed)
+    scores = np.round(random.random(count), 1).astype(np.float32)  # many are equal, also to floor and thresholds
+    left_out, floor = random.random(count) < 0.3, np.float32(floor)
+    thresholds = random.integers(0, 11, limits).astype(np.float32) / 10
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host_pairs, "_TOGETHER", 7)
+        found, counts = way.reaching(scores, left_out, floor, thresholds)
+    assert found.tolist() == scores[~left_out & (scores >= floor)].tolist() and found.dtype == np.float32
+    assert counts.tolist() == [int((scores >= limit).sum()) for limit in thresholds]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from arcface_gluon.protocols.scores import passes
 
@@ -19,3 +21,13 @@ def test_one_descent_is_found_wherever_it_is(monkeypatch, threads):
         broken = values.copy()
         broken[:place] += 100
         assert not passes.is_ascending(broken)
+
+
+VALUES = st.floats(width=32, allow_nan=False) | st.sampled_from([0.25, 0.5])
+
+
+@given(runs=st.lists(st.lists(VALUES, max_size=30), min_size=1))
+@settings(deadline=None)
+def test_merged_runs_are_all_values_in_order(runs):
+    merged = passes.merged([np.sort(np.array(run, np.float32)) for run in runs])
+    assert merged.dtype == np.float32 and merged.tolist() == sorted(value for run in runs for value in run)

@@ -1,8 +1,8 @@
-"""Passes over long arrays, a part that stays in the cache at a time, over all threads."""
+"""Passes over long arrays over all threads, most of them a part that stays in the cache at a time."""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Sequence
 
 import numpy as np
 
@@ -33,3 +33,23 @@ def is_ascending(values: np.ndarray) -> bool:
 
     for_parts(look, len(values))
     return not descents
+
+
+def merged(runs: Sequence[np.ndarray]) -> np.ndarray:
+    """All values of one or more ascending arrays, ascending: each thread merges what lies between two values."""
+    longest = max(runs, key=len)
+    if len(longest) < len(runs):
+        return np.sort(np.concatenate(runs))
+    limits = longest[np.arange(1, len(runs)) * len(longest) // len(runs)]
+    cuts = np.array([[0, *np.searchsorted(run, limits), len(run)] for run in runs])
+    ends = cuts.sum(axis=0)
+    result = np.empty(ends[-1], longest.dtype)
+
+    def merge(first, last):
+        for i in range(first, last):
+            piece = result[ends[i] : ends[i + 1]]
+            np.concatenate([run[cut[i] : cut[i + 1]] for run, cut in zip(runs, cuts)], out=piece)
+            piece.sort(kind="stable")  # a merge where there are ascending runs
+
+    in_parts(merge, len(runs))
+    return result
