@@ -19,6 +19,7 @@ NUMERICAL = (
     "models/test_training_network.py",
     "models/test_prelu.py",
     "protocols/test_verification.py",
+    "training/test_accumulation.py",
 )
 ROUTES = {
     "AVX2": {"DNNL_MAX_CPU_ISA": "AVX2"},

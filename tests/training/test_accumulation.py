@@ -48,7 +48,8 @@ def train(accumulate, folder, contexts=2, batch=12):
 @pytest.mark.parametrize("accumulate", [2, 3, 4, 100])
 def test_parts_make_the_step_of_the_whole_batch(accumulate, tmp_path):
     for got, expected in zip(train(accumulate, tmp_path), train(1, tmp_path)):
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+        # Sums round in another order, by the size of what is added: by the largest number, not by each.
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
 
 
 def test_the_steps_do_something(tmp_path):
