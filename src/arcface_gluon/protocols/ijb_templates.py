@@ -79,7 +79,7 @@ def pool(
     if not len(features):
         raise UserError("there is no image to make templates of")
     features = np.ascontiguousarray(features, np.float32)
-    ids, rows, _ = _distinct(templates)
+    ids, rows, counts = _distinct(templates)
     weights = np.ones(len(features))
     if detector_scores is not None:
         wrong = np.flatnonzero(~(np.asarray(detector_scores) >= 0))
@@ -90,7 +90,7 @@ def pool(
     if media is not None:
         weights /= _images_of_medium(rows, np.asarray(media))
     order = np.arange(len(rows)) if is_ascending(rows) else np.argsort(rows, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(ids)))])
+    starts = np.concatenate([[0], np.cumsum(counts)])
     device = runtime.contexts(contexts)[0]
     if device.device_type == "cpu":
         return Templates(ids, _pooled(features, order, starts, weights, not norm_weighting, ids, names))

@@ -32,17 +32,23 @@ def _compiled() -> Any:
     # Sums in any order, so that they are made of vectors; NaN and infinity stay what they are, as does what is over 0.
     @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
     def add(features, order, starts, weights, scaled, lengths, sums):
+        place, end = starts[0], starts[sums.shape[0]]
+        row, square = features[order[min(place, order.size - 1)]], np.float32(0)
+        for j in range(row.size):
+            square += row[j] * row[j]
         for template in range(sums.shape[0]):
             total = sums[template]
             total[:] = np.float32(0)
             for place in range(starts[template], starts[template + 1]):
-                row, square = features[order[place]], np.float32(0)
-                for j in range(row.size):
-                    square += row[j] * row[j]
                 length = np.sqrt(np.float64(square))
                 lengths[order[place]] = length
                 weight = np.float32(weights[order[place]] / (length if scaled else 1.0))
+                # The next image is measured before this one is added: the memory is read while the weight is divided.
+                after, square = features[order[min(place + 1, end - 1)]], np.float32(0)
+                for j in range(after.size):
+                    square += after[j] * after[j]
                 for j in range(row.size):
                     total[j] += weight * row[j]
+                row = after
 
     return add
