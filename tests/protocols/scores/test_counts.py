@@ -75,11 +75,12 @@ def test_places_are_those_of_all_comparisons(way, seed, probes, most):
     sizes = random.integers(0, 30, probes - start)
     scores = (random.integers(-9, 9, sizes.sum()) / random.choice([8, -8], sizes.sum())).astype(np.float32)  # -0, too
     counts, ties = np.full(offsets[-1] + probes, 3), np.full(offsets[-1], 5)
-    way.Places(thresholds, offsets).count(start, sizes, scores, counts, ties)
+    lowest = np.where(random.random(probes) < 0.8, thresholds[random.integers(offsets[:-1], offsets[1:])], np.inf)
+    way.Places(thresholds, offsets).count(start, sizes, scores, lowest.astype(np.float32), counts, ties)
     expected, equal = np.full_like(counts, 3), np.full_like(ties, 5)
     for i, some in enumerate(np.split(scores, np.cumsum(sizes)[:-1]), start):
         limits = thresholds[offsets[i] : offsets[i + 1]].tolist()
-        for score in some.tolist():
+        for score in some[some >= lowest[i]].tolist():
             expected[offsets[i] + i + sum(limit < score for limit in limits)] += 1
             if score in limits:
                 equal[offsets[i] + limits.index(score)] += 1

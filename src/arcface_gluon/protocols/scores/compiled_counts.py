@@ -46,8 +46,16 @@ class Places:
     def __init__(self, thresholds: np.ndarray, offsets: np.ndarray):
         self._thresholds, self._offsets = thresholds, offsets
 
-    def count(self, start: int, sizes: np.ndarray, scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> None:
-        _compiled().place_rows(start, sizes, scores, self._thresholds, self._offsets, counts, ties)
+    def count(
+        self,
+        start: int,
+        sizes: np.ndarray,
+        scores: np.ndarray,
+        lowest: np.ndarray,
+        counts: np.ndarray,
+        ties: np.ndarray,
+    ) -> None:
+        _compiled().place_rows(start, sizes, scores, lowest, self._thresholds, self._offsets, counts, ties)
 
 
 @lru_cache(maxsize=None)
@@ -187,21 +195,17 @@ def _compiled() -> SimpleNamespace:
         return scores.shape[0]
 
     @compile_function
-    def place_rows(start, sizes, scores, thresholds, offsets, counts, ties):
+    def place_rows(start, sizes, scores, lowest, thresholds, offsets, counts, ties):
         done = 0
-        for i in range(sizes.size):
-            begin = offsets[start + i]
-            limits = thresholds[begin : offsets[start + i + 1]]
-            for j in range(done, done + sizes[i]):
-                score, k, left = scores[j], 0, limits.size
-                while left > 0:
-                    half = left >> 1
-                    beyond = limits[k + half] < score
-                    k = k + half + 1 if beyond else k
-                    left = left - half - 1 if beyond else half
-                counts[begin + start + i + k] += 1
-                if k < limits.size and limits[k] == score:
-                    ties[begin + k] += 1
-            done += sizes[i]
+        for i in range(start, start + sizes.size):
+            begin = offsets[i]
+            limits = thresholds[begin : offsets[i + 1]]
+            for j in range(done, done + sizes[i - start]):
+                if scores[j] >= lowest[i]:
+                    k = np.searchsorted(limits, scores[j])
+                    counts[begin + i + k] += 1
+                    if k < limits.size and limits[k] == scores[j]:
+                        ties[begin + k] += 1
+            done += sizes[i - start]
 
     return SimpleNamespace(count_rows=count_rows, place_rows=place_rows)

@@ -62,17 +62,27 @@ class Places:
     def __init__(self, thresholds: np.ndarray, offsets: np.ndarray):
         self._keys = _keys(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), thresholds)
 
-    def count(self, start: int, sizes: np.ndarray, scores: np.ndarray, counts: np.ndarray, ties: np.ndarray) -> None:
+    def count(
+        self,
+        start: int,
+        sizes: np.ndarray,
+        scores: np.ndarray,
+        lowest: np.ndarray,
+        counts: np.ndarray,
+        ties: np.ndarray,
+    ) -> None:
         """Count scores by their places.
 
         Args:
             start: first probe. sizes: how many scores each has from there on. scores: flat, probe after probe.
+            lowest: of every probe, one of its thresholds, or infinity: lower scores are left out.
             counts: a probe has one place more than thresholds; counts[offsets[i] + i + k] is raised by the scores
                 of probe i that exceed k of its thresholds.
             ties: ties[j] is raised by the scores that equal thresholds[j], at the first of equal thresholds.
         """
         probes = np.repeat(np.arange(start, start + len(sizes)), sizes)
-        keys = _keys(probes, scores)
+        some = scores >= lowest[probes]
+        probes, keys = probes[some], _keys(probes[some], scores[some])
         places = np.searchsorted(self._keys, keys)
         counts += np.bincount(places + probes, minlength=len(counts))
         tied = places[self._keys[np.minimum(places, len(ties) - 1)] == keys]

@@ -77,61 +77,64 @@ class RankCounter:
         self._probe = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         self._places = counting.Places(thresholds, offsets)
         # Those mates of a probe before this place, the lowest ones, are counted block by block.
-        self._gathered_from = np.array(offsets[:-1])
-        self._floors = np.full(len(offsets) - 1, -np.inf, np.float32)
+        self._gathered_from = offsets[1:]
+        # The lowest of the others; and the score from which on scores are gathered.
+        self._lowest, self._floors = (np.full(len(offsets) - 1, np.inf, np.float32) for _ in range(2))
+        self._first: list[tuple[int, np.ndarray]] = []  # first probe, scores
         self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []  # first probe, scores of each, scores
         self._waiting = 0
 
     def add_first(self, row_start: int, scores: np.ndarray) -> None:
-        """Gather all `scores` (rows, distractors) of the first block; `plan` follows it."""
-        self._pending.append((row_start, np.full(len(scores), scores.shape[1]), scores.ravel().copy()))
+        """Take in all `scores` (rows, distractors) of the first block; `plan` follows it."""
+        self._first.append((row_start, scores.copy()))
 
     def plan(self, columns: int) -> None:
         """After the first block, of `columns` distractors: decide how each mate is counted from now on."""
-        parts = [scores for _, _, scores in self._pending]
-        chosen = self.impostors.thresholds
+        chosen, at_least = self.impostors.thresholds, np.zeros_like(self.greater)
         if chosen is None:
-            chosen = self.impostors.set_thresholds(np.concatenate(parts)[: _SAMPLED_PROBES * columns])
-        for scores in parts:
-            self.impostors.counts += [np.count_nonzero(scores >= limit) for limit in chosen]
-        self.settle()
+            sample = np.concatenate([scores for _, scores in self._first])[:_SAMPLED_PROBES]
+            chosen = self.impostors.set_thresholds(sample)
+        for row_start, scores in self._first:
+            self._count(row_start, scores, chosen, self._above, self.greater)
+            self._count(row_start, scores, chosen[:0], self.thresholds, at_least)
+            self.impostors.highest.add(scores.ravel())
+        self._first, self.equal = [], at_least - self.greater
         bulk = self._probe[self.greater > _GATHER_SHARE * columns]
         self._gathered_from = self.offsets[:-1] + np.bincount(bulk, minlength=len(self._floors))
+        some = self._gathered_from < self.offsets[1:]
+        self._lowest[some] = self.thresholds[self._gathered_from[some]]
         self.raise_floor()
 
     def raise_floor(self) -> None:
         """Gather no more than is needed by now."""
         self.settle()
         self.impostors.highest.raise_floor()
-        lowest = np.full(len(self._floors), np.inf, np.float32)
-        some = self._gathered_from < self.offsets[1:]
-        lowest[some] = self.thresholds[self._gathered_from[some]]
-        self._floors = np.minimum(lowest, self.impostors.highest.floor)
+        self._floors = np.minimum(self._lowest, self.impostors.highest.floor)
 
     def add(self, row_start: int, scores: np.ndarray) -> None:
         """Count a further block of `scores` (rows, distractors), of the probes from `row_start` on."""
+        found = self._count(row_start, scores, self.impostors.thresholds, self._above, self.greater)
+        self._pending += found
+        self._waiting += sum(len(some) for _, _, some in found)
+        if self._waiting > _PENDING:
+            self.settle()
+
+    def _count(self, row_start, scores, shared, own, counts):
+        """Count what reaches thresholds, those of probes up to where gathering begins; gives what is gathered."""
         parts = []
 
         def count(first, last):
             here = slice(row_start + first, row_start + last)
-            reached, sizes, found = counting.count_reached(
-                scores[first:last],
-                self._floors[here],
-                self.impostors.thresholds,
-                self._above,
-                self.offsets[here],
-                self._gathered_from[here],
-                self.greater,
+            begin, end = self.offsets[here], self._gathered_from[here]
+            reached, *found = counting.count_reached(
+                scores[first:last], self._floors[here], shared, own, begin, end, counts
             )
-            parts.append((reached, (here.start, sizes, found)))
+            parts.append((reached, (here.start, *found)))
 
         in_parts(count, len(scores), _WORTH_A_THREAD)
-        for reached, found in parts:
-            self.impostors.counts += reached
-            self._pending.append(found)
-            self._waiting += len(found[-1])
-        if self._waiting > _PENDING:
-            self.settle()
+        for reached, _ in parts:
+            self.impostors.counts[: len(reached)] += reached
+        return [found for _, found in parts]
 
     def settle(self) -> None:
         """Compare the gathered scores with the thresholds. To be called when all blocks are counted."""
@@ -144,7 +147,7 @@ class RankCounter:
             ties = np.zeros(len(self.equal), np.int64)
             counts = np.zeros(len(ties) + len(self._floors), np.int64)
             for some in pending[first:last]:
-                self._places.count(*some, counts, ties)
+                self._places.count(*some, self._lowest, counts, ties)
             parts.append((counts, ties))
 
         if pending:
@@ -162,5 +165,5 @@ class RankCounter:
         """The first threshold of its probe that is equal to each."""
         new = np.ones(len(self.thresholds), bool)
         np.not_equal(self.thresholds[1:], self.thresholds[:-1], out=new[1:])
-        new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        new[self.offsets[:-1]] = True  # every probe has a mate
         return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
