@@ -8,7 +8,7 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from arcface_gluon.benchmarks import docs, floors, goals, kernels, peers, pipeline, run, tables
+from arcface_gluon.benchmarks import docs, floors, goals, identification, kernels, peers, pipeline, run, tables
 
 from arcface_gluon import blas
 from arcface_gluon.data import FaceRecords
@@ -37,6 +37,12 @@ def test_a_row_is_the_median_of_the_rounds_ratios():
     row = floors.row("work", np.array([2.0, 9.0, 4.0]), np.array([1.0, 3.0, 4.0]), "NumPy", "ms")
     assert (row["value"], row["floor"], row["ratio"], row["spread"]) == (4000, 3000, 2, 0.5)
     assert floors.fastest({"slow": np.array([3.0, 3.0]), "fast": np.array([1.0, 2.0])})[0] == "fast"
+
+
+def test_the_whole_of_a_set_is_told_by_two_parts_of_it():
+    images, pairs = np.array([3.0, 1.0]), np.array([5000.0, 0.0])
+    more, few = (images / part + pairs / part**2 for part in (32, 64))
+    np.testing.assert_allclose(identification.whole(32, more, few), images + pairs)
 
 
 def test_works_take_turns():

@@ -203,8 +203,8 @@ class _Run:
             for row_start, column, scores in self._blocks(rows):
                 self.copies.settle(scores.T, column, copies, row_start)
                 best = top[row_start : row_start + len(scores)]
-                for some in raise_to_best(best, scores, self.highest.floor):
-                    self.highest.add(some)
+                found = raise_to_best(best, scores, self.highest.floor)
+                self.highest.add(np.concatenate([np.empty(0, np.float32), *found]))
 
     def stream_probes(self):
         """Each probe's best score among all other persons."""
