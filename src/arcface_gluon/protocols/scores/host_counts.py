@@ -69,7 +69,7 @@ def _count_each(row, limits, counts, hits):
 
 
 def _count_by_bins(row, limits, counts, scaled, places):
-    bins = _bins(limits, limits, scaled[: len(limits)], places[: len(limits)]).copy()
+    bins = _bins(limits, limits, np.empty_like(limits), np.empty(len(limits), np.intp))
     unsure = np.zeros(_BINS, bool)
     unsure[bins] = True
     inside = np.bincount(_bins(row, limits, scaled, places), minlength=_BINS)
