@@ -124,12 +124,8 @@ def column_scores(
     if len(right) <= COLUMN_BLOCK and first.borders is not None:
         borders = np.r_[first.borders[:-1][first.used], len(numbers)]
     else:
-        # Pairs in the order in which their blocks come.
-        row = first.places()[first.numbers - first.low]
-        key = row + places[numbers - second.low] // COLUMN_BLOCK * len(left)
-        order = np.argsort(key, kind="stable")
-        rows = len(left) * -(-len(right) // COLUMN_BLOCK)
-        numbers, borders = numbers[order], np.r_[0, np.cumsum(np.bincount(key, minlength=rows))]
+        order, borders = _order(first, second, len(left), -(-len(right) // COLUMN_BLOCK))
+        numbers = _taken(numbers, order)
     scores = np.empty(len(numbers), np.float32)
     edges = block_edges(len(right), COLUMN_BLOCK)
     blocks = score_blocks(left, lambda a, b: right[a:b], edges, runtime.contexts(contexts), _PAIR_ROWS)
@@ -139,9 +135,39 @@ def column_scores(
             here = borders[row : row + len(block) + 1]
             _gather_block(block, here, places - column_start, numbers, second.low, scores)
             bar.update(int(here[-1] - here[0]))
-    if order is not None:
-        scores[order] = scores.copy()
-    return scores
+    return scores if order is None else _put_back(scores, order)
+
+
+def _order(first, second, rows, column_blocks):
+    """(order, borders): pairs in the order in which their blocks come, and where in it each block's rows begin."""
+    row, start = first.places(), second.places() // COLUMN_BLOCK * rows
+    # NumPy sorts numbers of up to 16 bits by their digits, in a sixth of the time.
+    keys = np.empty(len(first.numbers), np.min_scalar_type(rows * column_blocks))
+
+    def number(here):
+        keys[here] = row[first.numbers[here] - first.low] + start[second.numbers[here] - second.low]
+
+    for_parts(number, len(keys))
+    borders = np.r_[0, np.cumsum(np.bincount(keys, minlength=rows * column_blocks))]
+    return np.argsort(keys, kind="stable"), borders
+
+
+def _taken(values, order):
+    """values[order]."""
+    result = np.empty_like(values)
+    for_parts(lambda here: np.take(values, order[here], out=result[here], mode="clip"), len(order))
+    return result
+
+
+def _put_back(values, order):
+    """The array of which `values` is array[order]."""
+    result = np.empty_like(values)
+
+    def put(here):
+        result[order[here]] = values[here]
+
+    for_parts(put, len(order))
+    return result
 
 
 def _without_copies(vectors, first, second):
