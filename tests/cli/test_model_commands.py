@@ -161,7 +161,7 @@ def test_verify_refuses(command, model, pairs, tmp_path):
     error = command(*arguments, "--bin", pairs, "--row", "MS1MV2, R100, ArcFac", check=2).stderr
     assert "did you mean 'MS1MV2, R100, ArcFace'?" in error
     write_bin(tmp_path / "few.bin", read_bin(pairs)[0][:14], [True, False] * 3 + [True])
-    assert "7 pairs are too few" in command(*arguments, "--bin", "few.bin", check=2).stderr
+    assert "few.bin: 7 pairs are too few" in command(*arguments, "--bin", "few.bin", check=2).stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "lfw.bin").write_bytes(pairs.read_bytes())
     error = command(*arguments, "--bin", pairs, "--bin", "other/lfw.bin", check=2).stderr

@@ -100,6 +100,10 @@ def run(args: Namespace) -> None:
 
     subject, results, reports = source.subject, {}, {}
     sets = _sets(args, subject)
+    for one in sets.values():
+        if len(one.issame) < args.folds:
+            raise UserError(f"{one.path}: {len(one.issame)} pairs are too few for {args.folds}-fold verification; give "
+                            f"a set of at least {args.folds}, or fewer --folds")  # fmt: skip
     if args.features and len(args.features) != len(sets):
         raise UserError(
             f"--features must be one .npy for each of {', '.join(sets)}, in this order, not {len(args.features)}; "

@@ -93,6 +93,8 @@ def _groups(labels, folds, random):
     """For each fold a list of its identities, each an array of image indices; folds of nearly equal size."""
     order = np.argsort(labels, kind="stable")
     people = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    if len(people) < 2:
+        raise UserError(f"{len(people)} of the people is too few for pairs of two; take two or more")
     if len(people) < folds:
         raise UserError(f"identities: {len(people):,}, too few for {folds} folds; add people, or give fewer --folds")
     people = [people[i] for i in random.permutation(len(people))]
