@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
 
+import cv2
 import pytest
+from helpers import people
 
 from arcface_gluon.cli import COMMANDS, build_parser, main
 from arcface_gluon.cli.modules import modules
@@ -64,3 +67,20 @@ def test_help_waits_for_neither_mxnet_nor_what_draws():
     """
     done = subprocess.run([sys.executable, "-c", code % asked], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_terminal_cannot_show_becomes_a_question_mark():
+    words = [sys.executable, "-m", "arcface_gluon", "--help"]
+    done = subprocess.run(words, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert done.returncode == 0 and "AgeDB-30 ?" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(closed, tmp_path):
+    for number, (picture, person) in enumerate(people(2, 2)):
+        (tmp_path / "faces" / str(person)).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "faces" / str(person) / f"{number}.png"), picture)
+    words = shlex.join([sys.executable, "-m", "arcface_gluon", "pack", "faces", "set"])
+    done = subprocess.run(["sh", "-c", f"{words} {closed}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "set" / "property").read_text() == "2,112,112\n"

@@ -146,6 +146,8 @@ def test_search_among_the_embeddings_of_embed(ready, command, tmp_path, model):
     assert "2.png" in said.splitlines()[1] and "cosine 1.0000" in said
     done = command("search", "crops/2.png", "--in", "faces.npy", "--aligned", "--no-flip", *ready, check=2)
     assert "faces.npy was made with another model" in done.stderr
+    done = command("search", "crops/2.png", "--in", "faces.txt", "--aligned", *ready, check=2)
+    assert "--in faces.txt is neither a gallery" in done.stderr
 
 
 def test_clusters_as_csv_and_folders(ready, command, tmp_path, monkeypatch):

@@ -101,7 +101,10 @@ def test_few_people_have_few_folds(command, faces, tmp_path):
     command("pack", "faces", "set", "--quiet")
     said = command("split", "set", "parts", "--verification", "2", "--pairs").stdout
     assert "2 folds instead of 10" in said and "verification.bin: 16 pairs, 8 of them genuine" in said
-    assert "1 of the people is too few for pairs of two" in command("split", "set", "no", "--verification", "1", "--pairs", check=2).stderr
+    assert (
+        "1 of the people is too few for pairs of two"
+        in command("split", "set", "no", "--verification", "1", "--pairs", check=2).stderr
+    )
     assert not (tmp_path / "no").exists()
 
 

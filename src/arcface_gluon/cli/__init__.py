@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0; 2 for bad input (one line on stderr); 130 or 143 when interrupted; 75 when a training is to be gone on with.
     """
+    _prepare_stdout()
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = build_parser(argv[:1])
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
@@ -90,6 +91,7 @@ def entry() -> NoReturn:
     After an interrupt, what MXNet has queued is not waited for: all that is to be kept is on disk by then, and a batch
     of a large network takes seconds. Several processes end the usual way, which tells the others.
     """
+    _open_closed_streams()
     status = main()
     if status in (128 + signal.SIGINT, 128 + signal.SIGTERM) and "horovod" not in sys.modules:
         with contextlib.suppress(OSError):
@@ -117,8 +119,7 @@ def build_parser(names: Iterable[str]) -> argparse.ArgumentParser:
 
 def run_safely(work: Callable[[], int | None]) -> int:
     """Call `work`; gives the exit status, its own or that of what went wrong, told in one line. For scripts too."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line is there once it is printed
+    _prepare_stdout()
     try:
         return work() or 0
     except UserError as error:
@@ -141,6 +142,23 @@ def run_safely(work: Callable[[], int | None]) -> int:
         if line is None:
             raise
         return _fail(line, 2)
+
+
+def _open_closed_streams():
+    """Put /dev/null where the caller has closed stdin, stdout or stderr: else the next file opened takes its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _prepare_stdout():
+    """In a log file too, a line is there once it is printed; what a terminal's encoding lacks becomes a ?."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
 
 
 _LOOP = "Symlink loop from "

@@ -69,7 +69,7 @@ def run(args: Namespace) -> None:
     chosen = [name if name in known else f"figure-{name}" for name in args.names] or list(known)
     for name, given in zip(chosen, args.names):
         if name not in known:
-            raise UserError(f"no figure {given!r}{did_you_mean(given, known)}; there are {', '.join(known)}")
+            raise UserError(f"no figure {given!r}{did_you_mean(given, known)}")
     for path in (*args.run, *map(Path, args.bin)):  # before any network is trained
         if not path.exists():
             raise UserError(f"{path} is not there; --run takes the folder of a run, --bin a verification set")

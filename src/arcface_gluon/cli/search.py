@@ -66,6 +66,10 @@ def _open(path, recogniser):
         gallery = Gallery.read(path)
         gallery.require(recogniser.digest, path)
         return gallery.embeddings, [entry.photo for entry in gallery.entries]
+    if path.suffix != ".npy":
+        raise UserError(
+            f"--in {path} is neither a gallery of `enroll` (.npz) nor embeddings of `embed` (.npy); name one"
+        )
     from ..data.embeddings.embedding_file import read_embeddings
     from ..embed import network_digest
     from ..files import read_json
