@@ -212,13 +212,13 @@ def made_of(records: FaceRecords) -> str:
     scattered = np.random.default_rng(0).permutation(len(records)).tolist()
     batches = Batches(records, BATCH, threads=1)
     planes, labels = np.empty((BATCH, 3, *records.image_size), np.uint8), np.empty(BATCH, np.int32)
-    image, spare = np.empty((2, *records.image_size, 3), np.uint8)
-    draws = random_draws(0, 0, BATCH).tolist()
+    image, mirrored = np.empty((*records.image_size, 3), np.uint8), planes[0].reshape(-1, records.image_size[1])
+    draws = random_draws(0, 0, BATCH)
     works = {
         "decoding": lambda: [turbo_decode(data, image) for data in images],
         "its checks": lambda: [decode_image(data, records.image_size, image) for data in images],
         "reading records": lambda: [records.read(index) for index in scattered],
-        "mirror": lambda: [cv2.flip(image, 1, spare) for _ in images[::2]],
+        "mirror": lambda: [cv2.flip(mirrored, 1, mirrored) for _ in images[::2]],
         "planes and the rest": lambda: [
             batches._fill(planes, labels, draws, first) for first in range(0, len(images), BATCH)
         ],

@@ -98,15 +98,17 @@ def test_all_together_stays_an_image(values):
     assert result.shape == image.shape and result.dtype == np.uint8 and result.flags.c_contiguous
 
 
-@settings(deadline=None, max_examples=40)
-@given(
-    st.lists(st.floats(0, 1, exclude_max=True), min_size=24, max_size=24),
-    st.fixed_dictionaries({name: st.sampled_from([0.0, 0.3]) for name in ("flip", "shift", "scale", "light", "erase")}),
-    st.sampled_from([{}, {"cutout": 5}]),
-)
-def test_where_the_changes_end_is_known_before_they_begin(draws, changes, later):
-    augment, image, spare = Augment(**changes, **later), *np.full((2, 16, 16, 3), 90, np.uint8)
-    assert augment(image, draws, spare) is (spare if augment.swaps(draws) else image)
+@pytest.mark.parametrize("flip", [0.0, 0.3, 1.0])
+def test_which_images_are_mirrored_is_known_for_many_at_once(image, flip):
+    draws = random_draws(4, 0, 30)
+    found = Augment(flip=flip).mirrors(draws).tolist()
+    assert found == [np.array_equal(Augment(flip)(image.copy(), one, image * 0), image[:, ::-1]) for one in draws]
+
+
+def test_any_change_besides_the_mirror_is_known():
+    assert Augment().only_mirrors and Augment(flip=0).only_mirrors and Augment(flip=0.3).only_mirrors
+    for name in ("shift", "rotate", "scale", "light", "erase", "colour", "jpeg", "cutout"):
+        assert not Augment(**{name: 1}).only_mirrors
 
 
 def test_later_draws_leave_the_first_twelve_as_they_are():

@@ -67,10 +67,14 @@ class Augment:
         """Whether images need the draws of the changes that came later."""
         return bool(self.colour or self.jpeg or self.cutout)
 
-    def swaps(self, draws: Sequence[float]) -> bool:
-        """Whether `spare` will have the result of an image with these draws, unless `later` ones make a new array."""
-        moved = bool(self.shift or self.rotate or self.scale)
-        return moved ^ (draws[4] < self.flip) ^ bool(self.light)
+    @property
+    def only_mirrors(self) -> bool:
+        """Whether images are changed in no way but mirrored."""
+        return self == Augment(flip=self.flip)
+
+    def mirrors(self, draws: np.ndarray) -> np.ndarray:
+        """Which images are mirrored, (n,) bool, of (n, 12 or 24) draws as `random_draws` gives them."""
+        return draws[:, 4] < self.flip
 
     def __call__(self, image: np.ndarray, draws: Sequence[float], spare: np.ndarray) -> np.ndarray:
         """Change one image.

@@ -158,6 +158,8 @@ class Batches:
                     pending.append(self._submit(pool, iteration, _free_buffer(buffers, self._shape())))
                     iteration += 1
                 batch, parts = pending.popleft()
+                # The last one first, so that this thread seldom wakes.
+                parts[-1].exception()
                 batch.skipped = sum(part.result() for part in parts)
                 self.skipped += batch.skipped
                 parts.clear()
@@ -175,8 +177,7 @@ class Batches:
     def _submit(self, pool, iteration, planes):
         """Start making a batch; returns it and the futures of its parts."""
         first, count = iteration * self.batch_size + self._start, len(planes)
-        # As Python's numbers, which are compared in a tenth of the time.
-        draws = random_draws(self._seed, first, count, self._augment.later).tolist()
+        draws = random_draws(self._seed, first, count, self._augment.later)
         labels = np.empty(count, np.int32)
         self._order((first + count - 1) // self._round)  # made once, here, before several threads ask for it
         # Parts small enough that all threads work on the batch needed next, large enough that queueing costs little.
@@ -191,20 +192,31 @@ class Batches:
     def _fill(self, planes, labels, draws, first):
         """Make some images of a batch; returns how many of them are replacements."""
         own, together, spare = self._memory()
-        indices, replaced = self._indices(first, len(draws)), 0
+        indices, mirrors, replaced = self._indices(first, len(draws)), self._augment.mirrors(draws).tolist(), 0
+        read, size, reduced = self.records.read, self.records.image_size, self.records.reduction > 1
+        # As Python's numbers, which are compared in a tenth of the time.
+        changes = None if self._augment.only_mirrors else draws.tolist()
         for start in range(0, len(draws), _TOGETHER):
             part = planes[start : start + _TOGETHER]
-            for slot, target in enumerate(own[: len(part)], start):
-                # Decoded where the changes will end in `target`, so that nothing needs to be copied.
-                scratch, other = (spare, target) if self._augment.swaps(draws[slot]) else (target, spare)
-                image, labels[slot], skips = self._readable(first + slot, indices[slot], scratch)
-                replaced += skips > 0
-                image = self._augment(image, draws[slot], other)
-                if image is not target:
-                    target[...] = image
+            for slot, scratch in enumerate(own[: len(part)], start):
+                try:
+                    data, labels[slot] = read(indices[slot])
+                    image = decode_image(data, size, scratch, reduced)
+                except (UserError, ValueError):
+                    image, labels[slot], skips = self._readable(first + slot, indices[slot], scratch)
+                    replaced += skips > 0
+                if changes:
+                    image = self._augment(image, changes[slot], spare)
+                if image is not scratch:
+                    scratch[...] = image
             # Images are the rows here, so that one call takes the colours of all apart.
             rows = part.reshape(len(part), 3, -1)
             cv2.split(together[: len(part)], [rows[:, 0], rows[:, 1], rows[:, 2]])
+            if not changes:
+                # All three planes of an image in one call, as long as they are in the cache.
+                for image, mirrored in zip(part.reshape(len(part), -1, size[1]), mirrors[start:]):
+                    if mirrored:
+                        cv2.flip(image, 1, image)
         return replaced
 
     def _memory(self):

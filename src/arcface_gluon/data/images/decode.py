@@ -154,10 +154,10 @@ def scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _decode_into(data, out, reduced):
-    least = {"min_height": out.shape[0], "min_width": out.shape[1]} if reduced else {}
+    height, width = out.shape[:2] if reduced else (0, 0)  # 0: as large as it is
     try:
         _check_scans(data)
-        image = simplejpeg.decode_jpeg(data, fastdct=False, fastupsample=False, buffer=out, **least)
+        image = simplejpeg.decode_jpeg(data, "RGB", False, False, height, width, buffer=out)  # exact DCT, smooth chroma
     except ValueError:  # damaged, no JPEG, or too large for `out`: the long way tells
         return None
     return out if image.shape == out.shape else None

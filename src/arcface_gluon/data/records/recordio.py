@@ -29,6 +29,7 @@ _FRAME_AND_FLAG = struct.Struct("<III")
 _HEADER = struct.Struct("<IfQQ")
 _FRAME_AND_LABEL = struct.Struct("<IIIf")
 _LABEL = struct.Struct("<f")
+_IMAGE = _FRAME.size + _HEADER.size  # where the image begins, in a record with one label
 
 
 class Header(NamedTuple):
@@ -120,14 +121,14 @@ class RecordReader:
             UserError: as `read`.
             ValueError: as `unpack`.
         """
-        start = self._pread(max(expected, _FRAME.size), offset)
-        if len(start) >= _FRAME.size + _HEADER.size:
+        start = self._pread(max(expected, _IMAGE), offset)
+        if len(start) >= _IMAGE:
             # All at once, since training asks for every image.
             magic, length, several, label = _FRAME_AND_LABEL.unpack_from(start)
-            body, end = _FRAME.size + _HEADER.size + 4 * several, _FRAME.size + length
+            body, end = _IMAGE + 4 * several, _FRAME.size + length
             if magic == MAGIC and body <= end <= len(start):
                 if several:
-                    (label,) = _LABEL.unpack_from(start, _FRAME.size + _HEADER.size)
+                    (label,) = _LABEL.unpack_from(start, _IMAGE)
                 return start[body:end], label
         _, labels, image = unpack(self.read(offset, expected))
         return image, labels[0]

@@ -124,9 +124,8 @@ class FaceRecords:
     def _stored(self, index):
         try:
             # Records follow each other: where the next begins tells how much to read.
-            start, *after = self._offsets[index : index + 2].tolist()
-            expected = min(after[0] - start, _LONGEST) if after else 0
-            return self.reader.read_image(start, expected)
+            places = self._offsets[index : index + 2].tolist()
+            return self.reader.read_image(places[0], min(places[-1] - places[0], _LONGEST))
         except (ValueError, UserError) as error:
             raise UserError(f"{self.path}: record {self.keys[index]} is damaged ({error})") from error
 
