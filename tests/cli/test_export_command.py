@@ -45,6 +45,7 @@ def test_refusals(command, model, tmp_path):
         ([model, "--to", "caffe"], "--to caffe: choose one of onnx, mxnet, torch, npz"),
         ([model, "--to", "npz", "--raw"], "are for --to onnx"),
         ([model, "--to", "npz", "--out", "x.pth"], "named as --to torch would be"),
+        ([model, "--out", "x.bin"], "say with --to what it is to be"),
         ([model, "--to", "npz", "--out", "/dev/null"], "/dev/null: it is no ordinary file"),
         (["nothing.onnx"], "nothing.onnx-symbol.json"),
         ([model, "--faces", "nowhere"], "nowhere is not there"),

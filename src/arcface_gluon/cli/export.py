@@ -40,13 +40,13 @@ def run(args: Namespace) -> None:
     import_mxnet()
     from .. import load_model
     from ..models.backbone import input_size
-    from ..models.formats.exporting import FORMATS, export
+    from ..models.formats.exporting import FORMATS, export, format_of
     from ..models.formats.metadata import metadata_of
     from ..report.results import subject_of
 
     if bool(args.model) == bool(args.recipe):
         raise UserError("which model? give a run or a file, or --recipe")
-    to = _format(args.to, args.out, FORMATS)
+    to = format_of(args.out, args.to)
     path = model_path(args)
     subject = subject_of(path)
     name = subject.folder.resolve().name
@@ -63,16 +63,6 @@ def run(args: Namespace) -> None:
         f"{done.by}, on {len(images)} {what}: largest difference {done.difference:.1e} of the largest value, "
         f"cosine at least {done.cosine:.7f}"
     )
-
-
-def _format(to, out, formats):
-    """The format that --to says, or the ending of --out, which must not be that of another."""
-    if to is not None and to not in formats:
-        raise UserError(f"--to {to}: choose one of {', '.join(formats)}")
-    ending = next((name for name, ending in formats.items() if ending and out and out.suffix == ending), None)
-    if to and ending and to != ending:
-        raise UserError(f"--out {out} is named as --to {ending} would be, not {to}; name it otherwise")
-    return to or ending or "onnx"
 
 
 def _faces(given, recipe, size):

@@ -105,3 +105,19 @@ def test_refusals(tiny, tmp_path):
         with pytest.raises(UserError, match=words):
             ag.export(tiny, tmp_path / "net", to, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_of_the_format_that_its_name_says(tiny, tmp_path):
+    ag.export(tiny, tmp_path / "net.npz")
+    assert (tmp_path / "net.npz").read_bytes().startswith(b"PK")
+    kinds = {"a.onnx": "onnx", "a.npz": "npz", "a.pth": "torch", "a.pt": "torch", "a": "onnx"}
+    assert {name: exporting.format_of(name) for name in kinds} == kinds
+    assert exporting.format_of("v1.2", "mxnet") == "mxnet"
+    for name, to, words in (
+        ("a.pt", "onnx", "named as --to torch would be"),
+        ("a.bin", None, "a.bin ends in no format's ending; say with --to"),
+        ("a-symbol.json", None, "what stands before -symbol.json"),
+        ("a-0000.params", "mxnet", "what stands before -symbol.json"),
+    ):
+        with pytest.raises(UserError, match=words):
+            exporting.format_of(name, to)

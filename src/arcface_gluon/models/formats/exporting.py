@@ -22,6 +22,8 @@ from .torch_file import write_torch
 
 # name → how its files end: prefix-symbol.json and prefix-0000.params for mxnet.
 FORMATS = {"onnx": ".onnx", "mxnet": "", "torch": ".pth", "npz": ".npz"}
+# Other endings that people know these formats by.
+_ALSO = {".pt": "torch", "-symbol.json": "mxnet", ".params": "mxnet"}
 # Below this cosine between an image's embeddings before and after, a file is refused.
 _LEAST_COSINE = 0.999
 
@@ -48,7 +50,7 @@ class Exported:
 def export(
     model: Backbone | SymbolNetwork | str | Path,
     path: str | Path,
-    to: str = "onnx",
+    to: str | None = None,
     *,
     images: np.ndarray | None = None,
     raw: bool = False,
@@ -62,7 +64,7 @@ def export(
     Args:
         model: a network of `get_model` or `load_model`, or the path of one, which then also describes it in the file.
         path: the file, or for mxnet the prefix of prefix-symbol.json and prefix-0000.params.
-        to: a key of `FORMATS`.
+        to: a key of `FORMATS`; None: what the path ends in, onnx where it has no ending.
         images: RGB (B, 3, H, W), 0..255: the written file is run on them and compared; None: it is not.
         raw, normalise, float16, opset: of ONNX alone, see `onnx_model`.
         metadata: {name: text} to put into the file instead of what `metadata_of` finds.
@@ -71,8 +73,7 @@ def export(
         UserError: unknown format, a package is missing, options of another format, the network cannot be exported, the
             file cannot be written, or gives other embeddings (an ONNX file is then not written).
     """
-    if to not in FORMATS:
-        raise UserError(f"--to {to}: choose one of {', '.join(FORMATS)}")
+    to = format_of(path, to)
     if to != "onnx" and (raw or normalise or float16 or opset != 13):
         raise UserError(f"--raw, --normalise, --float16 and --opset are for --to onnx, not {to}")
     if isinstance(model, (str, Path)):
@@ -101,6 +102,29 @@ def export(
     after = None if images is None else _embeddings(load_model(files[0], [mx.cpu()]), images)
     size = sum(file.stat().st_size for file in files)
     return Exported(path, size, *_agreement(model, images, after, path), "reading it again")
+
+
+def format_of(path: str | Path | None, to: str | None = None) -> str:
+    """The format to write: `to`, or what `path` ends in; onnx where nothing says another.
+
+    Raises:
+        UserError: `to` is no key of `FORMATS`, the path is named as another format would be, it ends in what is none
+            without `to`, or it is one of mxnet's two files in place of their prefix.
+    """
+    if to is not None and to not in FORMATS:
+        raise UserError(f"--to {to}: choose one of {', '.join(FORMATS)}")
+    name = Path(path or "").name
+    endings = {**{ending: known for known, ending in FORMATS.items() if ending}, **_ALSO}
+    found = next((known for ending, known in endings.items() if name.endswith(ending)), None)
+    if to and found and to != found:
+        raise UserError(f"--out {path} is named as --to {found} would be, not {to}; name it otherwise")
+    if found == "mxnet":
+        raise UserError(f"--out {path}: mxnet has two files; give what stands before -symbol.json, and --to mxnet")
+    if not (to or found) and Path(name).suffix:
+        raise UserError(
+            f"--out {path} ends in no format's ending; say with --to what it is to be: {', '.join(FORMATS)}"
+        )
+    return to or found or "onnx"
 
 
 def _by_onnx(content, images, raw):
