@@ -58,6 +58,12 @@ def test_unknown_names(command, records):
     refused(command, train(records, "network.options={'sse': True}"), "sse", "se")
 
 
+def test_a_batch_beyond_what_an_array_of_mxnet_holds(command, records, tmp_path):
+    settings = ["train.batch_size=100000", "train.contexts=2", "train.accumulate=2"]
+    refused(command, train(records, *settings), "is 25,000 images at once", "more than 21,399 this", "train.accumulate")
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
 def test_truncated_records(command, records):
     path = records / "train.rec"
     path.write_bytes(path.read_bytes()[:-3000])

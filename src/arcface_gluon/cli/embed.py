@@ -18,8 +18,8 @@ EXAMPLE = "arcface-gluon embed /data/aligned --model runs/casia_r50 --out faces.
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "images",
-        help="a folder, train.rec, lfw.bin, a text list of paths (a label may follow after a tab), train.lst, "
-        "or a JSON list of the MegaFace devkit",
+        help="a folder, train.rec, lfw.bin, a text list of paths (a label may follow after a tab), path,identity as "
+        ".csv, train.lst, or a JSON list of the MegaFace devkit",
     )
     add_model_options(parser)
     add_hosts_options(parser)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable
 
+from ..data.images.csv_list import read_csv
 from ..data.images.folder import find_image, find_images, left_out_line, path_below
-from ..data.images.listing import read_csv
 from ..errors import UserError
 from ..files import csv_fields, read_lines
 

@@ -7,7 +7,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from ..parallel.cost import Network
+from ..parallel.cost import MAX_ELEMENTS, Network
 from .backbone import input_size
 from .registry import get_model
 
@@ -24,6 +24,11 @@ def network_cost(name: str, embedding_size: int = 512, **options: Any) -> Networ
     data = {p.name for p in net.collect_params().values()}
     outputs = sum(int(np.prod(s)) for output, s in shapes.items() if output not in data and output != "data")
     return Network(parameters, multiply_additions(net), outputs)
+
+
+def most_images(net: mx.gluon.Block) -> int:
+    """The most images that a network takes at once: no array of MXNet, such as a layer's output, has 2^31 elements."""
+    return MAX_ELEMENTS // max(int(np.prod(shape)) for shape in _output_shapes(net).values())
 
 
 def multiply_additions(net: mx.gluon.Block) -> int:

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..losses import build_head
 from ..models import get_model, model_options
 from ..models.backbone import input_size
+from ..models.cost import most_images
 from ..models.folded import EvaluationNetwork, evaluation_network
 from ..models.precision import training_precision
 from ..parallel.process_group import ProcessGroup
@@ -27,6 +28,8 @@ from ..recipe.option import REDUCTIONS
 from ..runtime import contexts as devices_of
 from .loggers import make_loggers
 from .trainer import Trainer
+
+_SURELY_FIT = 512  # images of any network that one trains, whose graph need not be looked at
 
 # (network, set's name, set, devices) → measures of one validation; all processes call it, whose team embeds
 Validator = Callable[[EvaluationNetwork, str, VerificationSet, list], dict]
@@ -77,6 +80,7 @@ def build_trainer(
     mx.random.seed(values.seed)
     net = build_network(values, devices)
     _check_size(net, records)
+    _check_arrays(net, values.train, len(devices) * processes.size)
     if processes.rank == 0:
         for warning in [*warnings, *(line for one in validation.values() for line in one.check(input_size(net)))]:
             write_line(f"warning: {warning}")
@@ -147,6 +151,16 @@ def build_network(values: EasyDict, devices: list) -> HybridBlock:
         net.cast("float16")
     net.hybridize()
     return net
+
+
+def _check_arrays(net, train, devices):
+    """Refuse parts of a batch with which an output of the network would be larger than MXNet's arrays can be."""
+    part = -(-train.batch_size // (devices * train.accumulate))
+    if part > _SURELY_FIT and part > (most := most_images(net)):
+        raise UserError(
+            f"train.batch_size={train.batch_size} is {part:,} images at once on a device; of more than {most:,} this "
+            "network has outputs beyond the 2^31 elements of an MXNet array; lower it, or raise train.accumulate"
+        )
 
 
 def _check_size(net, records):

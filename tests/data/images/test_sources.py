@@ -156,6 +156,15 @@ def test_im2rec_list(folder, tmp_path):
     assert (images.names, images.labels) == (["a/1.png"], ["7"])
 
 
+def test_csv_as_pack_takes_it(folder):
+    path = folder / "set.csv"
+    path.write_text("identity,path\nBo,b/2.png\nAnna,a/1.png\n")
+    images = open_images(path)
+    assert (images.names, images.labels) == (["b/2.png", "a/1.png"], ["Bo", "Anna"])
+    path.write_text("b/2.png\n")  # no identities
+    assert open_images(path).names == ["b/2.png"] and open_images(path).labels is None
+
+
 @pytest.mark.parametrize("line", ["a/1.png 7", "a/1.png,7", "1 a/1.png 7"])
 def test_list_without_tabs_is_told_from_missing_images(folder, line):
     path = folder / "list.txt"

@@ -19,10 +19,12 @@ from ..records.label_check import index_notes
 from ..records.training_set import FaceRecords
 from ..verification.bin_file import read_bin
 from .align import align, template
+from .csv_list import read_csv
 from .decode import decode_image, image_size
 from .folder import find_image, find_images, left_out_line
 from .sizes import size_line
 
+_HINT = "name a .rec, .bin or list"
 _LOOKED_AT = 256  # images of a set whose size is looked at beforehand
 _DIGESTED = 64  # files of which the content tells them from others
 
@@ -261,6 +263,7 @@ def open_images(
     - IJB-B's and IJB-C's `*_5pts_score.txt`: crops of loose_crop/ beside the list's folder, aligned by the points
     - im2rec's .lst: `key <tab> label <tab> path`, of several labels the first
     - train.lst: `aligned <tab> path <tab> label`; rows that are not aligned need the five points (columns 8 to 17)
+    - a .csv: path and identity, or more columns under a line that names them (`path`, `identity`)
     - any other text list: one path a line, a label may follow after a tab
 
     Args:
@@ -286,6 +289,8 @@ def open_images(
     root = root if root is not None else path.parent
     if ".json" in path.name:
         return _of_devkit(path, root)
+    if path.suffix.lower() == ".csv" and "," in next((line for _, line in read_lines(path, _HINT)), ""):
+        return ImageFiles(path, root, *read_csv(path))
     return _of_list(path, root)
 
 
@@ -311,7 +316,7 @@ def _of_devkit(path, root):
 
 def _of_list(path, root):
     names, labels, points, numbers = [], [], [], []
-    rows = [(number, line.split("\t")) for number, line in read_lines(path, "name a .rec, .bin or list")]
+    rows = [(number, line.split("\t")) for number, line in read_lines(path, _HINT)]
     if rows and all(map(_is_im2rec, (fields for _, fields in rows))):
         return ImageFiles(path, root, [row[-1] for _, row in rows], [f"{float(row[1]):.17g}" for _, row in rows])
     for number, fields in rows:
