@@ -176,10 +176,15 @@ def _without_copies(vectors, first, second):
     copied = np.bincount(same, minlength=len(same)) > 1
     if not copied.any():
         return first, second
-    left, right = same[first.each()], same[second.each()]
-    turned = (copied[left] | copied[right]) & (left > right)
-    positions = np.arange(len(vectors))
-    left, right = np.where(turned, right, left), np.where(turned, left, right)
+    positions, (left, right) = np.arange(len(vectors)), np.empty((2, len(first.numbers)), np.int32)
+    of_first, of_second = same[first.positions], same[second.positions]
+
+    def choose(here):
+        a, b = of_first[first.numbers[here] - first.low], of_second[second.numbers[here] - second.low]
+        turned = (copied[a] | copied[b]) & (a > b)
+        left[here], right[here] = np.where(turned, b, a), np.where(turned, a, b)
+
+    for_parts(choose, len(left))
     return PairColumn(positions, left), PairColumn(positions, right)
 
 
