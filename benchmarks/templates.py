@@ -37,7 +37,8 @@ def measure(quick: bool = False) -> list[dict]:
     same = subjects[first] == subjects[second]
     enrolled = np.array_split(np.arange(GALLERY), 2)
     asked, lists = (np.arange(GALLERY, count), subjects[GALLERY:]), [(ids, subjects[ids]) for ids in enrolled]
-    sparse, scoring = pooling_products(features, numbers), scoring_floors(pooled.vectors, first, second)
+    sparse = {f"pooling by {name}": work for name, work in pooling_products(features, numbers).items()}
+    scoring = {f"scoring by {name}": work for name, work in scoring_floors(pooled.vectors, first, second).items()}
     works = {
         **sparse,
         "pool": lambda: ijb_templates.pool(features, numbers, media),
@@ -48,8 +49,8 @@ def measure(quick: bool = False) -> list[dict]:
         "search": lambda: template_search.search(pooled, asked, lists),
     }
     seconds = floors.in_turns(works, rounds=5)
-    by, floor = floors.fastest({name: seconds[name] for name in sparse})
-    gatherer, gathers = floors.fastest({name: seconds[name] for name in scoring})
+    by, floor = floors.fastest({name.split(" by ")[1]: seconds[name] for name in sparse})
+    gatherer, gathers = floors.fastest({name.split(" by ")[1]: seconds[name] for name in scoring})
     return [
         floors.row(f"pooling {len(numbers):,} images into {count:,} templates", seconds["pool"], floor, by),
         floors.row(f"scores of {pairs:,} pairs", seconds["scores"], gathers, gatherer),
