@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..parallel.threads import in_parts
 from .scores import compiled_sums, host_sums
 from .scores.blocks import COLUMN_BLOCK, unit
-from .scores.passes import for_parts, is_ascending
+from .scores.passes import for_parts, is_ascending, run_borders
 
 add_up = (compiled_sums if find_spec("numba") is not None else host_sums).add_up
 # Templates that are worth a thread, and those whose sums stay in the cache together.
@@ -79,7 +79,7 @@ def pool(
     if not len(features):
         raise UserError("there is no image to make templates of")
     features = np.ascontiguousarray(features, np.float32)
-    ids, rows, counts = _distinct(templates)
+    ids, order, starts = _by_template(templates)
     weights = np.ones(len(features))
     if detector_scores is not None:
         wrong = np.flatnonzero(~(np.asarray(detector_scores) >= 0))
@@ -88,9 +88,7 @@ def pool(
             raise UserError(f"the detector score of image {_name(names, i)} is {detector_scores[i]}; it must be >= 0")
         weights *= detector_scores
     if media is not None:
-        weights /= _images_of_medium(rows, np.asarray(media))
-    order = np.arange(len(rows)) if is_ascending(rows) else np.argsort(rows, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)])
+        weights /= _images_of_medium(templates, np.asarray(media))
     device = runtime.contexts(contexts)[0]
     if device.device_type == "cpu":
         return Templates(ids, _pooled(features, order, starts, weights, not norm_weighting, ids, names))
@@ -122,25 +120,27 @@ def _pooled(features, order, starts, weights, scaled, ids, names):
     return vectors
 
 
-def _images_of_medium(rows, media):
+def _by_template(templates):
+    """(ids, order, starts): the distinct numbers, ascending; images in their order; where in it each one's begin."""
+    borders = run_borders(templates)
+    ids = templates[borders[:-1]]
+    if (ids[1:] > ids[:-1]).all():  # as in lists they are
+        return ids, np.arange(len(templates)), borders
+    order = np.argsort(templates, kind="stable")
+    ids, _, starts = _by_template(templates[order])
+    return ids, order, starts
+
+
+def _images_of_medium(templates, media):
     """How many images there are (n,) of each image's template and medium."""
-    another = rows[1:] != rows[:-1]
-    if is_ascending(rows) and (another | (media[1:] >= media[:-1])).all():
-        # As lists usually are.
-        counts = np.diff(np.flatnonzero(np.r_[True, another | (media[1:] != media[:-1]), True]))
-        return np.repeat(counts, counts)
-    numbers, medium, _ = _distinct(media)
-    _, place, sizes = _distinct(rows * len(numbers) + medium)
-    return sizes[place]
-
-
-def _distinct(values):
-    """`np.unique` with inverse and counts; at once where the values are ascending already, as in lists they are."""
-    if not (values[1:] >= values[:-1]).all():
-        return np.unique(values, return_inverse=True, return_counts=True)
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    counts = np.diff(np.r_[starts, len(values)])
-    return values[starts], np.repeat(np.arange(len(starts)), counts), counts
+    borders = run_borders(templates, media)
+    template, medium, sizes = templates[borders[:-1]], media[borders[:-1]], np.diff(borders)
+    later = (template[1:] > template[:-1]) | ((template[1:] == template[:-1]) & (medium[1:] > medium[:-1]))
+    if not later.all():  # there may be more than one run of the same
+        (_, template), (numbers, medium) = (np.unique(some, return_inverse=True) for some in (template, medium))
+        _, place = np.unique(template * len(numbers) + medium, return_inverse=True)
+        return np.repeat(np.bincount(place, sizes)[place], sizes)
+    return np.repeat(sizes, sizes)
 
 
 def _sparse_sums(features, order, starts, weights, device):

@@ -31,3 +31,16 @@ VALUES = st.floats(width=32, allow_nan=False) | st.sampled_from([0.25, 0.5])
 def test_merged_runs_are_all_values_in_order(runs):
     merged = passes.merged([np.sort(np.array(run, np.float32)) for run in runs])
     assert merged.dtype == np.float32 and merged.tolist() == sorted(value for run in runs for value in run)
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_runs_begin_where_any_column_changes(monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr(passes, "TOGETHER", 5)
+    monkeypatch.setattr(passes, "WORTH_A_THREAD", 4)
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 6, 40):
+        columns = random.integers(0, 2, (2, count))
+        rows = list(zip(*columns.tolist()))
+        expected = [i for i in range(count) if i == 0 or rows[i] != rows[i - 1]]
+        assert passes.run_borders(*columns).tolist() == [*expected, count]

@@ -35,6 +35,20 @@ def is_ascending(values: np.ndarray) -> bool:
     return not descents
 
 
+def run_borders(*columns: np.ndarray) -> np.ndarray:
+    """Where in a list of one or more values, in one or more columns, a run of the same begins; and the list's end."""
+    found, count = {}, len(columns[0])
+
+    def look(here):
+        start, changed = max(here.start, 1), False
+        for column in columns:
+            changed = (column[start : here.stop] != column[start - 1 : here.stop - 1]) | changed
+        found[here.start] = start + np.flatnonzero(changed)
+
+    for_parts(look, count)
+    return np.concatenate([[0], *(found[start] for start in sorted(found)), [count]])
+
+
 def merged(runs: Sequence[np.ndarray]) -> np.ndarray:
     """All values of one or more ascending arrays, ascending: each thread merges what lies between two values."""
     longest = max(runs, key=len)
