@@ -51,6 +51,7 @@ def test_counts_are_those_of_all_comparisons(way, seed, rows, columns, most, dig
     np.testing.assert_array_equal(found, scores[scores >= floors[:, None]])
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NaN and infinity, which no protocol lets in
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("thresholds", [1, 300, 2500])
 @pytest.mark.parametrize("spread", [0, 1e-7, 1e-3, 1, 1e30])
