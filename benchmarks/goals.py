@@ -64,7 +64,7 @@ GOALS: dict[str, tuple[Goal, ...]] = {
         Goal(r"100,000 x 1,000,000, CMC and ROC, .*", 1.3),
     ),
     "templates": (
-        Goal(r"pooling .* images into .* templates", 1.5),
+        Goal(r"pooling .*, beside the sparse product", 1.5),
         Goal(r"the same with lookup of the templates and the error curve", 1.5),
     ),
 }  # fmt: skip
